@@ -1,0 +1,1 @@
+DROP TABLE incoming, inbox, parked_receipts, account_pace, attempts, outgoing, outgoing_content;

@@ -1,0 +1,87 @@
+//! Whether an account may send now: running, paused (by a person) or stopped (by its gateway).
+//!
+//! Invariant: a stop never burns a message; what waits, waits. A stop for credentials ends only by a
+//! test that passes; a stop for a session also when the session reports WORKING.
+
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::db::wablast_now;
+use crate::error::{Error, Result};
+use crate::ids::AccountId;
+use crate::schema::accounts;
+
+/// The gateway refuses the account itself.
+pub async fn stop(conn: &mut AsyncPgConnection, id: AccountId, code: &str, reason: &str) -> QueryResult<usize> {
+    diesel::update(accounts::table.find(id).filter(accounts::health.eq("running")))
+        .set((
+            accounts::health.eq("stopped"),
+            accounts::health_code.eq(code),
+            accounts::health_reason.eq(reason),
+            accounts::health_since.eq(wablast_now()),
+        ))
+        .execute(conn)
+        .await
+}
+
+/// The session works again. Credentials that were refused wait for a test.
+pub async fn session_works(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<usize> {
+    let stopped = accounts::table
+        .find(id)
+        .filter(accounts::health.eq("stopped"))
+        .filter(accounts::health_code.is_distinct_from("auth"));
+    run(conn, stopped).await
+}
+
+/// A test passed.
+pub async fn test_passed(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<usize> {
+    run(conn, accounts::table.find(id).filter(accounts::health.eq("stopped"))).await
+}
+
+/// A person pauses the account: nothing leaves until a person resumes it.
+pub async fn pause(conn: &mut AsyncPgConnection, id: AccountId) -> Result<()> {
+    let changed = diesel::update(accounts::table.find(id).filter(accounts::health.ne("paused")))
+        .set((
+            accounts::health.eq("paused"),
+            accounts::health_code.eq("person"),
+            accounts::health_reason.eq("Paused by a person."),
+            accounts::health_since.eq(wablast_now()),
+        ))
+        .execute(conn)
+        .await?;
+    already(conn, id, changed, "paused").await
+}
+
+pub async fn resume(conn: &mut AsyncPgConnection, id: AccountId) -> Result<()> {
+    let changed = run(conn, accounts::table.find(id).filter(accounts::health.eq("paused"))).await?;
+    already(conn, id, changed, "running").await
+}
+
+async fn run<F>(conn: &mut AsyncPgConnection, which: F) -> QueryResult<usize>
+where
+    F: diesel::query_builder::IntoUpdateTarget<Table = accounts::table>,
+    F::WhereClause: diesel::query_builder::QueryFragment<diesel::pg::Pg> + diesel::query_builder::QueryId + Send,
+{
+    diesel::update(which)
+        .set((
+            accounts::health.eq("running"),
+            accounts::health_code.eq(None::<String>),
+            accounts::health_reason.eq(None::<String>),
+            accounts::health_since.eq(wablast_now()),
+        ))
+        .execute(conn)
+        .await
+}
+
+/// A second click finds the state the first one led to, and that is well.
+async fn already(conn: &mut AsyncPgConnection, id: AccountId, changed: usize, wanted: &str) -> Result<()> {
+    if changed > 0 {
+        return Ok(());
+    }
+    let health: String = accounts::table.find(id).select(accounts::health).first(conn).await?;
+    if health == wanted {
+        Ok(())
+    } else {
+        Err(Error::conflict(format!("The account is {health}. Test its credentials to start it again.")))
+    }
+}

@@ -1,0 +1,265 @@
+//! What people and integrators type about an account, and what it must be.
+//!
+//! Invariant: an [`AccountDraft`] is complete for its provider; every fault is a sentence at its field.
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::Secret;
+use crate::error::{FieldErrors, Result};
+use crate::ids::UserId;
+
+/// The form, as text. The API fills the same struct.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct AccountInput {
+    pub name: String,
+    pub provider: String,
+    pub send_through: String,
+    pub delivery: String,
+    pub app_uid: String,
+    pub app_secret: String,
+    pub account_uid: String,
+    pub phone_uid: String,
+    pub token: String,
+    pub base_url: String,
+    pub api_url: String,
+    pub webhook_url: String,
+    pub auth_user: String,
+    pub auth_password: String,
+    pub api_key: String,
+    pub session: String,
+    pub behind_proxy: Option<String>,
+    pub welcome_message: String,
+    pub webhook_secret: String,
+    pub per_second: String,
+    pub burst: String,
+    pub allowed_user_ids: Vec<i64>,
+}
+
+#[derive(Debug, Clone)]
+pub struct AccountDraft {
+    pub name: String,
+    pub provider: &'static str,
+    pub send_through: &'static str,
+    pub delivery: &'static str,
+    pub app_uid: String,
+    pub account_uid: String,
+    pub phone_uid: String,
+    pub base_url: String,
+    pub api_url: String,
+    pub webhook_url: String,
+    pub auth_user: String,
+    pub session: String,
+    pub behind_proxy: bool,
+    pub welcome_message: String,
+    pub per_second: f64,
+    pub burst: i32,
+    pub allowed_user_ids: Vec<UserId>,
+    pub app_secret: Option<SecretString>,
+    pub token: Option<SecretString>,
+    pub auth_password: Option<SecretString>,
+    pub api_key: Option<SecretString>,
+    pub webhook_secret: Option<SecretString>,
+}
+
+impl AccountDraft {
+    /// The secrets that were typed; an absent one keeps what is stored.
+    pub fn secrets(&self) -> impl Iterator<Item = (Secret, Option<&SecretString>)> {
+        [
+            (Secret::AppSecret, self.app_secret.as_ref()),
+            (Secret::Token, self.token.as_ref()),
+            (Secret::AuthPassword, self.auth_password.as_ref()),
+            (Secret::ApiKey, self.api_key.as_ref()),
+            (Secret::WebhookSecret, self.webhook_secret.as_ref()),
+        ]
+        .into_iter()
+    }
+}
+
+impl AccountInput {
+    /// The draft, or all faults at once.
+    pub fn parse(&self) -> Result<AccountDraft> {
+        let mut errors = FieldErrors::default();
+        let name = self.name.trim().to_owned();
+        if name.is_empty() {
+            errors.add("name", "Give the account a name, for example the shop it belongs to.");
+        }
+        let provider = one_of(&self.provider, &["waha", "meta"], "waha", "provider", "Choose WAHA or Meta.", &mut errors);
+        let has_api = !self.api_url.trim().is_empty() || !self.token.is_empty() || provider == "meta";
+        let send_through = one_of(
+            &self.send_through,
+            &["api", "webhook"],
+            if has_api { "api" } else { "webhook" },
+            "send_through",
+            "Choose API or Webhook.",
+            &mut errors,
+        );
+        let delivery = one_of(
+            &self.delivery,
+            &["direct", "batched"],
+            if send_through == "webhook" { "batched" } else { "direct" },
+            "delivery",
+            "Choose Direct or Batched.",
+            &mut errors,
+        );
+        let api_url = address(&self.api_url, "api_url", &mut errors);
+        let webhook_url = address(&self.webhook_url, "webhook_url", &mut errors);
+        let base_url = address(&self.base_url, "base_url", &mut errors);
+        if provider == "waha" && send_through == "api" && api_url.is_empty() {
+            errors.add("api_url", "Enter the address of WAHA, for example http://127.0.0.1:3000.");
+        }
+        if send_through == "webhook" && webhook_url.is_empty() {
+            errors.add("webhook_url", "Enter the address of the webhook that sends, for example the production URL of your n8n flow.");
+        }
+        if webhook_url.contains("/webhook-test/") {
+            errors.add("webhook_url", "This is n8n's test address: it works once, while the editor is open. Use the production URL (/webhook/…).");
+        }
+        let phone_uid = self.phone_uid.trim().to_owned();
+        if provider == "meta" {
+            for (field, value, label) in [
+                ("app_uid", &self.app_uid, "App ID"),
+                ("account_uid", &self.account_uid, "Account ID"),
+                ("phone_uid", &self.phone_uid, "Phone Number ID"),
+            ] {
+                if value.trim().is_empty() {
+                    errors.add(field, format!("Enter the {label} from Meta's dashboard."));
+                }
+            }
+        }
+        let session = match (self.session.trim(), phone_uid.as_str()) {
+            ("", "") => "default".to_owned(),
+            ("", phone) => phone.to_owned(),
+            (session, _) => session.to_owned(),
+        };
+        let slow = provider == "waha" || send_through == "webhook";
+        let per_second = number(&self.per_second, if slow { 0.25 } else { 80.0 }, "per_second", &mut errors);
+        let burst = number(&self.burst, if slow { 1.0 } else { 80.0 }, "burst", &mut errors);
+        if !(per_second > 0.0 && per_second <= 100_000.0) {
+            errors.add("per_second", "Messages a second must be more than 0 and at most 100,000. 0.25 is 15 a minute.");
+        }
+        if !(1.0..=100_000.0).contains(&burst) || burst.fract() != 0.0 {
+            errors.add("burst", "The burst is a whole number from 1 to 100,000.");
+        }
+        let draft = AccountDraft {
+            name,
+            provider,
+            send_through,
+            delivery,
+            app_uid: self.app_uid.trim().to_owned(),
+            account_uid: self.account_uid.trim().to_owned(),
+            phone_uid,
+            base_url,
+            api_url,
+            webhook_url,
+            auth_user: self.auth_user.trim().to_owned(),
+            session,
+            behind_proxy: self.behind_proxy.is_some(),
+            welcome_message: self.welcome_message.trim().to_owned(),
+            per_second,
+            #[expect(clippy::cast_possible_truncation, reason = "checked to be a whole number up to 100,000")]
+            burst: burst as i32,
+            allowed_user_ids: self.allowed_user_ids.iter().copied().map(UserId).collect(),
+            app_secret: typed(&self.app_secret),
+            token: typed(&self.token),
+            auth_password: typed(&self.auth_password),
+            api_key: typed(&self.api_key),
+            webhook_secret: typed(&self.webhook_secret),
+        };
+        errors.or(Some(draft))
+    }
+}
+
+fn one_of(
+    value: &str,
+    allowed: &'static [&'static str],
+    default: &'static str,
+    field: &str,
+    message: &str,
+    errors: &mut FieldErrors,
+) -> &'static str {
+    if value.trim().is_empty() {
+        return default;
+    }
+    match allowed.iter().find(|one| **one == value) {
+        Some(one) => one,
+        None => {
+            errors.add(field, message);
+            default
+        }
+    }
+}
+
+fn typed(secret: &str) -> Option<SecretString> {
+    (!secret.trim().is_empty()).then(|| SecretString::from(secret.trim().to_owned()))
+}
+
+/// An address without a slash at its end; empty when nothing was typed.
+fn address(text: &str, field: &str, errors: &mut FieldErrors) -> String {
+    let text = text.trim();
+    if text.is_empty() {
+        return String::new();
+    }
+    match Url::parse(text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+            errors.add(field, "The address must begin with http:// or https://.");
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            errors.add(field, "Leave user and password out of the address; they have fields of their own.");
+        }
+        Ok(url) => return url.as_str().trim_end_matches('/').to_owned(),
+        Err(_) => errors.add(field, "This is not an address. It looks like http://127.0.0.1:3000."),
+    }
+    String::new()
+}
+
+fn number(text: &str, default: f64, field: &str, errors: &mut FieldErrors) -> f64 {
+    let text = text.trim().replace(',', ".");
+    if text.is_empty() {
+        return default;
+    }
+    text.parse().unwrap_or_else(|_| {
+        errors.add(field, "Enter a number.");
+        default
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    fn waha() -> AccountInput {
+        AccountInput { name: "Shop".into(), api_url: "http://127.0.0.1:3000/".into(), ..AccountInput::default() }
+    }
+
+    #[test]
+    fn a_waha_account_needs_little() {
+        let draft = waha().parse().unwrap();
+        assert_eq!((draft.provider, draft.send_through, draft.delivery), ("waha", "api", "direct"));
+        assert_eq!((draft.session.as_str(), draft.api_url.as_str()), ("default", "http://127.0.0.1:3000"));
+        assert!((draft.per_second - 0.25).abs() < f64::EPSILON && draft.burst == 1);
+    }
+
+    #[test]
+    fn the_session_defaults_to_the_phone_number_id() {
+        let draft = AccountInput { phone_uid: "4242".into(), ..waha() }.parse().unwrap();
+        assert_eq!(draft.session, "4242");
+    }
+
+    #[test]
+    fn all_faults_come_at_once() {
+        let input = AccountInput {
+            provider: "telegram".into(),
+            api_url: "ftp://x".into(),
+            webhook_url: "https://n8n.example/webhook-test/1".into(),
+            per_second: "fast".into(),
+            burst: "0".into(),
+            ..AccountInput::default()
+        };
+        let Err(Error::Invalid(errors)) = input.parse() else { panic!("parsed") };
+        for field in ["name", "provider", "api_url", "webhook_url", "per_second", "burst"] {
+            assert!(!errors.of(field).is_empty(), "{field}");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! WhatsApp Business Accounts: one connected number at one provider.
+//!
+//! Invariants: a secret is sealed before it is stored and never leaves through a page, a log or the
+//! API; whoever changes a secret or an address makes the account *untested* until a test passes; an
+//! account belongs to one company and is used by those in `account_companies`. Owns `accounts`,
+//! `account_companies` and `account_users`. Does not know who sends through it.
+
+pub mod health;
+pub mod input;
+pub mod query;
+pub mod test;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::app::App;
+use crate::crypt::{Crypt, Place};
+use crate::error::{Error, Result, violated_constraint};
+use crate::gateways::waha::{Waha, WahaAddress};
+use crate::ids::{AccountId, CompanyId, UserId};
+use crate::schema::{account_companies, account_users, accounts};
+
+pub use input::{AccountDraft, AccountInput};
+
+#[derive(Debug, Clone, Queryable, Selectable, Identifiable)]
+#[diesel(table_name = accounts)]
+pub struct Account {
+    pub id: AccountId,
+    /// The owner.
+    pub company_id: CompanyId,
+    pub name: String,
+    pub provider: String,
+    pub send_through: String,
+    pub delivery: String,
+    pub active: bool,
+    pub app_uid: String,
+    pub app_secret: Option<Vec<u8>>,
+    pub account_uid: String,
+    pub phone_uid: String,
+    pub token: Option<Vec<u8>>,
+    pub base_url: String,
+    pub webhook_verify_token: String,
+    pub phone_number: Option<String>,
+    pub api_url: String,
+    pub webhook_url: String,
+    pub auth_user: String,
+    pub auth_password: Option<Vec<u8>>,
+    pub api_key: Option<Vec<u8>>,
+    pub session: String,
+    pub behind_proxy: bool,
+    pub welcome_message: String,
+    pub account_key: String,
+    pub webhook_secret: Option<Vec<u8>>,
+    /// Messages a second; 0.25 is 15 a minute.
+    pub per_second: f64,
+    pub burst: i32,
+    pub health: String,
+    pub health_reason: Option<String>,
+    pub health_code: Option<String>,
+    pub health_since: DateTime<Utc>,
+    pub tested_at: Option<DateTime<Utc>>,
+    pub tested_ok: Option<bool>,
+    pub test_checks: Option<serde_json::Value>,
+    pub untested_since: Option<DateTime<Utc>>,
+    pub last_event_at: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The columns of `accounts` that hold a sealed secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secret {
+    AppSecret,
+    Token,
+    AuthPassword,
+    ApiKey,
+    WebhookSecret,
+}
+
+impl Secret {
+    fn column(self) -> &'static str {
+        match self {
+            Self::AppSecret => "app_secret",
+            Self::Token => "token",
+            Self::AuthPassword => "auth_password",
+            Self::ApiKey => "api_key",
+            Self::WebhookSecret => "webhook_secret",
+        }
+    }
+
+    fn place(self, account: AccountId, company: CompanyId) -> Place<'static> {
+        Place { table: "accounts", row: account.0, column: self.column(), company: company.0 }
+    }
+}
+
+impl Account {
+    /// Opens one of the account's secrets; `None` when it was never set.
+    pub fn secret(&self, crypt: &Crypt, which: Secret) -> anyhow::Result<Option<SecretString>> {
+        let sealed = match which {
+            Secret::AppSecret => &self.app_secret,
+            Secret::Token => &self.token,
+            Secret::AuthPassword => &self.auth_password,
+            Secret::ApiKey => &self.api_key,
+            Secret::WebhookSecret => &self.webhook_secret,
+        };
+        sealed
+            .as_deref()
+            .map(|sealed| crypt.open(which.place(self.id, self.company_id), sealed))
+            .transpose()
+    }
+
+    /// Why nothing can be sent through this account yet, as a sentence; `None` when it can.
+    pub fn not_built(&self) -> Option<&'static str> {
+        match (self.provider.as_str(), self.send_through.as_str(), self.delivery.as_str()) {
+            ("waha", "api", "direct") => None,
+            ("waha", "api", _) => Some("Batched delivery is not available in this version. Choose Direct on the account."),
+            (_, "webhook", _) => Some("Sending through a webhook is not available in this version. Choose API on the account."),
+            _ => Some("Sending through Meta's Cloud API is not available in this version. Choose an account with provider WAHA."),
+        }
+    }
+
+    /// The WAHA client for this account.
+    pub fn waha(&self, app: &App) -> anyhow::Result<Waha> {
+        let basic = match (self.behind_proxy, self.auth_user.as_str()) {
+            (true, user) if !user.is_empty() => {
+                let password = self.secret(&app.crypt, Secret::AuthPassword)?;
+                Some((user.to_owned(), password.unwrap_or_else(|| SecretString::from(String::new()))))
+            }
+            _ => None,
+        };
+        // Without an API key the password is tried as the key, as people fill the form.
+        let api_key = match self.secret(&app.crypt, Secret::ApiKey)? {
+            None if !self.behind_proxy => self.secret(&app.crypt, Secret::AuthPassword)?,
+            key => key,
+        };
+        let address = WahaAddress {
+            base_url: self.api_url.parse()?,
+            api_key,
+            basic,
+            session: self.session.clone(),
+        };
+        Ok(Waha::new(app.http.clone(), address))
+    }
+
+    /// Where the gateway posts its events.
+    pub fn intake_url(&self, app: &App) -> String {
+        format!("{}/webhooks/{}/{}", app.config.public_url(), self.provider, self.account_key)
+    }
+}
+
+/// Makes an account; also returns the key its webhooks are signed with, to be shown this once.
+pub async fn create(
+    conn: &mut AsyncPgConnection,
+    crypt: &Crypt,
+    company: CompanyId,
+    draft: AccountDraft,
+) -> Result<(Account, SecretString)> {
+    let webhook_secret = draft
+        .webhook_secret
+        .clone()
+        .unwrap_or_else(|| SecretString::from(crate::random::token(40)));
+    let id: AccountId = diesel::insert_into(accounts::table)
+        .values((
+            accounts::company_id.eq(company),
+            accounts::name.eq(&draft.name),
+            accounts::provider.eq(draft.provider),
+            accounts::send_through.eq(draft.send_through),
+            accounts::delivery.eq(draft.delivery),
+            accounts::webhook_verify_token.eq(crate::random::token(32)),
+            accounts::account_key.eq(crate::random::token(32)),
+            accounts::per_second.eq(draft.per_second),
+            accounts::burst.eq(draft.burst),
+            // Two drafts of one number meet in the unique index already here.
+            accounts::api_url.eq(&draft.api_url),
+            accounts::session.eq(&draft.session),
+            accounts::phone_uid.eq(&draft.phone_uid),
+        ))
+        // Not RETURNING through the policy of reading: the link that makes it visible comes next.
+        .returning(accounts::id)
+        .get_result(conn)
+        .await
+        .map_err(number_taken)?;
+    link_companies(conn, id, company, &draft).await?;
+    seal(conn, crypt, id, company, Secret::WebhookSecret, &webhook_secret).await?;
+    write(conn, crypt, id, company, &draft).await?;
+    Ok((query::find(conn, id).await?, webhook_secret))
+}
+
+/// Changes an account. A changed secret or address makes it untested.
+pub async fn update(
+    conn: &mut AsyncPgConnection,
+    crypt: &Crypt,
+    company: CompanyId,
+    id: AccountId,
+    draft: AccountDraft,
+) -> Result<Account> {
+    let before = query::find(conn, id).await?;
+    if before.company_id != company {
+        return Err(Error::Forbidden);
+    }
+    let moved = before.provider != draft.provider
+        || before.api_url != draft.api_url
+        || before.session != draft.session
+        || before.phone_uid != draft.phone_uid;
+    if moved && query::has_messages(conn, id).await? {
+        return Err(Error::invalid(
+            "api_url",
+            "Messages went through this account already: provider, address and number stay. Archive it and make a new account for another number.",
+        ));
+    }
+    link_companies(conn, id, company, &draft).await?;
+    write(conn, crypt, id, company, &draft).await?;
+    let secrets_changed = draft.secrets().any(|(_, value)| value.is_some());
+    if moved || secrets_changed || before.auth_user != draft.auth_user || before.behind_proxy != draft.behind_proxy {
+        query::mark_untested(conn, id).await?;
+    }
+    Ok(query::find(conn, id).await?)
+}
+
+async fn write(
+    conn: &mut AsyncPgConnection,
+    crypt: &Crypt,
+    id: AccountId,
+    company: CompanyId,
+    draft: &AccountDraft,
+) -> Result<()> {
+    query::write(conn, id, draft).await.map_err(number_taken)?;
+    for (which, value) in draft.secrets() {
+        if let Some(value) = value.filter(|value| !value.expose_secret().is_empty()) {
+            seal(conn, crypt, id, company, which, value).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn seal(
+    conn: &mut AsyncPgConnection,
+    crypt: &Crypt,
+    id: AccountId,
+    company: CompanyId,
+    which: Secret,
+    value: &SecretString,
+) -> Result<()> {
+    let sealed = crypt.seal(which.place(id, company), value)?;
+    query::store_secret(conn, id, which, sealed).await?;
+    Ok(())
+}
+
+async fn link_companies(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    company: CompanyId,
+    draft: &AccountDraft,
+) -> Result<()> {
+    diesel::insert_into(account_companies::table)
+        .values((account_companies::company_id.eq(company), account_companies::account_id.eq(id)))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
+    diesel::delete(account_users::table.filter(account_users::account_id.eq(id)).filter(account_users::company_id.eq(company)))
+        .execute(conn)
+        .await?;
+    let users: Vec<_> = draft
+        .allowed_user_ids
+        .iter()
+        .map(|user| {
+            (
+                account_users::company_id.eq(company),
+                account_users::account_id.eq(id),
+                account_users::user_id.eq(*user),
+            )
+        })
+        .collect();
+    diesel::insert_into(account_users::table).values(users).execute(conn).await?;
+    Ok(())
+}
+
+/// Archives or brings back an account. Refused while a mailing is on its way through it.
+pub async fn set_active(conn: &mut AsyncPgConnection, id: AccountId, active: bool) -> Result<()> {
+    if !active {
+        let busy = query::unfinished_mailings(conn, id).await?;
+        if !busy.is_empty() {
+            return Err(Error::conflict(format!(
+                "This account is still needed by: {}. Cancel them or let them finish first.",
+                busy.join(", ")
+            )));
+        }
+    }
+    query::set_active(conn, id, active).await.map_err(number_taken)?;
+    Ok(())
+}
+
+/// The account, when `user` may send through it now.
+pub async fn usable(conn: &mut AsyncPgConnection, id: AccountId, user: UserId) -> Result<Account> {
+    let account = query::find(conn, id)
+        .await
+        .map_err(|_| Error::invalid("account_id", "This account does not exist."))?;
+    if !account.active {
+        return Err(Error::invalid("account_id", "This account is archived. Choose another one."));
+    }
+    if !query::is_allowed(conn, id, user).await? {
+        return Err(Error::invalid("account_id", "You may not send through this account. Ask an administrator to allow you."));
+    }
+    Ok(account)
+}
+
+fn number_taken(error: diesel::result::Error) -> Error {
+    match violated_constraint(&error) {
+        Some("accounts_number_unique") => Error::invalid(
+            "session",
+            "Another account already uses this number (same address and Phone Number ID). Open that one instead.",
+        ),
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,184 @@
+//! SQL of accounts. Row-level security decides which of them a company sees.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::{Account, AccountDraft, Secret};
+use crate::db::wablast_now;
+use crate::ids::{AccountId, CompanyId, UserId};
+use crate::schema::{account_companies, account_users, accounts, mailings};
+
+pub async fn find(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<Account> {
+    accounts::table.find(id).select(Account::as_select()).first(conn).await
+}
+
+/// For webhooks: the account an address belongs to, whatever the company.
+pub async fn find_by_key(conn: &mut AsyncPgConnection, key: &str) -> QueryResult<Option<Account>> {
+    accounts::table
+        .filter(accounts::account_key.eq(key))
+        .select(Account::as_select())
+        .first(conn)
+        .await
+        .optional()
+}
+
+/// Active accounts `user` may send through, by name.
+pub async fn choices(conn: &mut AsyncPgConnection, user: UserId) -> QueryResult<Vec<Account>> {
+    let restricted = account_users::table.select(account_users::account_id);
+    let mine = account_users::table.filter(account_users::user_id.eq(user)).select(account_users::account_id);
+    accounts::table
+        .filter(accounts::active)
+        .filter(accounts::id.ne_all(restricted).or(accounts::id.eq_any(mine)))
+        .order((accounts::name, accounts::id))
+        .select(Account::as_select())
+        .load(conn)
+        .await
+}
+
+pub async fn is_allowed(conn: &mut AsyncPgConnection, id: AccountId, user: UserId) -> QueryResult<bool> {
+    let users: Vec<UserId> = allowed_users(conn, id).await?;
+    Ok(users.is_empty() || users.contains(&user))
+}
+
+pub async fn allowed_users(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<Vec<UserId>> {
+    account_users::table
+        .filter(account_users::account_id.eq(id))
+        .select(account_users::user_id)
+        .order(account_users::user_id)
+        .load(conn)
+        .await
+}
+
+/// The companies an account may be used by, the owner among them.
+pub async fn companies(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<Vec<CompanyId>> {
+    account_companies::table
+        .filter(account_companies::account_id.eq(id))
+        .filter(account_companies::active)
+        .select(account_companies::company_id)
+        .order(account_companies::company_id)
+        .load(conn)
+        .await
+}
+
+pub(super) async fn write(conn: &mut AsyncPgConnection, id: AccountId, draft: &AccountDraft) -> QueryResult<usize> {
+    diesel::update(accounts::table.find(id))
+        .set((
+            (
+                accounts::name.eq(&draft.name),
+                accounts::provider.eq(draft.provider),
+                accounts::send_through.eq(draft.send_through),
+                accounts::delivery.eq(draft.delivery),
+                accounts::app_uid.eq(&draft.app_uid),
+                accounts::account_uid.eq(&draft.account_uid),
+                accounts::phone_uid.eq(&draft.phone_uid),
+                accounts::base_url.eq(&draft.base_url),
+                accounts::api_url.eq(&draft.api_url),
+            ),
+            (
+                accounts::webhook_url.eq(&draft.webhook_url),
+                accounts::auth_user.eq(&draft.auth_user),
+                accounts::session.eq(&draft.session),
+                accounts::behind_proxy.eq(draft.behind_proxy),
+                accounts::welcome_message.eq(&draft.welcome_message),
+                accounts::per_second.eq(draft.per_second),
+                accounts::burst.eq(draft.burst),
+                accounts::updated_at.eq(wablast_now()),
+            ),
+        ))
+        .execute(conn)
+        .await
+}
+
+pub(super) async fn store_secret(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    which: Secret,
+    sealed: Vec<u8>,
+) -> QueryResult<usize> {
+    let row = diesel::update(accounts::table.find(id));
+    match which {
+        Secret::AppSecret => row.set(accounts::app_secret.eq(sealed)).execute(conn).await,
+        Secret::Token => row.set(accounts::token.eq(sealed)).execute(conn).await,
+        Secret::AuthPassword => row.set(accounts::auth_password.eq(sealed)).execute(conn).await,
+        Secret::ApiKey => row.set(accounts::api_key.eq(sealed)).execute(conn).await,
+        Secret::WebhookSecret => row.set(accounts::webhook_secret.eq(sealed)).execute(conn).await,
+    }
+}
+
+pub(super) async fn mark_untested(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<usize> {
+    diesel::update(accounts::table.find(id))
+        .set((
+            accounts::untested_since.eq(wablast_now().nullable()),
+            accounts::tested_ok.eq(None::<bool>),
+            accounts::test_checks.eq(None::<serde_json::Value>),
+        ))
+        .execute(conn)
+        .await
+}
+
+pub(super) async fn store_test(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    passed: bool,
+    checks: serde_json::Value,
+    number: Option<&str>,
+    at: DateTime<Utc>,
+) -> QueryResult<usize> {
+    let untested = if passed { None } else { Some(at) };
+    sql_query(
+        "UPDATE accounts SET tested_at = wablast_now(), tested_ok = $2, test_checks = $3, \
+         untested_since = CASE WHEN $2 THEN NULL ELSE coalesce(untested_since, $5) END, \
+         phone_number = coalesce($4, phone_number) WHERE id = $1",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<Bool, _>(passed)
+    .bind::<diesel::sql_types::Jsonb, _>(checks)
+    .bind::<Nullable<Text>, _>(number)
+    .bind::<Nullable<diesel::sql_types::Timestamptz>, _>(untested)
+    .execute(conn)
+    .await
+}
+
+pub(super) async fn set_active(conn: &mut AsyncPgConnection, id: AccountId, active: bool) -> QueryResult<usize> {
+    diesel::update(accounts::table.find(id))
+        .set((accounts::active.eq(active), accounts::updated_at.eq(wablast_now())))
+        .execute(conn)
+        .await
+}
+
+/// When the gateway last reached us.
+pub async fn saw_event(conn: &mut AsyncPgConnection, ids: &[AccountId]) -> QueryResult<usize> {
+    diesel::update(accounts::table.filter(accounts::id.eq_any(ids)))
+        .set(accounts::last_event_at.eq(wablast_now().nullable()))
+        .execute(conn)
+        .await
+}
+
+/// Subjects of the mailings that still need the account.
+pub async fn unfinished_mailings(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<Vec<String>> {
+    mailings::table
+        .filter(mailings::account_id.eq(id))
+        .filter(mailings::state.eq_any(["submitted", "sending", "paused"]))
+        .order(mailings::id)
+        .limit(5)
+        .select(mailings::subject)
+        .load(conn)
+        .await
+}
+
+#[derive(QueryableByName)]
+struct Exists {
+    #[diesel(sql_type = Bool)]
+    found: bool,
+}
+
+pub async fn has_messages(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<bool> {
+    let exists: Exists = sql_query("SELECT EXISTS (SELECT FROM attempts WHERE account_id = $1) AS found")
+        .bind::<BigInt, _>(id)
+        .get_result(conn)
+        .await?;
+    Ok(exists.found)
+}

@@ -1,0 +1,81 @@
+//! *Test WAHA Credentials*: asks the gateway what works, says it in plain words, remembers it.
+
+use diesel_async::AsyncPgConnection;
+
+use super::{Account, health, query};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::gateways::Check;
+use crate::ids::{AccountId, CompanyId};
+
+/// What a test found, check by check.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Tested {
+    pub ok: bool,
+    pub checks: Vec<Check>,
+}
+
+/// Tests an account. No transaction is open while the gateway answers.
+pub async fn run(app: &App, company: CompanyId, id: AccountId) -> Result<Tested> {
+    let mut conn = app.db.company(company).await?;
+    let account = query::find(&mut conn, id).await?;
+    conn.commit().await?;
+    if account.provider != "waha" {
+        return Err(Error::conflict("This test is for accounts with provider WAHA."));
+    }
+    let mut checks = account.waha(app)?.test().await;
+    checks.push(reaches_us(app, &account));
+    let ok = checks.iter().all(|check| check.ok);
+    let tested = Tested { ok, checks };
+    let mut conn = app.db.company(company).await?;
+    store(&mut conn, app, &account, &tested).await?;
+    conn.commit().await?;
+    app.wake.deliver.notify_waiters();
+    Ok(tested)
+}
+
+async fn store(conn: &mut AsyncPgConnection, app: &App, account: &Account, tested: &Tested) -> Result<()> {
+    let checks = serde_json::to_value(&tested.checks).map_err(anyhow::Error::new)?;
+    let number = tested
+        .checks
+        .iter()
+        .find(|check| check.name == "number" && check.ok)
+        .map(|check| check.message.chars().filter(char::is_ascii_digit).collect::<String>())
+        .filter(|digits| digits.len() >= 6);
+    query::store_test(conn, account.id, tested.ok, checks, number.as_deref(), app.clock.now()).await?;
+    if tested.ok {
+        health::test_passed(conn, account.id).await?;
+    }
+    Ok(())
+}
+
+/// Whether the gateway can bring us its events: an address that leads back to us, and events seen.
+fn reaches_us(app: &App, account: &Account) -> Check {
+    let ours = app.config.public_url();
+    let is_loopback = |address: &str| {
+        url::Url::parse(address).is_ok_and(|url| match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        })
+    };
+    if is_loopback(&ours) && !is_loopback(&account.api_url) {
+        return Check {
+            name: "webhooks",
+            ok: false,
+            message: format!(
+                "WAHA runs on another machine, but our address is {ours}, which leads back to WAHA's own machine. \
+                 Set WABLAST_PUBLIC_URL to an address that WAHA can reach, or receipts and replies will not arrive."
+            ),
+        };
+    }
+    let message = match account.last_event_at {
+        Some(at) => format!("The last event came {}.", at.format("%-d %b %Y %H:%M UTC")),
+        None => format!(
+            "No event has come yet. Give WAHA this address for its webhooks: {}",
+            account.intake_url(app)
+        ),
+    };
+    Check { name: "webhooks", ok: true, message }
+}

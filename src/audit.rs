@@ -1,0 +1,61 @@
+//! What happened to a record: who, when, what; and the notes people leave.
+//!
+//! Invariant: a secret never stands here, only that it changed. Owns `audit`.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Jsonb, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::ids::{CompanyId, UserId};
+use crate::schema::audit;
+
+/// Notes an action on a record.
+pub async fn note(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    noun: &str,
+    record: i64,
+    user: Option<UserId>,
+    action: &str,
+    note: Option<&str>,
+) -> QueryResult<usize> {
+    diesel::insert_into(audit::table)
+        .values((
+            audit::company_id.eq(company),
+            audit::noun.eq(noun),
+            audit::record_id.eq(record),
+            audit::user_id.eq(user),
+            audit::action.eq(action),
+            audit::note.eq(note),
+        ))
+        .execute(conn)
+        .await
+}
+
+#[derive(Debug, Clone, QueryableByName)]
+pub struct Entry {
+    #[diesel(sql_type = Timestamptz)]
+    pub at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub user_name: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub action: String,
+    #[diesel(sql_type = Jsonb)]
+    pub changes: serde_json::Value,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub note: Option<String>,
+}
+
+/// The history of a record, newest first.
+pub async fn of(conn: &mut AsyncPgConnection, noun: &str, record: i64) -> QueryResult<Vec<Entry>> {
+    sql_query(
+        "SELECT a.at, u.name AS user_name, a.action, a.changes, a.note FROM audit a LEFT JOIN users u ON u.id = a.user_id
+         WHERE a.noun = $1 AND a.record_id = $2 ORDER BY a.id DESC LIMIT 50",
+    )
+    .bind::<Text, _>(noun)
+    .bind::<BigInt, _>(record)
+    .load(conn)
+    .await
+}

@@ -1,0 +1,335 @@
+//! SQL of contacts. Row-level security keeps to one company.
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Nullable, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::{Contact, ContactDraft};
+use crate::db::wablast_now;
+use crate::ids::{CompanyId, ContactId, ListId};
+use crate::schema::{contact_tags, contacts, list_members, lists, tags};
+
+pub async fn find(conn: &mut AsyncPgConnection, id: ContactId) -> QueryResult<Contact> {
+    contacts::table
+        .find(id)
+        .filter(contacts::erased_at.is_null())
+        .select(Contact::as_select())
+        .first(conn)
+        .await
+}
+
+pub async fn find_many(conn: &mut AsyncPgConnection, ids: &[ContactId]) -> QueryResult<Vec<Contact>> {
+    contacts::table
+        .filter(contacts::id.eq_any(ids))
+        .order((contacts::name, contacts::id))
+        .select(Contact::as_select())
+        .load(conn)
+        .await
+}
+
+/// People whose name or number contains `text`, for choosing one; at most `limit`.
+pub async fn search(conn: &mut AsyncPgConnection, text: &str, limit: i64) -> QueryResult<Vec<Contact>> {
+    let pattern = format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+    contacts::table
+        .filter(contacts::erased_at.is_null())
+        .filter(contacts::name.ilike(&pattern).or(contacts::whatsapp_number.like(&pattern)))
+        .order((contacts::name, contacts::id))
+        .limit(limit)
+        .select(Contact::as_select())
+        .load(conn)
+        .await
+}
+
+pub(super) async fn insert(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    draft: &ContactDraft,
+) -> QueryResult<ContactId> {
+    diesel::insert_into(contacts::table)
+        .values((
+            contacts::company_id.eq(company),
+            contacts::name.eq(&draft.name),
+            contacts::title.eq(&draft.title),
+            contacts::whatsapp_number.eq(draft.whatsapp_number.as_ref().map(|number| number.as_str())),
+            contacts::country.eq(&draft.country),
+            contacts::email.eq(&draft.email),
+            contacts::company_name.eq(&draft.company_name),
+            contacts::job_position.eq(&draft.job_position),
+            contacts::description.eq(&draft.description),
+            contacts::attributes.eq(serde_json::json!(draft.attributes)),
+            contacts::active.eq(draft.active),
+        ))
+        .returning(contacts::id)
+        .get_result(conn)
+        .await
+}
+
+pub(super) async fn write(conn: &mut AsyncPgConnection, id: ContactId, draft: &ContactDraft) -> QueryResult<usize> {
+    diesel::update(contacts::table.find(id))
+        .set((
+            contacts::name.eq(&draft.name),
+            contacts::title.eq(&draft.title),
+            contacts::whatsapp_number.eq(draft.whatsapp_number.as_ref().map(|number| number.as_str())),
+            contacts::country.eq(&draft.country),
+            contacts::email.eq(&draft.email),
+            contacts::company_name.eq(&draft.company_name),
+            contacts::job_position.eq(&draft.job_position),
+            contacts::description.eq(&draft.description),
+            contacts::attributes.eq(serde_json::json!(draft.attributes)),
+            contacts::active.eq(draft.active),
+            contacts::is_new.eq(false),
+            contacts::updated_at.eq(wablast_now()),
+        ))
+        .execute(conn)
+        .await
+}
+
+pub(super) async fn set_tags(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    id: ContactId,
+    names: &[String],
+) -> QueryResult<()> {
+    diesel::delete(contact_tags::table.filter(contact_tags::contact_id.eq(id))).execute(conn).await?;
+    add_tags(conn, company, &[id], names).await?;
+    Ok(())
+}
+
+/// Gives people tags; unknown ones are made.
+pub async fn add_tags(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    ids: &[ContactId],
+    names: &[String],
+) -> QueryResult<()> {
+    sql_query("INSERT INTO tags (company_id, name) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING")
+        .bind::<BigInt, _>(company)
+        .bind::<Array<Text>, _>(names)
+        .execute(conn)
+        .await?;
+    sql_query(
+        "INSERT INTO contact_tags (company_id, contact_id, tag_id)
+         SELECT $1, c.id, t.id FROM unnest($2::bigint[]) AS c(id), tags t WHERE t.company_id = $1 AND t.name = ANY ($3)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Array<BigInt>, _>(ids)
+    .bind::<Array<Text>, _>(names)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub async fn tags_of(conn: &mut AsyncPgConnection, id: ContactId) -> QueryResult<Vec<String>> {
+    contact_tags::table
+        .inner_join(tags::table.on(tags::id.eq(contact_tags::tag_id)))
+        .filter(contact_tags::contact_id.eq(id))
+        .order(tags::name)
+        .select(tags::name)
+        .load(conn)
+        .await
+}
+
+/// The lists a person is in, by name.
+pub async fn lists_of(conn: &mut AsyncPgConnection, id: ContactId) -> QueryResult<Vec<(ListId, String)>> {
+    list_members::table
+        .inner_join(lists::table.on(lists::id.eq(list_members::list_id)))
+        .filter(list_members::contact_id.eq(id))
+        .order(lists::name)
+        .select((lists::id, lists::name))
+        .load(conn)
+        .await
+}
+
+/// Puts a person into exactly these lists; a membership that stays keeps its opt-out.
+pub(super) async fn set_lists(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    id: ContactId,
+    wanted: &[ListId],
+) -> QueryResult<()> {
+    diesel::delete(
+        list_members::table
+            .filter(list_members::contact_id.eq(id))
+            .filter(list_members::list_id.ne_all(wanted.to_vec())),
+    )
+    .execute(conn)
+    .await?;
+    sql_query(
+        "INSERT INTO list_members (company_id, list_id, contact_id)
+         SELECT $1, l.id, $3 FROM lists l WHERE l.id = ANY ($2) AND l.company_id = $1 ON CONFLICT DO NOTHING",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Array<BigInt>, _>(wanted)
+    .bind::<BigInt, _>(id)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn store_opt_out(conn: &mut AsyncPgConnection, ids: &[ContactId], reason: &str) -> QueryResult<usize> {
+    diesel::update(contacts::table.filter(contacts::id.eq_any(ids)).filter(contacts::opt_out.eq(false)))
+        .set((
+            contacts::opt_out.eq(true),
+            contacts::opt_out_reason.eq(reason),
+            contacts::opt_out_at.eq(wablast_now().nullable()),
+            contacts::updated_at.eq(wablast_now()),
+        ))
+        .execute(conn)
+        .await
+}
+
+pub(super) async fn store_opt_in(conn: &mut AsyncPgConnection, ids: &[ContactId]) -> QueryResult<usize> {
+    diesel::update(contacts::table.filter(contacts::id.eq_any(ids)).filter(contacts::opt_out.eq(true)))
+        .set((
+            contacts::opt_out.eq(false),
+            contacts::opt_out_reason.eq(None::<String>),
+            contacts::opt_out_at.eq(None::<chrono::DateTime<chrono::Utc>>),
+            contacts::updated_at.eq(wablast_now()),
+        ))
+        .execute(conn)
+        .await
+}
+
+pub(super) async fn set_active(conn: &mut AsyncPgConnection, ids: &[ContactId], active: bool) -> QueryResult<usize> {
+    diesel::update(contacts::table.filter(contacts::id.eq_any(ids)))
+        .set((contacts::active.eq(active), contacts::updated_at.eq(wablast_now())))
+        .execute(conn)
+        .await
+}
+
+/// Messages that were taken for a contact, and messages that came from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName, serde::Serialize)]
+pub struct Counters {
+    #[diesel(sql_type = BigInt)]
+    pub messages_sent: i64,
+    #[diesel(sql_type = BigInt)]
+    pub messages_received: i64,
+}
+
+pub async fn counters(conn: &mut AsyncPgConnection, id: ContactId) -> QueryResult<Counters> {
+    sql_query(
+        "SELECT (SELECT count(*) FROM outgoing WHERE contact_id = $1 AND state IN ('accepted', 'sent', 'delivered', 'read')) AS messages_sent,
+           (SELECT count(*) FROM incoming WHERE contact_id = $1) AS messages_received",
+    )
+    .bind::<BigInt, _>(id)
+    .get_result(conn)
+    .await
+}
+
+/// Which contacts the API lists.
+#[derive(Debug, Clone, Default)]
+pub struct ContactFilter {
+    pub list: Option<ListId>,
+    pub text: Option<String>,
+    pub number: Option<String>,
+    pub opt_out: Option<bool>,
+    pub tag: Option<String>,
+    pub after: i64,
+    pub limit: i64,
+}
+
+pub async fn filtered(conn: &mut AsyncPgConnection, filter: &ContactFilter) -> QueryResult<Vec<Contact>> {
+    let mut query = contacts::table
+        .filter(contacts::erased_at.is_null())
+        .filter(contacts::id.gt(filter.after))
+        .order(contacts::id)
+        .limit(filter.limit)
+        .select(Contact::as_select())
+        .into_boxed();
+    if let Some(list) = filter.list {
+        let members = list_members::table.filter(list_members::list_id.eq(list)).select(list_members::contact_id);
+        query = query.filter(contacts::id.eq_any(members));
+    }
+    if let Some(text) = &filter.text {
+        let pattern = format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+        query = query.filter(contacts::name.ilike(pattern.clone()).or(contacts::whatsapp_number.like(pattern)));
+    }
+    if let Some(number) = &filter.number {
+        query = query.filter(contacts::whatsapp_number.eq(number.clone()));
+    }
+    if let Some(opt_out) = filter.opt_out {
+        query = query.filter(contacts::opt_out.eq(opt_out));
+    }
+    if let Some(tag) = &filter.tag {
+        let tagged = contact_tags::table
+            .inner_join(tags::table.on(tags::id.eq(contact_tags::tag_id)))
+            .filter(tags::name.eq(tag.clone()))
+            .select(contact_tags::contact_id);
+        query = query.filter(contacts::id.eq_any(tagged));
+    }
+    query.load(conn).await
+}
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = BigInt)]
+    id: ContactId,
+}
+
+/// The person a number or another identity belongs to.
+pub async fn by_identity(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    number: Option<&str>,
+    lid: Option<&str>,
+) -> QueryResult<Option<ContactId>> {
+    let found: Option<Found> = sql_query(
+        "SELECT id FROM (
+           SELECT c.id, 0 AS rank FROM contacts c WHERE c.company_id = $1 AND c.whatsapp_number = $2
+           UNION ALL
+           SELECT i.contact_id, 1 FROM contact_identities i WHERE i.company_id = $1 AND i.kind = 'lid' AND i.value = $3
+         ) f ORDER BY rank LIMIT 1",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Nullable<Text>, _>(number)
+    .bind::<Nullable<Text>, _>(lid)
+    .get_result(conn)
+    .await
+    .optional()?;
+    Ok(found.map(|found| found.id))
+}
+
+/// A contact for somebody who wrote to us first; the existing one when another process was quicker.
+pub async fn from_incoming(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    number: Option<&str>,
+    country: Option<&str>,
+    name: &str,
+) -> QueryResult<ContactId> {
+    let made: Found = sql_query(
+        "INSERT INTO contacts (company_id, name, whatsapp_number, country, is_manual, is_new) VALUES ($1, $2, $3, $4, false, true)
+         ON CONFLICT ON CONSTRAINT contacts_number_unique DO UPDATE SET updated_at = contacts.updated_at RETURNING id",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Text, _>(name)
+    .bind::<Nullable<Text>, _>(number)
+    .bind::<Nullable<Text>, _>(country)
+    .get_result(conn)
+    .await?;
+    Ok(made.id)
+}
+
+/// Remembers another name of a person.
+pub async fn learn_lid(conn: &mut AsyncPgConnection, company: CompanyId, id: ContactId, lid: &str) -> QueryResult<usize> {
+    sql_query(
+        "INSERT INTO contact_identities (company_id, contact_id, kind, value) VALUES ($1, $2, 'lid', $3) ON CONFLICT DO NOTHING",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<BigInt, _>(id)
+    .bind::<Text, _>(lid)
+    .execute(conn)
+    .await
+}
+
+/// A number nobody may be written to at, whether or not a contact has it.
+pub async fn suppress(conn: &mut AsyncPgConnection, company: CompanyId, number: &str, reason: &str) -> QueryResult<usize> {
+    sql_query("INSERT INTO blacklist (company_id, number, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+        .bind::<BigInt, _>(company)
+        .bind::<Text, _>(number)
+        .bind::<Text, _>(reason)
+        .execute(conn)
+        .await
+}

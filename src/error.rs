@@ -1,0 +1,108 @@
+//! What a verb of the domain can answer when it cannot do what it was asked.
+//!
+//! Invariants: the text of an [`Error`] is a sentence for the person who asked; it never contains
+//! its source, a driver's message, a URL with a token or a secret. The chain behind `Internal` is
+//! printed once, at the door. Knows nothing of HTTP.
+
+use std::collections::BTreeMap;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Faults of one form or request body: field name to sentences a person can act on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
+pub struct FieldErrors(pub BTreeMap<String, Vec<String>>);
+
+impl FieldErrors {
+    pub fn one(field: &str, message: impl Into<String>) -> Self {
+        let mut errors = Self::default();
+        errors.add(field, message);
+        errors
+    }
+
+    pub fn add(&mut self, field: &str, message: impl Into<String>) {
+        self.0
+            .entry(field.to_owned())
+            .or_default()
+            .push(message.into());
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The sentences for one field, in the order they were found.
+    pub fn of(&self, field: &str) -> &[String] {
+        self.0.get(field).map_or(&[], Vec::as_slice)
+    }
+
+    /// `value` when nothing was wrong, all faults otherwise.
+    pub fn or<T>(self, value: Option<T>) -> Result<T> {
+        match value {
+            Some(value) if self.is_empty() => Ok(value),
+            _ => Err(Error::Invalid(self)),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Also the answer for another company's record: whether it exists is not told.
+    #[error("This record does not exist.")]
+    NotFound,
+    #[error("Your role does not allow this.")]
+    Forbidden,
+    #[error("Sign in to go on.")]
+    SignIn,
+    #[error("Some fields need another look.")]
+    Invalid(FieldErrors),
+    /// An illegal transition; says what is legal, as verbs.
+    #[error("{message}")]
+    Conflict {
+        message: String,
+        legal: Vec<&'static str>,
+    },
+    #[error("Too many tries. Wait {after_seconds} seconds and try again.")]
+    RateLimited { after_seconds: u64 },
+    /// Every connection to the database is busy, or the database is away: try again.
+    #[error("The system is busy. Try again in a moment.")]
+    Busy,
+    #[error("Something went wrong on our side.")]
+    Internal(#[source] anyhow::Error),
+}
+
+impl Error {
+    pub fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(FieldErrors::one(field, message))
+    }
+
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::Conflict {
+            message: message.into(),
+            legal: Vec::new(),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Error {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Internal(error)
+    }
+}
+
+impl From<diesel::result::Error> for Error {
+    fn from(error: diesel::result::Error) -> Self {
+        match error {
+            diesel::result::Error::NotFound => Self::NotFound,
+            other => Self::Internal(anyhow::Error::new(other)),
+        }
+    }
+}
+
+/// The name of the violated constraint, if that is why a statement failed.
+pub fn violated_constraint(error: &diesel::result::Error) -> Option<&str> {
+    match error {
+        diesel::result::Error::DatabaseError(_, info) => info.constraint_name(),
+        _ => None,
+    }
+}

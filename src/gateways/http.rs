@@ -1,0 +1,299 @@
+//! The HTTP client of the gateways.
+//!
+//! Invariants: no redirects, no automatic retries, no proxy from the environment, answers capped;
+//! addresses where a cloud keeps its secrets are never reached, whatever a name resolves to; a failure
+//! says whether a byte of the request can have left ([`Failure::NotSent`]) or not.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Method, RequestBuilder, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::{Host, Url};
+
+use super::shortened;
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// Total time of a request that sends a text; WAHA alone waits up to 10 s for a session.
+pub const TOTAL: Duration = Duration::from_secs(45);
+const ANSWER_AT_MOST: usize = 256 * 1024;
+
+/// A cheap clone.
+#[derive(Clone)]
+pub struct Http {
+    client: reqwest::Client,
+}
+
+/// An answer, whatever its status.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Vec<u8>,
+    pub retry_after: Option<Duration>,
+}
+
+impl Reply {
+    pub fn json(&self) -> Option<serde_json::Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// No byte of the request left this machine for the gateway's ears.
+    NotSent { kind: Kind, reason: String },
+    /// The request may have arrived.
+    Ambiguous { kind: Kind, reason: String },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The address is not allowed or not an address.
+    Address,
+    Dns,
+    Connect,
+    Tls,
+    Timeout,
+    Broken,
+    TooLarge,
+}
+
+/// What a request carries to prove who asks.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    pub api_key: Option<SecretString>,
+    pub basic: Option<(String, SecretString)>,
+}
+
+impl Http {
+    pub fn new() -> anyhow::Result<Self> {
+        // Fails only when a provider is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .timeout(TOTAL)
+            .pool_max_idle_per_host(256)
+            .pool_idle_timeout(Duration::from_secs(4))
+            .tcp_nodelay(true)
+            .dns_resolver(Arc::new(Vetted))
+            .user_agent(concat!("wablast/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { client })
+    }
+
+    pub async fn get(&self, url: Url, credentials: &Credentials) -> Result<Reply, Failure> {
+        self.send(Method::GET, url, credentials, None, &[], TOTAL).await
+    }
+
+    /// A GET that must answer quickly, such as a check of the connection.
+    pub async fn get_within(&self, url: Url, credentials: &Credentials, within: Duration) -> Result<Reply, Failure> {
+        self.send(Method::GET, url, credentials, None, &[], within).await
+    }
+
+    pub async fn post_json(
+        &self,
+        url: Url,
+        credentials: &Credentials,
+        body: &impl serde::Serialize,
+    ) -> Result<Reply, Failure> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| Failure::NotSent { kind: Kind::Address, reason: error.to_string() })?;
+        self.send(Method::POST, url, credentials, Some(body), &[], TOTAL).await
+    }
+
+    /// A POST of bytes that are JSON already, with extra headers.
+    pub async fn post_bytes(&self, url: Url, body: Vec<u8>, headers: &[(&str, String)]) -> Result<Reply, Failure> {
+        self.send(Method::POST, url, &Credentials::default(), Some(body), headers, TOTAL).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        credentials: &Credentials,
+        body: Option<Vec<u8>>,
+        headers: &[(&str, String)],
+        within: Duration,
+    ) -> Result<Reply, Failure> {
+        vet(&url)?;
+        let mut request: RequestBuilder = self.client.request(method, url).timeout(within);
+        if let Some(key) = &credentials.api_key {
+            request = request.header("X-Api-Key", key.expose_secret());
+        }
+        if let Some((user, password)) = &credentials.basic {
+            request = request.basic_auth(user, Some(password.expose_secret()));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        if let Some(body) = body {
+            request = request.header("Content-Type", "application/json").body(body);
+        }
+        let response = request.send().await.map_err(failure)?;
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.trim().parse().ok())
+            .map(Duration::from_secs);
+        let mut bytes = Vec::new();
+        let mut stream = response.bytes_stream();
+        while let Some(chunk) = stream.next().await {
+            bytes.extend_from_slice(&chunk.map_err(failure)?);
+            if bytes.len() > ANSWER_AT_MOST {
+                return Err(Failure::Ambiguous {
+                    kind: Kind::TooLarge,
+                    reason: "The gateway's answer was larger than 256 KiB.".to_owned(),
+                });
+            }
+        }
+        Ok(Reply { status, body: bytes, retry_after })
+    }
+}
+
+/// Only a failure to connect proves that nothing was sent.
+fn failure(error: reqwest::Error) -> Failure {
+    let words = chain(&error);
+    let lower = words.to_lowercase();
+    if error.is_connect() {
+        let kind = if lower.contains("dns") || lower.contains("resolve") || lower.contains("lookup") {
+            Kind::Dns
+        } else if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake") || lower.contains("invalidcontenttype") {
+            Kind::Tls
+        } else {
+            Kind::Connect
+        };
+        let kind = if lower.contains("not allowed") { Kind::Address } else { kind };
+        return Failure::NotSent { kind, reason: shortened(&words) };
+    }
+    if error.is_builder() {
+        return Failure::NotSent { kind: Kind::Address, reason: shortened(&words) };
+    }
+    let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Broken };
+    Failure::Ambiguous { kind, reason: shortened(&words) }
+}
+
+/// The words of an error and its sources, without the address (it may carry a token).
+fn chain(error: &reqwest::Error) -> String {
+    let mut words = Vec::new();
+    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(error) = source {
+        words.push(error.to_string());
+        source = error.source();
+    }
+    if error.is_timeout() {
+        words.insert(0, "no answer in time".to_owned());
+    }
+    if words.is_empty() { "the request failed".to_owned() } else { words.join(": ") }
+}
+
+/// Refuses what is not http(s), carries a password in the address, or points where nothing of ours is.
+fn vet(url: &Url) -> Result<(), Failure> {
+    let refuse = |reason: &str| Err(Failure::NotSent { kind: Kind::Address, reason: reason.to_owned() });
+    if !matches!(url.scheme(), "http" | "https") {
+        return refuse("The address must begin with http:// or https://.");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("The address must not contain a user or a password.");
+    }
+    let literal = match url.host() {
+        Some(Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),
+        Some(Host::Ipv6(ip)) => Some(IpAddr::V6(ip)),
+        Some(Host::Domain(_)) => None,
+        None => return refuse("The address has no host."),
+    };
+    match literal {
+        Some(ip) if is_forbidden(ip) => refuse("This address is not allowed."),
+        _ => Ok(()),
+    }
+}
+
+/// Link-local, metadata and multicast addresses: nobody's gateway stands there.
+fn is_forbidden(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            a == 0
+                || (a == 169 && b == 254)
+                || ip.is_multicast()
+                || ip.is_broadcast()
+                || ip.octets() == [100, 100, 100, 200]
+                || ip.octets() == [192, 0, 0, 192]
+        }
+        IpAddr::V6(ip) => {
+            if let Some(inner) = ip.to_ipv4_mapped() {
+                return is_forbidden(IpAddr::V4(inner));
+            }
+            let segments = ip.segments();
+            // NAT64 and 6to4 carry an IPv4 address inside.
+            let inside = match segments {
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => Some([high, low]),
+                _ => None,
+            };
+            if let Some([high, low]) = inside {
+                let [a, b] = high.to_be_bytes();
+                let [c, d] = low.to_be_bytes();
+                if is_forbidden(IpAddr::from([a, b, c, d])) {
+                    return true;
+                }
+            }
+            ip.is_unspecified()
+                || ip.is_multicast()
+                || (segments[0] & 0xffc0) == 0xfe80
+                || segments == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+        }
+    }
+}
+
+/// Resolves names and refuses them when any answer is forbidden; the vetted answers are what is used.
+struct Vetted;
+
+impl Resolve for Vetted {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if found.iter().any(|address| is_forbidden(address.ip())) {
+                return Err("this address is not allowed".into());
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_where_clouds_keep_secrets_are_refused_in_every_spelling() {
+        for address in [
+            "http://169.254.169.254/latest",
+            "http://0xA9FEA9FE/",
+            "http://2852039166/",
+            "http://0251.0376.0251.0376/",
+            "http://[::ffff:a9fe:a9fe]/",
+            "http://[64:ff9b::a9fe:a9fe]/",
+            "http://[2002:a9fe:a9fe::]/",
+            "http://[fe80::1]/",
+            "http://[fd00:ec2::254]/",
+            "http://100.100.100.200/",
+            "http://0.0.0.0:8080/",
+            "http://224.0.0.1/",
+            "http://user:secret@127.0.0.1/",
+            "file:///etc/passwd",
+        ] {
+            assert!(vet(&Url::parse(address).unwrap()).is_err(), "{address}");
+        }
+        for address in ["http://127.0.0.1:3000/", "http://192.168.1.10/", "http://[::1]:3000/", "https://waha.example.com/"] {
+            assert!(vet(&Url::parse(address).unwrap()).is_ok(), "{address}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The outside world: plain structs in, plain structs out.
+//!
+//! Invariants: every answer of a gateway is classified, and what is not known for certain is
+//! *uncertain*; a reason carries the gateway's own words, shortened, without our request, credentials or
+//! stack traces. Knows no database and no mailing.
+
+pub mod http;
+pub mod waha;
+
+use std::time::Duration;
+
+/// A text on its way.
+#[derive(Debug, Clone)]
+pub struct TextMessage {
+    /// E.164 digits, or another address of the gateway such as `123@lid`.
+    pub to: String,
+    pub text: String,
+    /// Our own message id, sent along where the gateway takes one.
+    pub own_ref: Option<String>,
+    /// The provider id of the message this one answers.
+    pub quoted: Option<String>,
+}
+
+/// The gateway took the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The gateway's id of the message, as its receipts will name it.
+    pub provider_id: String,
+}
+
+/// Why a message was not accepted; decides what happens to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendError {
+    /// Proven not sent: try again, not before `after`.
+    NotSent { after: Option<Duration>, code: FailureCode, reason: String },
+    /// The account itself is refused: nothing more leaves through it until that is mended.
+    AccountStop { code: FailureCode, reason: String },
+    /// The mailing's content is refused: the mailing pauses.
+    MailingStop { code: FailureCode, reason: String },
+    /// A typed error about this recipient or content: final.
+    Refused { code: FailureCode, reason: String },
+    /// Everything else. Never sent again by itself.
+    Uncertain { code: FailureCode, reason: String },
+}
+
+impl SendError {
+    pub fn code(&self) -> FailureCode {
+        match self {
+            Self::NotSent { code, .. }
+            | Self::AccountStop { code, .. }
+            | Self::MailingStop { code, .. }
+            | Self::Refused { code, .. }
+            | Self::Uncertain { code, .. } => *code,
+        }
+    }
+
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::NotSent { reason, .. }
+            | Self::AccountStop { reason, .. }
+            | Self::MailingStop { reason, .. }
+            | Self::Refused { reason, .. }
+            | Self::Uncertain { reason, .. } => reason,
+        }
+    }
+}
+
+/// The closed set of failure codes that pages show and filter by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureCode {
+    InvalidNumber,
+    NotOnWhatsapp,
+    RateLimited,
+    Auth,
+    MediaRejected,
+    TemplateRequired,
+    Timeout,
+    Unreachable,
+    Tls,
+    BadResponse,
+    GatewayError,
+    GatewayRefused,
+    WorkerLost,
+    HandedOver,
+    NoCallback,
+}
+
+impl FailureCode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidNumber => "invalid_number",
+            Self::NotOnWhatsapp => "not_on_whatsapp",
+            Self::RateLimited => "rate_limited",
+            Self::Auth => "auth",
+            Self::MediaRejected => "media_rejected",
+            Self::TemplateRequired => "template_required",
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::BadResponse => "bad_response",
+            Self::GatewayError => "gateway_error",
+            Self::GatewayRefused => "gateway_refused",
+            Self::WorkerLost => "worker_lost",
+            Self::HandedOver => "handed_over",
+            Self::NoCallback => "no_callback",
+        }
+    }
+}
+
+/// What a receipt says about a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// The gateway took it.
+    Pending,
+    Sent,
+    Failed,
+    Delivered,
+    Read,
+}
+
+/// One line of *Test credentials*.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Check {
+    pub name: &'static str,
+    pub ok: bool,
+    pub message: String,
+}
+
+/// A gateway's words as a log may keep them: one line, at most 300 characters.
+pub fn shortened(words: &str) -> String {
+    words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+}

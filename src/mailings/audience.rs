@@ -1,0 +1,141 @@
+//! Who a mailing goes to, and why others are left out: the SQL that pre-flight and release share.
+//!
+//! Invariant: what pre-flight counts and what release writes come from the same expressions. Text that
+//! is put into SQL here is either constant or a placeholder's name that passed [`field_sql`].
+
+use crate::text::merge::Template;
+
+/// People of the mailing `$1`, one row each: `contact_id`, `list_id`, `list_opted_out`. Several lists
+/// that hold one person make one row; it keeps the first chosen list the person still wants.
+pub(super) const PEOPLE: &str = "
+  SELECT lm.contact_id, (array_agg(lm.list_id ORDER BY lm.opt_out, ml.position, ml.list_id))[1] AS list_id,
+    bool_and(lm.opt_out) AS list_opted_out
+  FROM mailings m
+  JOIN mailing_lists ml ON ml.mailing_id = m.id AND NOT ml.excluded
+  JOIN list_members lm ON lm.list_id = ml.list_id
+  WHERE m.id = $1 AND m.recipients = 'lists'
+    AND NOT EXISTS (SELECT FROM mailing_lists x JOIN list_members xm ON xm.list_id = x.list_id
+                    WHERE x.mailing_id = $1 AND x.excluded AND xm.contact_id = lm.contact_id)
+  GROUP BY lm.contact_id
+  UNION ALL
+  SELECT mc.contact_id, NULL::bigint, false FROM mailings m JOIN mailing_contacts mc ON mc.mailing_id = m.id
+  WHERE m.id = $1 AND m.recipients = 'contacts'";
+
+/// [`PEOPLE`] with numbers and duplicates, as the table `audience` keeps it.
+pub(super) fn numbered() -> String {
+    format!(
+        "SELECT p.contact_id, p.list_id, p.list_opted_out, n.whatsapp_number AS number,
+           (n.whatsapp_number IS NOT NULL
+            AND row_number() OVER (PARTITION BY n.whatsapp_number ORDER BY p.contact_id) > 1) AS duplicate,
+           row_number() OVER (ORDER BY p.contact_id) AS position
+         FROM ({PEOPLE}) p JOIN contacts n ON n.id = p.contact_id"
+    )
+}
+
+/// The skip reason of a person, over `u` (a row of [`numbered`]), `c` (contacts) and `l` (lists); null:
+/// will be sent. `required`: placeholders whose absence leaves the person out.
+pub(super) fn verdict(required: &[String]) -> String {
+    let missing = if required.is_empty() {
+        String::new()
+    } else {
+        let empty: Vec<String> =
+            required.iter().map(|name| format!("coalesce({}, '') = ''", field_sql(name))).collect();
+        format!(" WHEN {} THEN 'missing_value'", empty.join(" OR "))
+    };
+    format!(
+        "CASE WHEN c.erased_at IS NOT NULL THEN 'erased'
+          WHEN c.opt_out THEN 'opted_out'
+          WHEN EXISTS (SELECT FROM blacklist b WHERE b.company_id = c.company_id AND b.number = u.number) THEN 'blacklisted'
+          WHEN NOT c.active THEN 'inactive'
+          WHEN u.number IS NULL THEN 'no_number'
+          WHEN u.list_opted_out THEN 'list_opted_out'
+          WHEN u.duplicate THEN 'duplicate'{missing} END"
+    )
+}
+
+/// A jsonb object with the values of `fields`, over `c` and `l`.
+pub(super) fn values(fields: &[String]) -> String {
+    let pairs: Vec<String> = fields
+        .iter()
+        .filter(|name| *name != "subject")
+        .map(|name| format!("{}, {}", quoted(name), field_sql(name)))
+        .collect();
+    if pairs.is_empty() {
+        "'{}'::jsonb".to_owned()
+    } else {
+        format!("jsonb_strip_nulls(jsonb_build_object({}))", pairs.join(", "))
+    }
+}
+
+/// Placeholders that every contact has.
+pub const FIXED: [&str; 11] = [
+    "subject",
+    "mailingList.name",
+    "contact.name",
+    "contact.full_name",
+    "contact.title",
+    "contact.whatsapp_number",
+    "contact.country",
+    "contact.email",
+    "contact.company_name",
+    "contact.job_position",
+    "contact.description",
+];
+
+/// The attribute behind `contact.<key>`, when it is not a field of every contact.
+pub fn attribute(name: &str) -> Option<&str> {
+    if FIXED.contains(&name) {
+        return None;
+    }
+    name.strip_prefix("contact.")
+        .filter(|key| !key.is_empty())
+}
+
+/// SQL of a placeholder's value.
+pub(super) fn field_sql(name: &str) -> String {
+    match name {
+        "mailingList.name" => "l.name".to_owned(),
+        "contact.full_name" => "btrim(c.title || ' ' || c.name)".to_owned(),
+        _ => match (attribute(name), name.strip_prefix("contact.")) {
+            (Some(key), _) => format!("(c.attributes ->> {})", quoted(key)),
+            // One of FIXED: a column's name.
+            (None, Some(column)) => format!("c.{column}"),
+            (None, None) => "NULL::text".to_owned(),
+        },
+    }
+}
+
+/// A text as an SQL literal.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\0', "").replace('\'', "''"))
+}
+
+/// The placeholders of some texts: all of them, and those that have no fallback everywhere they stand.
+pub fn placeholders(texts: &[&str]) -> (Vec<String>, Vec<String>) {
+    let mut all = Vec::new();
+    let mut bare = Vec::new();
+    for text in texts {
+        for placeholder in Template::parse(text).placeholders() {
+            if !all.contains(&placeholder.name) {
+                all.push(placeholder.name.clone());
+            }
+            if placeholder.fallback.is_none() && !bare.contains(&placeholder.name) {
+                bare.push(placeholder.name.clone());
+            }
+        }
+    }
+    bare.retain(|name| name != "subject");
+    (all, bare)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_placeholder_name_cannot_leave_its_literal() {
+        assert_eq!(field_sql("contact.o'hara"), "(c.attributes ->> 'o''hara')");
+        assert_eq!(field_sql("nonsense"), "NULL::text");
+        assert_eq!(field_sql("contact.name"), "c.name");
+    }
+}

@@ -1,0 +1,202 @@
+//! What people and integrators type about a mailing, and what it must be.
+//!
+//! Invariant: every fault is found at once and stands at its field. Knows no database: whether the
+//! account or the lists exist is asked by the verbs.
+
+use chrono::{DateTime, LocalResult, NaiveDateTime, TimeZone as _, Utc};
+use chrono_tz::Tz;
+
+use crate::error::{FieldErrors, Result};
+use crate::ids::{AccountId, ContactId, ListId, UserId};
+use crate::text::markup;
+
+/// WhatsApp's limit of a text message, in characters.
+pub const MESSAGE_MAX: usize = 4096;
+pub const HEADER_MAX: usize = 60;
+pub const FOOTER_MAX: usize = 150;
+const SUBJECT_MAX: usize = 200;
+
+/// The form, as text. The API fills the same struct.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct MailingInput {
+    pub subject: String,
+    pub account_id: String,
+    pub responsible_id: String,
+    /// `lists` or `contacts`.
+    pub recipients: String,
+    pub list_ids: Vec<i64>,
+    pub exclude_list_ids: Vec<i64>,
+    pub contact_ids: Vec<i64>,
+    pub header_type: String,
+    pub header: String,
+    pub message: String,
+    pub footer: String,
+    /// `2026-11-24T10:00` in the person's zone, or RFC 3339 with an offset.
+    pub schedule_date: String,
+    pub skip_missing_values: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct MailingDraft {
+    pub subject: String,
+    pub account_id: AccountId,
+    pub responsible_id: Option<UserId>,
+    pub recipients: &'static str,
+    pub list_ids: Vec<ListId>,
+    pub exclude_list_ids: Vec<ListId>,
+    pub contact_ids: Vec<ContactId>,
+    pub header_type: &'static str,
+    pub header: String,
+    pub message: String,
+    pub footer: String,
+    pub schedule_date: Option<DateTime<Utc>>,
+    pub time_zone: Tz,
+    pub skip_missing_values: bool,
+}
+
+impl MailingInput {
+    /// The draft, or all faults. `zone`: where a date without an offset is meant.
+    pub fn parse(&self, zone: Tz) -> Result<MailingDraft> {
+        let mut errors = FieldErrors::default();
+        let subject = self.subject.trim().to_owned();
+        if subject.is_empty() {
+            errors.add("subject", "Give the mailing a subject. People do not see it unless the message uses {{subject}}.");
+        }
+        limit(&subject, SUBJECT_MAX, "subject", &mut errors);
+        let account_id = self.account_id.trim().parse::<i64>().ok().map(AccountId);
+        if account_id.is_none() {
+            errors.add("account_id", "Choose the WhatsApp account that sends.");
+        }
+        let recipients = match self.recipients.as_str() {
+            "" | "lists" => "lists",
+            "contacts" => "contacts",
+            _ => {
+                errors.add("recipients", "Choose Mailing List or Manual Contacts.");
+                "lists"
+            }
+        };
+        let header_type = match self.header_type.as_str() {
+            "" | "none" => "none",
+            "text" => "text",
+            "image" | "video" | "document" => {
+                errors.add("header_type", "Headers with media are not available in this version. Choose None or Text.");
+                "none"
+            }
+            _ => {
+                errors.add("header_type", "Choose None or Text.");
+                "none"
+            }
+        };
+        let header = if header_type == "text" { self.header.trim().to_owned() } else { String::new() };
+        if header_type == "text" && header.is_empty() {
+            errors.add("header", "Write the header, or choose None.");
+        }
+        let message = plain(&self.message);
+        let footer = self.footer.trim().to_owned();
+        limit(&header, HEADER_MAX, "header", &mut errors);
+        limit(&message, MESSAGE_MAX, "message", &mut errors);
+        limit(&footer, FOOTER_MAX, "footer", &mut errors);
+        if let Some(both) = self.list_ids.iter().find(|id| self.exclude_list_ids.contains(id)) {
+            errors.add("exclude_list_ids", format!("List {both} is chosen and left out at once. Take it out of one of the two."));
+        }
+        let schedule_date = match instant(&self.schedule_date, zone) {
+            Ok(date) => date,
+            Err(message) => {
+                errors.add("schedule_date", message);
+                None
+            }
+        };
+        let draft = account_id.map(|account_id| MailingDraft {
+            subject,
+            account_id,
+            responsible_id: self.responsible_id.trim().parse().ok().map(UserId),
+            recipients,
+            list_ids: self.list_ids.iter().copied().map(ListId).collect(),
+            exclude_list_ids: self.exclude_list_ids.iter().copied().map(ListId).collect(),
+            contact_ids: self.contact_ids.iter().copied().map(ContactId).collect(),
+            header_type,
+            header,
+            message,
+            footer,
+            schedule_date,
+            time_zone: zone,
+            skip_missing_values: self.skip_missing_values.is_some(),
+        });
+        errors.or(draft)
+    }
+}
+
+/// Text as WhatsApp shows it: pasted HTML becomes WhatsApp's markup.
+fn plain(text: &str) -> String {
+    let text = text.replace("\r\n", "\n");
+    if markup::looks_like_html(&text) { markup::from_html(&text) } else { text.trim_end().to_owned() }
+}
+
+fn limit(text: &str, most: usize, field: &str, errors: &mut FieldErrors) {
+    let length = text.chars().count();
+    if length > most {
+        errors.add(field, format!("This has {length} characters; at most {most} fit."));
+    }
+}
+
+/// An instant typed by a person in `zone`, or by a program with its offset; `None` when nothing was
+/// typed.
+pub fn instant(text: &str, zone: Tz) -> Result<Option<DateTime<Utc>>, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if let Ok(date) = DateTime::parse_from_rfc3339(text) {
+        return Ok(Some(date.with_timezone(&Utc)));
+    }
+    let local = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+        .ok_or("Enter a date and a time, for example 2026-11-24 10:00.")?;
+    match zone.from_local_datetime(&local) {
+        LocalResult::Single(date) => Ok(Some(date.with_timezone(&Utc))),
+        // The hour that comes twice: the first time.
+        LocalResult::Ambiguous(first, _) => Ok(Some(first.with_timezone(&Utc))),
+        LocalResult::None => Err("This time does not exist: the clocks are put forward over it. Choose another hour.".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn a_date_is_meant_in_the_persons_zone() {
+        let jakarta = chrono_tz::Asia::Jakarta;
+        let ten = instant("2026-11-24T10:00", jakarta).unwrap().unwrap();
+        assert_eq!(ten.to_rfc3339(), "2026-11-24T03:00:00+00:00");
+        assert_eq!(instant("2026-11-24T10:00:00+07:00", chrono_tz::UTC).unwrap().unwrap(), ten);
+        assert_eq!(instant("  ", jakarta).unwrap(), None);
+        assert!(instant("tomorrow", jakarta).is_err());
+    }
+
+    #[test]
+    fn an_hour_that_does_not_exist_is_refused_and_one_that_comes_twice_is_the_first() {
+        let berlin = chrono_tz::Europe::Berlin;
+        assert!(instant("2026-03-29T02:30", berlin).is_err());
+        assert_eq!(instant("2026-10-25T02:30", berlin).unwrap().unwrap().to_rfc3339(), "2026-10-25T00:30:00+00:00");
+    }
+
+    #[test]
+    fn all_faults_come_at_once() {
+        let input = MailingInput {
+            header_type: "text".into(),
+            footer: "x".repeat(151),
+            schedule_date: "soon".into(),
+            list_ids: vec![1],
+            exclude_list_ids: vec![1],
+            ..MailingInput::default()
+        };
+        let Err(Error::Invalid(errors)) = input.parse(chrono_tz::UTC) else { panic!("parsed") };
+        for field in ["subject", "account_id", "header", "footer", "schedule_date", "exclude_list_ids"] {
+            assert!(!errors.of(field).is_empty(), "{field}");
+        }
+    }
+}

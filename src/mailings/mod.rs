@@ -1,0 +1,271 @@
+//! Mailings: what is composed, to whom it goes, when, and what became of it.
+//!
+//! Invariants: a verb is one guarded change of state, and [`mailing::allows`] is the only table of what
+//! may happen when; a released mailing has an immutable version and a frozen audience; a mailing can be
+//! released once only. Owns `mailings`, `mailing_lists`, `mailing_contacts`, `mailing_versions` and
+//! `audience`. Does not know how messages leave.
+
+pub mod audience;
+pub mod input;
+pub mod mailing;
+pub mod preflight;
+pub mod query;
+pub mod release;
+pub mod settle;
+
+use chrono::{DateTime, Duration, Utc};
+use diesel::prelude::*;
+use diesel_async::AsyncPgConnection;
+
+use crate::accounts;
+use crate::error::{Error, FieldErrors, Result, violated_constraint};
+use crate::ids::{AccountId, CompanyId, LogId, MailingId, UserId, VersionId};
+use crate::logs::{self, Trigger};
+use crate::outgoing;
+use crate::schema::mailings;
+
+pub use input::{MailingDraft, MailingInput};
+pub use mailing::{State, Verb, allows, legal};
+
+#[derive(Debug, Clone, Queryable, Selectable, Identifiable)]
+#[diesel(table_name = mailings)]
+pub struct Mailing {
+    pub id: MailingId,
+    pub company_id: CompanyId,
+    pub subject: String,
+    pub account_id: AccountId,
+    pub responsible_id: UserId,
+    pub recipients: String,
+    pub header_type: String,
+    pub header: String,
+    pub message: String,
+    pub footer: String,
+    pub skip_missing_values: bool,
+    pub schedule_date: Option<DateTime<Utc>>,
+    pub time_zone: String,
+    pub state: String,
+    pub state_reason: Option<String>,
+    pub version_id: Option<VersionId>,
+    pub log_id: Option<LogId>,
+    pub audience_size: Option<i64>,
+    pub release_done: bool,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub active: bool,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Mailing {
+    pub fn state(&self) -> State {
+        // The column is checked to hold one of these.
+        State::parse(&self.state).unwrap_or(State::Draft)
+    }
+
+    /// Whether it was sent, at least in part, before.
+    pub fn released(&self) -> bool {
+        self.version_id.is_some()
+    }
+
+    pub fn allows(&self, verb: Verb) -> bool {
+        allows(self.state(), verb, self.released())
+    }
+
+    pub fn legal(&self) -> Vec<&'static str> {
+        legal(self.state(), self.released())
+    }
+}
+
+/// How long a form may stand open before its schedule date counts as past.
+const FORM_STOOD_OPEN: Duration = Duration::minutes(2);
+
+pub async fn create(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    user: UserId,
+    draft: &MailingDraft,
+) -> Result<Mailing> {
+    accounts::usable(conn, draft.account_id, user).await?;
+    let id = query::insert(conn, company, user, draft).await.map_err(known_faults)?;
+    query::set_recipients(conn, company, id, draft).await.map_err(known_faults)?;
+    Ok(query::find(conn, id).await?)
+}
+
+/// Changes a draft; of a submitted or missed mailing only the schedule date.
+pub async fn update(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    user: UserId,
+    id: MailingId,
+    draft: &MailingDraft,
+) -> Result<Mailing> {
+    let before = query::lock(conn, id).await?;
+    if before.allows(Verb::Edit) {
+        if before.account_id != draft.account_id {
+            accounts::usable(conn, draft.account_id, user).await?;
+        }
+        query::write(conn, id, draft).await.map_err(known_faults)?;
+        query::set_recipients(conn, company, id, draft).await.map_err(known_faults)?;
+    } else if before.allows(Verb::Reschedule) {
+        let date = draft.schedule_date.ok_or_else(|| Error::invalid("schedule_date", "Choose when it should go out."))?;
+        query::reschedule(conn, id, date, draft.time_zone.name()).await?;
+    } else {
+        return Err(illegal(&before, Verb::Edit));
+    }
+    Ok(query::find(conn, id).await?)
+}
+
+/// *Submit to Scheduler*: it goes out by itself at its date, never before.
+pub async fn submit(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    id: MailingId,
+    new_date: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<Mailing> {
+    let mailing = query::lock(conn, id).await?;
+    if mailing.state() == State::Submitted {
+        return Ok(mailing);
+    }
+    if !mailing.allows(Verb::Submit) {
+        return Err(illegal(&mailing, Verb::Submit));
+    }
+    let mut errors = FieldErrors::default();
+    let date = new_date.or(mailing.schedule_date);
+    match date {
+        None => errors.add("schedule_date", "Choose when it should go out, or use Send Now."),
+        Some(date) if date < now - FORM_STOOD_OPEN => {
+            errors.add("schedule_date", "This moment has passed. Choose a later one, or use Send Now.");
+        }
+        Some(_) => {}
+    }
+    ready(conn, user, &mailing, &mut errors).await?;
+    let date = errors.or(date)?;
+    query::move_to(conn, id, Verb::Submit, State::Submitted, Some(date)).await?;
+    Ok(query::find(conn, id).await?)
+}
+
+/// *Send Now*: ignores the schedule date; the scheduler cannot release it a second time.
+pub async fn send_now(conn: &mut AsyncPgConnection, user: UserId, id: MailingId) -> Result<Mailing> {
+    let mailing = query::lock(conn, id).await?;
+    // A second click finds what the first one led to.
+    if mailing.released() && matches!(mailing.state(), State::Sending | State::Done | State::PartialFailure | State::Failed) {
+        return Ok(mailing);
+    }
+    if !mailing.allows(Verb::SendNow) {
+        return Err(illegal(&mailing, Verb::SendNow));
+    }
+    let mut errors = FieldErrors::default();
+    ready(conn, user, &mailing, &mut errors).await?;
+    errors.or(Some(()))?;
+    release::start(conn, &mailing, Trigger::SendNow, Some(user)).await?;
+    Ok(query::find(conn, id).await?)
+}
+
+/// Pauses, resumes, cancels or takes back to draft. A second click is well.
+pub async fn change(conn: &mut AsyncPgConnection, id: MailingId, verb: Verb) -> Result<Mailing> {
+    let mailing = query::lock(conn, id).await?;
+    let target = match verb {
+        Verb::Pause => State::Paused,
+        Verb::Resume => State::Sending,
+        Verb::Cancel => State::Canceled,
+        Verb::Draft => State::Draft,
+        _ => return Err(illegal(&mailing, verb)),
+    };
+    if mailing.state() == target {
+        return Ok(mailing);
+    }
+    if !mailing.allows(verb) {
+        return Err(illegal(&mailing, verb));
+    }
+    query::move_to(conn, id, verb, target, None).await?;
+    if verb == Verb::Cancel {
+        outgoing::query::cancel_waiting(conn, id).await?;
+        if mailing.released() {
+            logs::settle(conn, id, "canceled", None).await?;
+        }
+    }
+    Ok(query::find(conn, id).await?)
+}
+
+/// A new draft with the same content and recipients.
+pub async fn duplicate(conn: &mut AsyncPgConnection, user: UserId, id: MailingId) -> Result<Mailing> {
+    let copy = query::copy(conn, id, user).await?;
+    Ok(query::find(conn, copy).await?)
+}
+
+pub async fn set_active(conn: &mut AsyncPgConnection, id: MailingId, active: bool) -> Result<()> {
+    let mailing = query::lock(conn, id).await?;
+    if !active && !mailing.allows(Verb::Archive) {
+        return Err(illegal(&mailing, Verb::Archive));
+    }
+    query::set_active(conn, id, active).await?;
+    Ok(())
+}
+
+/// Deletes a draft that never ran.
+pub async fn delete(conn: &mut AsyncPgConnection, id: MailingId) -> Result<()> {
+    let mailing = query::lock(conn, id).await?;
+    if !mailing.allows(Verb::Delete) {
+        return Err(illegal(&mailing, Verb::Delete));
+    }
+    query::delete(conn, id).await?;
+    Ok(())
+}
+
+/// What must be there before anything may leave; faults by field.
+async fn ready(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    mailing: &Mailing,
+    errors: &mut FieldErrors,
+) -> Result<()> {
+    if mailing.message.trim().is_empty() {
+        errors.add("message", "Write the message first.");
+    }
+    match accounts::usable(conn, mailing.account_id, user).await {
+        Ok(account) => {
+            if let Some(reason) = account.not_built() {
+                errors.add("account_id", reason);
+            }
+        }
+        Err(Error::Invalid(faults)) => errors.0.extend(faults.0),
+        Err(other) => return Err(other),
+    }
+    let preflight = preflight::run(conn, mailing).await?;
+    for name in &preflight.unknown_placeholders {
+        errors.add("message", format!("{{{{{name}}}}} is not known. The Variables tab lists every placeholder."));
+    }
+    if preflight.people() == 0 {
+        let field = if mailing.recipients == "lists" { "list_ids" } else { "contact_ids" };
+        errors.add(field, "Nobody is chosen. Add a list with members, or contacts.");
+    } else if preflight.will_send == 0 {
+        errors.add("recipients", format!("All {} people are left out, so nothing would be sent.", preflight.people()));
+    }
+    Ok(())
+}
+
+fn illegal(mailing: &Mailing, verb: Verb) -> Error {
+    let message = match (mailing.state(), verb) {
+        (State::Draft, Verb::Cancel) => "A draft is not on its way, so there is nothing to cancel.".to_owned(),
+        (state, verb) => format!(
+            "A mailing that is {} cannot be changed like this ({}).",
+            state.as_str().replace('_', " ").replace("canceled", "cancelled"),
+            verb.as_str().replace('_', " ")
+        ),
+    };
+    Error::Conflict { message, legal: mailing.legal() }
+}
+
+/// Constraints that stand for something a person can mend.
+fn known_faults(error: diesel::result::Error) -> Error {
+    match violated_constraint(&error) {
+        Some("mailings_company_id_account_id_fkey") => Error::invalid("account_id", "This account does not exist."),
+        Some("mailing_lists_company_id_list_id_fkey") => Error::invalid("list_ids", "One of the lists does not exist."),
+        Some("mailing_contacts_company_id_contact_id_fkey") => {
+            Error::invalid("contact_ids", "One of the contacts does not exist.")
+        }
+        Some("mailings_responsible_id_fkey") => Error::invalid("responsible_id", "This user does not exist."),
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,111 @@
+//! What would happen: how many people get a mailing, who is left out and why, what they would miss.
+//!
+//! Invariant: counts with the expressions the release writes with; changes nothing.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::{Mailing, audience, query};
+use crate::accounts;
+
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Preflight {
+    pub will_send: i64,
+    /// Skip reason to how many people.
+    pub left_out: BTreeMap<String, i64>,
+    pub unknown_placeholders: Vec<String>,
+    /// Placeholder without fallback to how many people have no value for it, of those who get it.
+    pub missing_values: BTreeMap<String, i64>,
+    /// At the account's pace, from start to the last message.
+    pub estimated_seconds: i64,
+}
+
+impl Preflight {
+    /// Everybody chosen, once.
+    pub fn people(&self) -> i64 {
+        self.will_send + self.left_out.values().sum::<i64>()
+    }
+}
+
+#[derive(QueryableByName)]
+struct Verdict {
+    #[diesel(sql_type = Nullable<Text>)]
+    verdict: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+#[derive(QueryableByName)]
+struct Missing {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+pub async fn run(conn: &mut AsyncPgConnection, mailing: &Mailing) -> QueryResult<Preflight> {
+    let (all, bare) = audience::placeholders(&[&mailing.subject, &mailing.header, &mailing.message, &mailing.footer]);
+    let mut preflight = Preflight { unknown_placeholders: unknown(conn, &all).await?, ..Preflight::default() };
+    let required = if mailing.skip_missing_values { bare.clone() } else { Vec::new() };
+    let from = format!(
+        "FROM ({people}) u JOIN contacts c ON c.id = u.contact_id LEFT JOIN lists l ON l.id = u.list_id",
+        people = audience::numbered()
+    );
+    let verdict = audience::verdict(&required);
+    let verdicts: Vec<Verdict> = sql_query(format!("SELECT {verdict} AS verdict, count(*) AS n {from} GROUP BY 1"))
+        .bind::<BigInt, _>(mailing.id)
+        .load(conn)
+        .await?;
+    for row in verdicts {
+        match row.verdict {
+            None => preflight.will_send = row.n,
+            Some(reason) => {
+                preflight.left_out.insert(reason, row.n);
+            }
+        }
+    }
+    if !mailing.skip_missing_values {
+        let known: Vec<&String> = bare.iter().filter(|name| !preflight.unknown_placeholders.contains(name)).collect();
+        for name in known {
+            let missing: Missing = sql_query(format!(
+                "SELECT $2::text AS name, count(*) AS n {from} WHERE ({verdict}) IS NULL AND coalesce({value}, '') = ''",
+                value = audience::field_sql(name)
+            ))
+            .bind::<BigInt, _>(mailing.id)
+            .bind::<Text, _>(name)
+            .get_result(conn)
+            .await?;
+            if missing.n > 0 {
+                preflight.missing_values.insert(missing.name, missing.n);
+            }
+        }
+    }
+    preflight.estimated_seconds = seconds(conn, mailing, preflight.will_send).await?;
+    Ok(preflight)
+}
+
+/// At the account's pace: the burst goes at once, the rest one by one.
+async fn seconds(conn: &mut AsyncPgConnection, mailing: &Mailing, messages: i64) -> QueryResult<i64> {
+    let account = accounts::query::find(conn, mailing.account_id).await?;
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an estimate for people")]
+    let seconds = ((messages - i64::from(account.burst)).max(0) as f64 / account.per_second).ceil() as i64;
+    Ok(seconds)
+}
+
+async fn unknown(conn: &mut AsyncPgConnection, names: &[String]) -> QueryResult<Vec<String>> {
+    let mut unknown = Vec::new();
+    for name in names {
+        let known = match audience::attribute(name) {
+            Some(key) => query::attribute_exists(conn, key).await?,
+            None => audience::FIXED.contains(&name.as_str()),
+        };
+        if !known {
+            unknown.push(name.clone());
+        }
+    }
+    Ok(unknown)
+}

@@ -1,0 +1,245 @@
+//! SQL of mailings. Row-level security keeps to one company; the release sees all.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::mailing::{State, Verb, from_states};
+use super::{Mailing, MailingDraft};
+use crate::db::wablast_now;
+use crate::ids::{CompanyId, ContactId, ListId, MailingId, UserId};
+use crate::schema::{mailing_contacts, mailing_lists, mailings};
+
+pub async fn find(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<Mailing> {
+    mailings::table.find(id).select(Mailing::as_select()).first(conn).await
+}
+
+/// The mailing, held until the transaction ends, so that two verbs never cross.
+pub(super) async fn lock(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<Mailing> {
+    mailings::table.find(id).select(Mailing::as_select()).for_update().first(conn).await
+}
+
+pub(super) async fn insert(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    user: UserId,
+    draft: &MailingDraft,
+) -> QueryResult<MailingId> {
+    diesel::insert_into(mailings::table)
+        .values((
+            mailings::company_id.eq(company),
+            mailings::subject.eq(&draft.subject),
+            mailings::account_id.eq(draft.account_id),
+            mailings::responsible_id.eq(draft.responsible_id.unwrap_or(user)),
+            mailings::recipients.eq(draft.recipients),
+            mailings::header_type.eq(draft.header_type),
+            mailings::header.eq(&draft.header),
+            mailings::message.eq(&draft.message),
+            mailings::footer.eq(&draft.footer),
+            mailings::skip_missing_values.eq(draft.skip_missing_values),
+            mailings::schedule_date.eq(draft.schedule_date),
+            mailings::time_zone.eq(draft.time_zone.name()),
+            mailings::created_by.eq(user),
+        ))
+        .returning(mailings::id)
+        .get_result(conn)
+        .await
+}
+
+pub(super) async fn write(conn: &mut AsyncPgConnection, id: MailingId, draft: &MailingDraft) -> QueryResult<usize> {
+    diesel::update(mailings::table.find(id).filter(mailings::state.eq("draft")))
+        .set((
+            mailings::subject.eq(&draft.subject),
+            mailings::account_id.eq(draft.account_id),
+            draft.responsible_id.map(|user| mailings::responsible_id.eq(user)),
+            mailings::recipients.eq(draft.recipients),
+            mailings::header_type.eq(draft.header_type),
+            mailings::header.eq(&draft.header),
+            mailings::message.eq(&draft.message),
+            mailings::footer.eq(&draft.footer),
+            mailings::skip_missing_values.eq(draft.skip_missing_values),
+            mailings::schedule_date.eq(draft.schedule_date),
+            mailings::time_zone.eq(draft.time_zone.name()),
+            mailings::updated_at.eq(wablast_now()),
+        ))
+        .execute(conn)
+        .await
+}
+
+/// Replaces whom a mailing goes to.
+pub(super) async fn set_recipients(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    id: MailingId,
+    draft: &MailingDraft,
+) -> QueryResult<()> {
+    diesel::delete(mailing_lists::table.filter(mailing_lists::mailing_id.eq(id))).execute(conn).await?;
+    diesel::delete(mailing_contacts::table.filter(mailing_contacts::mailing_id.eq(id))).execute(conn).await?;
+    let chosen = draft.list_ids.iter().map(|list| (*list, false));
+    let excluded = draft.exclude_list_ids.iter().map(|list| (*list, true));
+    let rows: Vec<_> = chosen
+        .chain(excluded)
+        .zip(0_i32..)
+        .map(|((list, excluded), position)| {
+            (
+                mailing_lists::company_id.eq(company),
+                mailing_lists::mailing_id.eq(id),
+                mailing_lists::list_id.eq(list),
+                mailing_lists::excluded.eq(excluded),
+                mailing_lists::position.eq(position),
+            )
+        })
+        .collect();
+    diesel::insert_into(mailing_lists::table).values(rows).on_conflict_do_nothing().execute(conn).await?;
+    let contacts: Vec<i64> = draft.contact_ids.iter().map(|contact| contact.0).collect();
+    sql_query(
+        "INSERT INTO mailing_contacts (company_id, mailing_id, contact_id)
+         SELECT $1, $2, id FROM (SELECT DISTINCT id FROM unnest($3::bigint[]) AS c(id)) c",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<BigInt, _>(id)
+    .bind::<Array<BigInt>, _>(contacts)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whom a mailing goes to, as chosen.
+#[derive(Debug, Clone, Default)]
+pub struct Chosen {
+    pub lists: Vec<ListId>,
+    pub excluded: Vec<ListId>,
+    pub contacts: Vec<ContactId>,
+}
+
+pub async fn chosen(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<Chosen> {
+    let rows: Vec<(ListId, bool)> = mailing_lists::table
+        .filter(mailing_lists::mailing_id.eq(id))
+        .order(mailing_lists::position)
+        .select((mailing_lists::list_id, mailing_lists::excluded))
+        .load(conn)
+        .await?;
+    let contacts = mailing_contacts::table
+        .filter(mailing_contacts::mailing_id.eq(id))
+        .order(mailing_contacts::contact_id)
+        .select(mailing_contacts::contact_id)
+        .load(conn)
+        .await?;
+    let (excluded, lists): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, excluded)| *excluded);
+    Ok(Chosen {
+        lists: lists.into_iter().map(|(list, _)| list).collect(),
+        excluded: excluded.into_iter().map(|(list, _)| list).collect(),
+        contacts,
+    })
+}
+
+pub(super) async fn reschedule(
+    conn: &mut AsyncPgConnection,
+    id: MailingId,
+    date: DateTime<Utc>,
+    zone: &str,
+) -> QueryResult<usize> {
+    diesel::update(mailings::table.find(id).filter(mailings::state.eq_any(["submitted", "missed"])))
+        .set((
+            mailings::schedule_date.eq(date),
+            mailings::time_zone.eq(zone),
+            mailings::updated_at.eq(wablast_now()),
+        ))
+        .execute(conn)
+        .await
+}
+
+/// The guarded change of state behind a verb.
+pub(super) async fn move_to(
+    conn: &mut AsyncPgConnection,
+    id: MailingId,
+    verb: Verb,
+    target: State,
+    date: Option<DateTime<Utc>>,
+) -> QueryResult<()> {
+    sql_query(
+        "UPDATE mailings SET state = $2, state_reason = NULL, schedule_date = coalesce($4, schedule_date), updated_at = wablast_now(),
+           finished_at = CASE WHEN $2 = 'canceled' AND version_id IS NOT NULL THEN wablast_now() ELSE finished_at END
+         WHERE id = $1 AND state = ANY ($3) RETURNING id",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<Text, _>(target.as_str())
+    .bind::<Array<Text>, _>(from_states(verb))
+    .bind::<Nullable<Timestamptz>, _>(date)
+    .execute(conn)
+    .await
+    .and_then(|changed| if changed == 1 { Ok(()) } else { Err(diesel::result::Error::NotFound) })
+}
+
+#[derive(QueryableByName)]
+struct Copied {
+    #[diesel(sql_type = BigInt)]
+    id: MailingId,
+}
+
+pub(super) async fn copy(conn: &mut AsyncPgConnection, id: MailingId, user: UserId) -> QueryResult<MailingId> {
+    let copied: Copied = sql_query(
+        "WITH copied AS (
+           INSERT INTO mailings (company_id, subject, account_id, responsible_id, recipients, header_type, header, message, footer,
+             skip_missing_values, time_zone, created_by)
+           SELECT company_id, left(subject, 190) || ' (copy)', account_id, responsible_id, recipients, header_type, header, message, footer,
+             skip_missing_values, time_zone, $2 FROM mailings WHERE id = $1
+           RETURNING id
+         ), lists AS (
+           INSERT INTO mailing_lists (company_id, mailing_id, list_id, excluded, position)
+           SELECT ml.company_id, copied.id, ml.list_id, ml.excluded, ml.position FROM mailing_lists ml, copied WHERE ml.mailing_id = $1
+         ), contacts AS (
+           INSERT INTO mailing_contacts (company_id, mailing_id, contact_id)
+           SELECT mc.company_id, copied.id, mc.contact_id FROM mailing_contacts mc, copied WHERE mc.mailing_id = $1
+         )
+         SELECT id FROM copied",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<BigInt, _>(user)
+    .get_result(conn)
+    .await?;
+    Ok(copied.id)
+}
+
+pub(super) async fn set_active(conn: &mut AsyncPgConnection, id: MailingId, active: bool) -> QueryResult<usize> {
+    diesel::update(mailings::table.find(id)).set(mailings::active.eq(active)).execute(conn).await
+}
+
+pub(super) async fn delete(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<usize> {
+    diesel::delete(mailings::table.find(id).filter(mailings::state.eq("draft")).filter(mailings::version_id.is_null()))
+        .execute(conn)
+        .await
+}
+
+#[derive(QueryableByName)]
+struct Known {
+    #[diesel(sql_type = Bool)]
+    known: bool,
+}
+
+/// Whether any contact of the company has an attribute of this name.
+pub async fn attribute_exists(conn: &mut AsyncPgConnection, key: &str) -> QueryResult<bool> {
+    let known: Known = sql_query("SELECT EXISTS (SELECT FROM contacts WHERE attributes ? $1) AS known")
+        .bind::<Text, _>(key)
+        .get_result(conn)
+        .await?;
+    Ok(known.known)
+}
+
+/// The attributes contacts of the company have, for the Variables tab; read off the newest 10,000.
+pub async fn attribute_keys(conn: &mut AsyncPgConnection) -> QueryResult<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Key {
+        #[diesel(sql_type = Text)]
+        key: String,
+    }
+    let keys: Vec<Key> = sql_query(
+        "SELECT DISTINCT k.key FROM (SELECT attributes FROM contacts WHERE attributes <> '{}' ORDER BY id DESC LIMIT 10000) c,
+           jsonb_object_keys(c.attributes) AS k(key) ORDER BY 1 LIMIT 200",
+    )
+    .load(conn)
+    .await?;
+    Ok(keys.into_iter().map(|key| key.key).collect())
+}

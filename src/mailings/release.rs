@@ -1,0 +1,232 @@
+//! Release: a due mailing gets an immutable version, a frozen audience and a message for everybody.
+//!
+//! Invariants: never before the instant, whatever was missed is caught up; a mailing is released once;
+//! the audience is frozen in one statement and written in chunks that resume after any crash; a chunk
+//! and its position are one transaction.
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Text};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
+
+use super::{Mailing, State, audience, query};
+use crate::app::App;
+use crate::ids::{LogId, MailingId, VersionId};
+use crate::logs::{self, Trigger};
+use crate::outgoing::query::{Chunk, add_chunk};
+use crate::schema::mailings;
+
+/// Positions of one transaction.
+const CHUNK: i64 = 10_000;
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+/// Begins the run of a mailing: version, log, state. The people follow by [`advance`]. The caller holds
+/// the mailing's row and has checked that it may start.
+pub(super) async fn start(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    trigger: Trigger,
+    user: Option<crate::ids::UserId>,
+) -> QueryResult<()> {
+    let header = if mailing.header_type == "text" { mailing.header.as_str() } else { "" };
+    let (fields, _) = audience::placeholders(&[&mailing.subject, header, &mailing.message, &mailing.footer]);
+    let version: Id = sql_query(
+        "INSERT INTO mailing_versions (company_id, mailing_id, subject, header, message, footer, fields)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+    )
+    .bind::<BigInt, _>(mailing.company_id)
+    .bind::<BigInt, _>(mailing.id)
+    .bind::<Text, _>(&mailing.subject)
+    .bind::<Text, _>(header)
+    .bind::<Text, _>(&mailing.message)
+    .bind::<Text, _>(&mailing.footer)
+    .bind::<Array<Text>, _>(fields)
+    .get_result(conn)
+    .await?;
+    let recipients = recipients_in_words(conn, mailing).await?;
+    let log =
+        logs::open(conn, mailing.company_id, mailing.id, mailing.account_id, trigger, user, &recipients).await?;
+    let started = sql_query(
+        "UPDATE mailings SET state = 'sending', state_reason = NULL, version_id = $2, log_id = $3, started_at = wablast_now(),
+           finished_at = NULL, updated_at = wablast_now()
+         WHERE id = $1 AND version_id IS NULL AND state IN ('draft', 'submitted', 'missed')",
+    )
+    .bind::<BigInt, _>(mailing.id)
+    .bind::<BigInt, _>(version.id)
+    .bind::<BigInt, _>(log)
+    .execute(conn)
+    .await?;
+    if started == 1 { Ok(()) } else { Err(diesel::result::Error::RollbackTransaction) }
+}
+
+async fn recipients_in_words(conn: &mut AsyncPgConnection, mailing: &Mailing) -> QueryResult<String> {
+    #[derive(QueryableByName)]
+    struct Words {
+        #[diesel(sql_type = Text)]
+        words: String,
+    }
+    let words: Words = sql_query(
+        "SELECT coalesce((SELECT string_agg(l.name, ', ' ORDER BY ml.position) FROM mailing_lists ml JOIN lists l ON l.id = ml.list_id
+             WHERE ml.mailing_id = $1 AND NOT ml.excluded AND $2 = 'lists'),
+           (SELECT count(*) || ' contacts' FROM mailing_contacts WHERE mailing_id = $1)) AS words",
+    )
+    .bind::<BigInt, _>(mailing.id)
+    .bind::<Text, _>(&mailing.recipients)
+    .get_result(conn)
+    .await?;
+    Ok(words.words)
+}
+
+/// What a run of the scheduler did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    pub started: usize,
+    pub missed: usize,
+}
+
+/// *Scheduler Send*: starts every submitted mailing whose instant is reached, however long ago within
+/// the company's late tolerance; later than that it becomes Missed and asks a person.
+pub async fn due(app: &App) -> anyhow::Result<Released> {
+    let mut released = Released::default();
+    if !app.config.sending {
+        return Ok(released);
+    }
+    let mut conn = app.db.system().await?;
+    loop {
+        let one = conn.transaction(async |conn| start_next(conn).await).await?;
+        match one {
+            None => break,
+            Some(State::Missed) => released.missed += 1,
+            Some(_) => released.started += 1,
+        }
+    }
+    if released.started > 0 {
+        app.wake.release.notify_one();
+    }
+    Ok(released)
+}
+
+async fn start_next(conn: &mut AsyncPgConnection) -> QueryResult<Option<State>> {
+    let next: Option<Id> = sql_query(
+        "SELECT id FROM mailings WHERE state = 'submitted' AND schedule_date <= (SELECT wablast_now())
+         ORDER BY schedule_date, id LIMIT 1 FOR UPDATE SKIP LOCKED",
+    )
+    .get_result(conn)
+    .await
+    .optional()?;
+    let Some(id) = next.map(|next| MailingId(next.id)) else { return Ok(None) };
+    let missed = sql_query(
+        "UPDATE mailings m SET state = 'missed', updated_at = wablast_now(),
+           state_reason = 'It was due while the system was not running, and too much time has passed since.'
+         FROM companies c WHERE m.id = $1 AND c.id = m.company_id
+           AND m.schedule_date + make_interval(mins => c.late_tolerance_minutes) < wablast_now()",
+    )
+    .bind::<BigInt, _>(id)
+    .execute(conn)
+    .await?;
+    if missed == 1 {
+        return Ok(Some(State::Missed));
+    }
+    let mailing = query::find(conn, id).await?;
+    start(conn, &mailing, Trigger::Scheduler, None).await?;
+    Ok(Some(State::Sending))
+}
+
+/// Writes the messages of started mailings until all of them have theirs. Any number of instances may
+/// do this at once: a mailing is advanced by one of them at a time. Returns how many messages were made.
+pub async fn advance(app: &App) -> anyhow::Result<usize> {
+    let mut made = 0;
+    let mut conn = app.db.system().await?;
+    while let Some(rows) = conn.transaction(async |conn| advance_one(conn).await).await? {
+        made += rows;
+        app.wake.deliver.notify_one();
+        app.wake.settle.notify_one();
+    }
+    Ok(made)
+}
+
+/// One step of one mailing: freezing its audience, or a chunk. `None`: nothing to do.
+async fn advance_one(conn: &mut AsyncPgConnection) -> QueryResult<Option<usize>> {
+    type Row = (MailingId, Option<VersionId>, Option<LogId>, i64, Option<i64>);
+    let next: Option<Row> = mailings::table
+        .filter(mailings::state.eq_any(["sending", "paused"]))
+        .filter(mailings::release_done.eq(false))
+        .filter(mailings::version_id.is_not_null())
+        .order(mailings::id)
+        .select((
+            mailings::id,
+            mailings::version_id,
+            mailings::log_id,
+            mailings::released_position,
+            mailings::audience_size,
+        ))
+        .for_update()
+        .skip_locked()
+        .first(conn)
+        .await
+        .optional()?;
+    let Some((id, Some(version), Some(log), position, size)) = next else { return Ok(None) };
+    let Some(size) = size else {
+        freeze(conn, id).await?;
+        return Ok(Some(0));
+    };
+    let mailing = query::find(conn, id).await?;
+    let up_to = (position + CHUNK).min(size);
+    let texts = version_texts(conn, version).await?;
+    let (fields, bare) = audience::placeholders(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let required = if mailing.skip_missing_values { bare } else { Vec::new() };
+    let rows = add_chunk(
+        conn,
+        &Chunk {
+            company: mailing.company_id,
+            mailing: id,
+            account: mailing.account_id,
+            version,
+            log,
+            after: position,
+            up_to,
+            verdict: &audience::verdict(&required),
+            values: &audience::values(&fields),
+        },
+    )
+    .await?;
+    diesel::update(mailings::table.find(id))
+        .set((mailings::released_position.eq(up_to), mailings::release_done.eq(up_to >= size)))
+        .execute(conn)
+        .await?;
+    Ok(Some(rows))
+}
+
+/// Decides who, in one statement.
+async fn freeze(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<()> {
+    let size = sql_query(format!(
+        "INSERT INTO audience (company_id, mailing_id, position, contact_id, list_id, number, duplicate, list_opted_out)
+         SELECT m.company_id, m.id, n.position, n.contact_id, n.list_id, n.number, n.duplicate, n.list_opted_out
+         FROM mailings m, ({numbered}) n WHERE m.id = $1",
+        numbered = audience::numbered()
+    ))
+    .bind::<BigInt, _>(id)
+    .execute(conn)
+    .await?;
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    diesel::update(mailings::table.find(id))
+        .set((mailings::audience_size.eq(size), mailings::release_done.eq(size == 0)))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn version_texts(conn: &mut AsyncPgConnection, version: VersionId) -> QueryResult<[String; 4]> {
+    use crate::schema::mailing_versions as versions;
+    let (subject, header, message, footer) = versions::table
+        .find(version)
+        .select((versions::subject, versions::header, versions::message, versions::footer))
+        .first(conn)
+        .await?;
+    Ok([subject, header, message, footer])
+}

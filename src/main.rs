@@ -1,0 +1,265 @@
+//! The `wablast` binary: reads the command line and calls the library.
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use wablast::app::{App, Wake};
+use wablast::clock::Clock;
+use wablast::config::{Config, VARIABLES};
+use wablast::crypt::Crypt;
+use wablast::db::{self, Db};
+use wablast::embedded::{self, Embedded, Purpose};
+use wablast::gateways::http::Http;
+use wablast::ids::CompanyId;
+use wablast::settings::{self, SetUpInput};
+use wablast::simulator::{self, args::SimulateArgs};
+use wablast::{auth, companies, runner, telemetry, users};
+
+#[derive(Parser)]
+#[command(version, about = "Infinys WhatsApp Blasting", after_help = variables())]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs everything: panel, API, deliverer, jobs (the default)
+    Serve,
+    /// Brings the database to this version's tables
+    Migrate,
+    /// Sets the installation up: what the page of the first start does
+    Setup {
+        #[arg(long)]
+        company: String,
+        /// ISO code or name
+        #[arg(long)]
+        country: String,
+        /// IANA name
+        #[arg(long)]
+        time_zone: String,
+        #[arg(long)]
+        admin_name: String,
+        #[arg(long)]
+        admin_email: String,
+        /// Reads the password from standard input
+        #[arg(long, required = true)]
+        admin_password_stdin: bool,
+    },
+    /// API tokens
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Plays WAHA on loopback
+    Simulate(SimulateArgs),
+    #[command(hide = true)]
+    PostgresLauncher {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Prints a new token, once, alone on the last line
+    Create {
+        #[arg(long)]
+        email: String,
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        scopes: Vec<String>,
+        /// Name of the company; default: the user's active one
+        #[arg(long)]
+        company: Option<String>,
+    },
+}
+
+fn variables() -> String {
+    let lines: Vec<String> =
+        VARIABLES.iter().map(|(name, default, text)| format!("  {name:<24} {text} (default: {default})")).collect();
+    format!("Environment:\n{}", lines.join("\n"))
+}
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command.unwrap_or(Command::Serve);
+    if let Command::PostgresLauncher { arguments } = &command {
+        eprintln!("{:#}", embedded::launcher::run(arguments));
+        return ExitCode::FAILURE;
+    }
+    let done = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::new)
+        .and_then(|runtime| runtime.block_on(perform(command)));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("wablast: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn perform(command: Command) -> anyhow::Result<()> {
+    if let Command::Simulate(args) = command {
+        return simulate(args).await;
+    }
+    let config = Config::from_environment()?;
+    telemetry::start(&config.log);
+    let database = Database::open(&config).await?;
+    let outcome = with_database(command, config, database.url()).await;
+    database.close().await;
+    outcome
+}
+
+async fn with_database(command: Command, config: Config, url: &str) -> anyhow::Result<()> {
+    for migration in db::migrate(url).await? {
+        tracing::info!("migrated: {migration}");
+    }
+    let app = build(config, url).await?;
+    match command {
+        Command::Serve => serve(app).await,
+        Command::Setup { company, country, time_zone, admin_name, admin_email, .. } => {
+            let mut password = String::new();
+            std::io::stdin().read_to_string(&mut password).context("reading the password from standard input")?;
+            let input = SetUpInput {
+                company,
+                country,
+                time_zone,
+                name: admin_name,
+                email: admin_email,
+                password: password.trim_end_matches(['\r', '\n']).to_owned(),
+            };
+            settings::set_up(&app, &input).await.map_err(in_words)?;
+            println!("Set up. Sign in as {}.", users::normalized(&input.email));
+            Ok(())
+        }
+        Command::Token { command: TokenCommand::Create { email, name, scopes, company } } => {
+            println!("{}", create_token(&app, &email, &name, &scopes, company.as_deref()).await?);
+            Ok(())
+        }
+        Command::Migrate | Command::Simulate(_) | Command::PostgresLauncher { .. } => Ok(()),
+    }
+}
+
+async fn build(config: Config, url: &str) -> anyhow::Result<App> {
+    let crypt = Crypt::from_file(&config.master_key_file)?;
+    let app = App {
+        db: Db::connect(url).await?,
+        clock: Clock::system(),
+        http: Http::new()?,
+        crypt,
+        wake: Wake::default(),
+        config: Arc::new(config),
+    };
+    settings::check_key(&app).await?;
+    if !app.db.is_walled() {
+        tracing::warn!("row-level security is off: this database user may not create roles");
+    }
+    Ok(app)
+}
+
+/// The private PostgreSQL, the one another process of ours runs, or the operator's.
+enum Database {
+    Given(String),
+    Own(Embedded),
+}
+
+impl Database {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        if let Some(url) = &config.database_url {
+            return Ok(Self::Given(url.clone()));
+        }
+        if let Some(url) = embedded::join(&config.data_dir).await? {
+            return Ok(Self::Given(url));
+        }
+        let launcher = std::env::current_exe().context("finding our own program")?;
+        let own =
+            Embedded::start(&config.data_dir, config.pg_bin_dir.as_deref(), &launcher, Purpose::Production).await?;
+        Ok(Self::Own(own))
+    }
+
+    fn url(&self) -> &str {
+        match self {
+            Self::Given(url) => url,
+            Self::Own(own) => own.url(),
+        }
+    }
+
+    async fn close(self) {
+        if let Self::Own(own) = self {
+            own.stop().await;
+        }
+    }
+}
+
+async fn serve(app: App) -> anyhow::Result<()> {
+    let setup = settings::new_setup_token(&app).await.map_err(in_words)?;
+    let running = runner::start(app.clone())?;
+    println!("Infinys WhatsApp Blasting listens on http://{}", running.address);
+    if let Some(token) = setup {
+        println!("Set it up here, once: {}/setup?token={token}", app.config.public_url());
+    }
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping: what has begun is finished first");
+    running.stop().await;
+    Ok(())
+}
+
+async fn create_token(
+    app: &App,
+    email: &str,
+    name: &str,
+    scopes: &[String],
+    company: Option<&str>,
+) -> anyhow::Result<String> {
+    let mut conn = app.db.system().await.map_err(in_words)?;
+    let user = users::find_by_email(&mut conn, email).await?.with_context(|| format!("there is no user {email}"))?;
+    let company: CompanyId = match company {
+        None => user.active_company_id,
+        Some(name) => {
+            let allowed: Vec<CompanyId> =
+                users::companies_of(&mut conn, user.id).await?.into_iter().map(|(company, _)| company).collect();
+            let companies = companies::find_many(&mut conn, &allowed).await?;
+            companies
+                .into_iter()
+                .find(|company| company.name == name)
+                .map(|company| company.id)
+                .with_context(|| format!("{email} may not work in a company called {name}"))?
+        }
+    };
+    Ok(auth::token::create(&mut conn, company, user.id, name, scopes).await?)
+}
+
+async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
+    let running = simulator::start(args.into_options()?).await?;
+    println!("A simulated WAHA listens on {}", running.url());
+    tokio::signal::ctrl_c().await?;
+    running.stop().await;
+    Ok(())
+}
+
+/// A domain error as a person at a terminal reads it.
+fn in_words(error: wablast::error::Error) -> anyhow::Error {
+    use wablast::error::Error;
+    match error {
+        Error::Internal(source) => source,
+        Error::Invalid(fields) => {
+            let lines: Vec<String> =
+                fields.0.iter().map(|(field, faults)| format!("  {field}: {}", faults.join(" "))).collect();
+            anyhow::anyhow!("some answers need another look:\n{}", lines.join("\n"))
+        }
+        other => anyhow::anyhow!("{other}"),
+    }
+}

@@ -1,0 +1,105 @@
+//! The last look before the first byte: may this message still go?
+//!
+//! Invariant: a message becomes *sending* only together with its attempt row, in one commit, before its
+//! request starts; whoever opted out, a mailing that stopped and an account that may not send are seen
+//! in the same statement.
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use super::queue::{Claimed, seconds};
+use super::LEASE_SECONDS;
+use crate::ids::{CompanyId, LogId, OutgoingId, VersionId};
+
+/// A message whose attempt is committed: its request must start now.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct Begun {
+    #[diesel(sql_type = BigInt)]
+    pub id: OutgoingId,
+    #[diesel(sql_type = BigInt)]
+    pub company_id: CompanyId,
+    #[diesel(sql_type = Integer)]
+    pub fence: i32,
+    /// Tries so far, this one included.
+    #[diesel(sql_type = SmallInt)]
+    pub attempts: i16,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub version_id: Option<VersionId>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub log_id: Option<LogId>,
+    /// The text of a message that belongs to no mailing.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub text: Option<String>,
+    /// E.164 digits, or another address such as 123@lid.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub number: Option<String>,
+    #[diesel(sql_type = Jsonb)]
+    pub field_values: serde_json::Value,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub own_ref: Option<String>,
+}
+
+const BEGIN: &str = "
+WITH wanted AS (
+  SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[]) AS w(id, fence, own_ref)
+), held AS (
+  SELECT o.id FROM outgoing o JOIN wanted w ON w.id = o.id
+  WHERE o.fence = w.fence AND o.state = 'claimed' AND o.owner = $4 AND o.lease_until > wablast_now()
+  ORDER BY o.id FOR UPDATE OF o
+), judged AS (
+  SELECT o.id, w.fence, w.own_ref,
+    CASE
+      WHEN o.kind = 'mailing' AND m.state IS DISTINCT FROM 'sending' THEN 'back'
+      WHEN a.health <> 'running' OR NOT a.active THEN 'back'
+      WHEN o.kind IN ('reply', 'test', 'confirmation') THEN 'go'
+      WHEN c.erased_at IS NOT NULL THEN 'erased'
+      WHEN c.opt_out THEN 'opted_out'
+      WHEN EXISTS (SELECT FROM blacklist b WHERE b.company_id = o.company_id AND b.number = o.number) THEN 'blacklisted'
+      WHEN NOT c.active THEN 'inactive'
+      ELSE 'go'
+    END AS verdict
+  FROM held JOIN outgoing o ON o.id = held.id JOIN wanted w ON w.id = o.id
+  JOIN accounts a ON a.id = o.account_id
+  LEFT JOIN mailings m ON m.id = o.mailing_id
+  LEFT JOIN contacts c ON c.id = o.contact_id
+), begun AS (
+  UPDATE outgoing o SET state = 'sending', attempts = o.attempts + 1, begun_at = wablast_now(),
+    lease_until = wablast_now() + make_interval(secs => $5), code = NULL, reason = NULL
+  FROM judged j WHERE o.id = j.id AND j.verdict = 'go' AND o.state = 'claimed' AND o.fence = j.fence
+  RETURNING o.id, o.company_id, o.account_id, o.fence, o.attempts, o.version_id, o.log_id, o.content_id, o.number, o.field_values, j.own_ref
+), tried AS (
+  INSERT INTO attempts (company_id, account_id, outgoing_id, log_id, fence, own_ref, begun_at)
+  SELECT company_id, account_id, id, log_id, fence, own_ref, wablast_now() FROM begun
+), stopped AS (
+  UPDATE outgoing o SET fence = o.fence + 1, owner = NULL, lease_until = NULL,
+    state = CASE WHEN j.verdict = 'back' THEN 'queued' ELSE 'skipped' END,
+    code = CASE WHEN j.verdict = 'back' THEN o.code ELSE j.verdict END,
+    skipped_number = CASE WHEN j.verdict = 'back' THEN o.skipped_number ELSE o.number END,
+    number = CASE WHEN j.verdict = 'back' THEN o.number END
+  FROM judged j WHERE o.id = j.id AND j.verdict <> 'go' AND o.state = 'claimed' AND o.fence = j.fence
+)
+SELECT b.id, b.company_id, b.fence, b.attempts, b.version_id, b.log_id, ct.text, b.number, b.field_values, b.own_ref
+FROM begun b LEFT JOIN outgoing_content ct ON ct.id = b.content_id ORDER BY b.id";
+
+/// Begins those of `claimed` that may still go; the others go back to the queue or are skipped with
+/// their reason. `own_refs` stand in the order of `claimed`.
+pub async fn begin(
+    conn: &mut AsyncPgConnection,
+    owner: Uuid,
+    claimed: &[Claimed],
+    own_refs: &[Option<String>],
+) -> QueryResult<Vec<Begun>> {
+    let ids: Vec<OutgoingId> = claimed.iter().map(|one| one.id).collect();
+    let fences: Vec<i32> = claimed.iter().map(|one| one.fence).collect();
+    sql_query(BEGIN)
+        .bind::<Array<BigInt>, _>(ids)
+        .bind::<Array<Integer>, _>(fences)
+        .bind::<Array<Nullable<Text>>, _>(own_refs)
+        .bind::<SqlUuid, _>(owner)
+        .bind::<Double, _>(seconds(LEASE_SECONDS))
+        .load(conn)
+        .await
+}

@@ -1,0 +1,163 @@
+//! The deliverer of a process: a worker for every account that has something to send, one recorder,
+//! and the reaper.
+//!
+//! Invariant: a graceful stop claims nothing more, gives back what it claimed, and lets what has begun
+//! end and be recorded.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::record::{self, Outcome};
+use super::worker::{Ended, Worker};
+use super::{queue, receipts};
+use crate::accounts;
+use crate::app::App;
+use crate::gateways::SendError;
+use crate::ids::{AccountId, LogId};
+use crate::logs;
+
+/// How often accounts with work are looked for when nobody wakes us.
+const LOOK: Duration = Duration::from_millis(500);
+const REAP: Duration = Duration::from_secs(5);
+const SWEEP: Duration = Duration::from_secs(10);
+/// Outcomes of one statement.
+const BATCH: usize = 500;
+
+/// Delivers until `stop` turns true and everything begun is recorded.
+pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
+    let owner = Uuid::new_v4();
+    let (sender, receiver) = mpsc::channel::<Ended>(4 * BATCH);
+    let recorder = tokio::spawn(record_all(app.clone(), receiver));
+    let mut workers: HashMap<AccountId, JoinHandle<anyhow::Result<()>>> = HashMap::new();
+    while !*stop.borrow() {
+        workers.retain(|_, worker| !worker.is_finished());
+        match find_work(&app).await {
+            Ok(accounts) => {
+                for account in accounts {
+                    workers.entry(account).or_insert_with(|| {
+                        let worker = Worker::new(app.clone(), account, owner, sender.clone(), stop.clone());
+                        tokio::spawn(async move {
+                            let ended = worker.run().await;
+                            if let Err(error) = &ended {
+                                tracing::error!(account = account.0, "delivering stopped: {error:#}");
+                            }
+                            ended
+                        })
+                    });
+                }
+            }
+            Err(error) => tracing::error!("looking for work: {error:#}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = app.wake.deliver.notified() => {}
+            _ = stop.changed() => {}
+        }
+    }
+    for (_, worker) in workers {
+        let _ = worker.await;
+    }
+    // The recorder ends when the last request has reported.
+    drop(sender);
+    let _ = recorder.await;
+}
+
+async fn find_work(app: &App) -> anyhow::Result<Vec<AccountId>> {
+    let mut conn = app.db.system().await?;
+    Ok(queue::accounts_with_work(&mut conn).await?)
+}
+
+async fn record_all(app: App, mut receiver: mpsc::Receiver<Ended>) {
+    while let Some(first) = receiver.recv().await {
+        let mut ended = vec![first];
+        while ended.len() < BATCH {
+            match receiver.try_recv() {
+                Ok(next) => ended.push(next),
+                Err(_) => break,
+            }
+        }
+        let (outcomes, places): (Vec<Outcome>, Vec<_>) = ended.into_iter().unzip();
+        // The database may be away: outcomes are kept until it takes them.
+        let mut wait = Duration::from_millis(50);
+        while let Err(error) = record_batch(&app, &outcomes).await {
+            tracing::error!("recording {} outcomes, trying again: {error:#}", outcomes.len());
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(5));
+        }
+        drop(places);
+        app.wake.settle.notify_one();
+    }
+}
+
+async fn record_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
+    let mut conn = app.db.system().await?;
+    record::record(&mut conn, outcomes).await?;
+    let said: HashMap<LogId, String> = outcomes
+        .iter()
+        .filter_map(|one| Some((one.log?, one.result.as_ref().err()?.reason().to_owned())))
+        .collect();
+    if !said.is_empty() {
+        logs::gateway_said(&mut conn, &said.into_iter().collect::<Vec<_>>()).await?;
+    }
+    for outcome in outcomes {
+        match &outcome.result {
+            Err(SendError::AccountStop { code, reason }) => {
+                accounts::health::stop(&mut conn, outcome.account, code.as_str(), reason).await?;
+            }
+            // The account's gateway asked for patience, or cannot be reached: nobody else needs to try.
+            Err(SendError::NotSent { reason, .. }) => {
+                queue::block(&mut conn, outcome.account, outcome.wait, reason).await?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Takes messages from holders that are gone, and applies receipts that came too early.
+pub async fn housekeeping(app: App, mut stop: watch::Receiver<bool>) {
+    let mut reap = tokio::time::interval(REAP);
+    let mut sweep = tokio::time::interval(SWEEP);
+    loop {
+        let done = tokio::select! {
+            _ = reap.tick() => reap_once(&app).await.map(|_| ()),
+            _ = sweep.tick() => sweep_once(&app).await,
+            _ = stop.changed() => return,
+        };
+        if let Err(error) = done {
+            tracing::error!("housekeeping: {error:#}");
+        }
+    }
+}
+
+pub async fn reap_once(app: &App) -> anyhow::Result<queue::Reaped> {
+    let mut conn = app.db.system().await?;
+    let reaped = queue::reap(&mut conn).await?;
+    if reaped != queue::Reaped::default() {
+        tracing::warn!(
+            requeued = reaped.requeued,
+            uncertain = reaped.uncertain,
+            expired = reaped.expired,
+            "took messages from holders that are gone"
+        );
+        app.wake.deliver.notify_one();
+        app.wake.settle.notify_one();
+    }
+    Ok(reaped)
+}
+
+async fn sweep_once(app: &App) -> anyhow::Result<()> {
+    use diesel_async::AsyncConnection as _;
+    let mut conn = app.db.system().await?;
+    let touched = conn
+        .transaction(async |conn| receipts::sweep(conn).await)
+        .await?;
+    if !touched.is_empty() {
+        app.wake.settle.notify_one();
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Everything that leaves: one row a message, with its fate.
+//!
+//! Invariants (`delivery.md` of the design, kept by tests): every transition is one guarded UPDATE;
+//! an attempt is committed before the first byte of its request; what cannot be known rests as
+//! *uncertain* and is never sent again by itself; an old fence changes nothing; no transaction is open
+//! while a gateway answers. Owns `outgoing`, `attempts`, `outgoing_content`, `account_pace` and
+//! `parked_receipts`. Never names mailings: it wakes those who settle them.
+
+pub mod backoff;
+pub mod begin;
+pub mod deliver;
+pub mod query;
+pub mod queue;
+pub mod receipts;
+pub mod record;
+pub mod worker;
+
+/// The states of a message, in the order pages show them.
+pub const STATES: [&str; 12] = [
+    "queued", "claimed", "sending", "accepted", "sent", "delivered", "read", "failed", "uncertain", "skipped",
+    "canceled", "expired",
+];
+
+/// How long one text may take at a gateway, from the first byte to the last.
+pub const TEXT_SECONDS: i64 = 45;
+/// What a begun message is held for: the time of its request and 15 s to record it.
+pub const LEASE_SECONDS: i64 = TEXT_SECONDS + 15;
+/// After the lease, before the reaper calls a begun message uncertain.
+pub const GRACE_SECONDS: i64 = 10;

@@ -1,0 +1,173 @@
+//! Evidence: what gateways say later about messages that left.
+//!
+//! Invariants: within an attempt the rank only rises, so every order and repetition of receipts ends
+//! the same; a receipt that comes before its message is known is parked, not lost; evidence is taken in
+//! every state of a message.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, SmallInt, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::gateways::Rank;
+use crate::ids::{AccountId, OutgoingId};
+
+/// One piece of news about one message.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    pub account: AccountId,
+    /// The provider's id of the message, or our own reference.
+    pub reference: String,
+    pub rank: Rank,
+    pub at: DateTime<Utc>,
+}
+
+/// The number behind `attempts.rank`.
+fn rank_number(rank: Rank) -> i16 {
+    match rank {
+        Rank::Pending => 1,
+        Rank::Sent => 2,
+        Rank::Failed => 3,
+        Rank::Delivered => 4,
+        Rank::Read => 5,
+    }
+}
+
+#[derive(QueryableByName)]
+struct Touched {
+    #[diesel(sql_type = BigInt)]
+    outgoing_id: OutgoingId,
+}
+
+const APPLY: &str = "
+WITH news AS (
+  SELECT account_id, reference, max(rank) AS rank, max(at) AS at
+  FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::timestamptz[]) AS n(account_id, reference, rank, at)
+  GROUP BY account_id, reference
+), by_ref AS (
+  SELECT n.*, a.id AS attempt_id FROM news n JOIN attempts a ON a.account_id = n.account_id AND a.own_ref = n.reference
+  UNION
+  SELECT n.*, a.id FROM news n JOIN attempts a ON a.account_id = n.account_id AND a.provider_id = n.reference
+), raised AS (
+  UPDATE attempts a SET rank = greatest(a.rank, b.rank), provider_id = coalesce(a.provider_id, b.reference)
+  FROM by_ref b WHERE a.id = b.attempt_id
+  RETURNING a.outgoing_id
+), parked AS (
+  INSERT INTO parked_receipts (company_id, account_id, reference, rank, at)
+  SELECT ac.company_id, n.account_id, n.reference, n.rank, n.at FROM news n JOIN accounts ac ON ac.id = n.account_id
+  WHERE NOT EXISTS (SELECT FROM by_ref b WHERE b.account_id = n.account_id AND b.reference = n.reference)
+  ON CONFLICT DO NOTHING
+)
+SELECT DISTINCT outgoing_id FROM raised";
+
+/// Applies receipts in any order and any number; returns the messages they spoke of. What matches
+/// nothing yet is parked. Run it inside a transaction.
+pub async fn apply(conn: &mut AsyncPgConnection, receipts: &[Receipt]) -> QueryResult<Vec<OutgoingId>> {
+    if receipts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let accounts: Vec<AccountId> = receipts.iter().map(|one| one.account).collect();
+    let references: Vec<&str> = receipts.iter().map(|one| one.reference.as_str()).collect();
+    let ranks: Vec<i16> = receipts.iter().map(|one| rank_number(one.rank)).collect();
+    let times: Vec<DateTime<Utc>> = receipts.iter().map(|one| one.at).collect();
+    let touched: Vec<Touched> = sql_query(APPLY)
+        .bind::<Array<BigInt>, _>(accounts)
+        .bind::<Array<Text>, _>(references)
+        .bind::<Array<SmallInt>, _>(ranks)
+        .bind::<Array<Timestamptz>, _>(times)
+        .load(conn)
+        .await?;
+    let ids: Vec<OutgoingId> = touched.into_iter().map(|one| one.outgoing_id).collect();
+    weigh(conn, &ids).await?;
+    Ok(ids)
+}
+
+#[derive(QueryableByName)]
+struct Parked {
+    #[diesel(sql_type = BigInt)]
+    account_id: AccountId,
+    #[diesel(sql_type = Text)]
+    reference: String,
+    #[diesel(sql_type = SmallInt)]
+    rank: i16,
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+}
+
+impl From<Parked> for Receipt {
+    fn from(parked: Parked) -> Self {
+        let rank = match parked.rank {
+            2 => Rank::Sent,
+            3 => Rank::Failed,
+            4 => Rank::Delivered,
+            5 => Rank::Read,
+            _ => Rank::Pending,
+        };
+        Self { account: parked.account_id, reference: parked.reference, rank, at: parked.at }
+    }
+}
+
+/// Applies what was parked for messages whose provider id has just become known.
+pub(super) async fn apply_parked_for(conn: &mut AsyncPgConnection, known: &[(AccountId, &str)]) -> QueryResult<()> {
+    let accounts: Vec<AccountId> = known.iter().map(|(account, _)| *account).collect();
+    let references: Vec<&str> = known.iter().map(|(_, reference)| *reference).collect();
+    let parked: Vec<Parked> = sql_query(
+        "DELETE FROM parked_receipts p USING unnest($1::bigint[], $2::text[]) AS k(account_id, reference)
+         WHERE p.account_id = k.account_id AND p.reference = k.reference
+         RETURNING p.account_id, p.reference, p.rank, p.at",
+    )
+    .bind::<Array<BigInt>, _>(accounts)
+    .bind::<Array<Text>, _>(references)
+    .load(conn)
+    .await?;
+    let receipts: Vec<Receipt> = parked.into_iter().map(Receipt::from).collect();
+    apply(conn, &receipts).await?;
+    Ok(())
+}
+
+/// Picks up what both sides missed: receipts parked while their message was being recorded. Returns the
+/// messages they spoke of. Run it inside a transaction.
+pub async fn sweep(conn: &mut AsyncPgConnection) -> QueryResult<Vec<OutgoingId>> {
+    let parked: Vec<Parked> = sql_query(
+        "DELETE FROM parked_receipts p WHERE EXISTS (SELECT FROM attempts a WHERE a.account_id = p.account_id AND a.provider_id = p.reference)
+           OR EXISTS (SELECT FROM attempts a WHERE a.account_id = p.account_id AND a.own_ref = p.reference)
+         RETURNING p.account_id, p.reference, p.rank, p.at",
+    )
+    .load(conn)
+    .await?;
+    let receipts: Vec<Receipt> = parked.into_iter().map(Receipt::from).collect();
+    apply(conn, &receipts).await
+}
+
+const WEIGH: &str = "
+WITH weighed AS (
+  SELECT a.outgoing_id, max(a.rank) FILTER (WHERE a.rank IN (1, 2, 4, 5)) AS good,
+    (array_agg(a.rank ORDER BY a.fence DESC))[1] AS newest,
+    (array_agg(a.provider_id ORDER BY (a.rank IN (1, 2, 4, 5)) DESC, a.fence DESC))[1] AS provider_id
+  FROM attempts a WHERE a.outgoing_id = ANY ($1) GROUP BY a.outgoing_id
+), verdict AS (
+  SELECT outgoing_id, provider_id, coalesce(good, CASE WHEN newest = 3 THEN 3 END)::int AS rank FROM weighed
+)
+UPDATE outgoing o SET
+  state = (ARRAY['accepted', 'sent', 'failed', 'delivered', 'read'])[v.rank],
+  fence = CASE WHEN o.state IN ('queued', 'claimed', 'sending') THEN o.fence + 1 ELSE o.fence END,
+  owner = NULL, lease_until = NULL, not_before = NULL,
+  number = coalesce(o.number, o.skipped_number),
+  code = CASE WHEN v.rank = 3 THEN 'gateway_error' END,
+  reason = CASE WHEN v.rank = 3 THEN 'WhatsApp reported an error after the gateway had taken the message.' END,
+  provider_id = coalesce(v.provider_id, o.provider_id),
+  accepted_at = CASE WHEN v.rank <> 3 THEN coalesce(o.accepted_at, wablast_now()) ELSE o.accepted_at END,
+  sent_at = CASE WHEN v.rank IN (2, 4, 5) THEN coalesce(o.sent_at, wablast_now()) ELSE o.sent_at END,
+  delivered_at = CASE WHEN v.rank >= 4 THEN coalesce(o.delivered_at, wablast_now()) ELSE o.delivered_at END,
+  read_at = CASE WHEN v.rank = 5 THEN coalesce(o.read_at, wablast_now()) ELSE o.read_at END,
+  failed_at = CASE WHEN v.rank = 3 THEN coalesce(o.failed_at, wablast_now()) ELSE o.failed_at END
+FROM verdict v
+WHERE o.id = v.outgoing_id AND v.rank IS NOT NULL
+  AND v.rank > CASE o.state WHEN 'accepted' THEN 1 WHEN 'sent' THEN 2 WHEN 'failed' THEN 3 WHEN 'delivered' THEN 4 WHEN 'read' THEN 5 ELSE 0 END";
+
+/// Lets the evidence of their attempts decide the state of messages. A message shows its newest
+/// attempt, but one that turns out to have left counts first.
+pub async fn weigh(conn: &mut AsyncPgConnection, ids: &[OutgoingId]) -> QueryResult<usize> {
+    sql_query(WEIGH).bind::<Array<BigInt>, _>(ids).execute(conn).await
+}

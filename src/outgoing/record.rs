@@ -1,0 +1,112 @@
+//! What became of begun messages, written in batches.
+//!
+//! Invariants: the attempt is always completed, whatever the message's state is by then; the message
+//! moves only under its fence; an outcome that comes after the reaper counts as evidence.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
+
+use super::receipts;
+use crate::gateways::{Accepted, SendError};
+use crate::ids::{AccountId, LogId, OutgoingId};
+
+/// The end of one attempt.
+#[derive(Debug)]
+pub struct Outcome {
+    pub id: OutgoingId,
+    pub account: AccountId,
+    pub fence: i32,
+    pub log: Option<LogId>,
+    pub result: Result<Accepted, SendError>,
+    /// For an outcome that proves nothing was sent: how long this message waits.
+    pub wait: Duration,
+}
+
+impl Outcome {
+    /// The word of `attempts.outcome`.
+    fn word(&self) -> &'static str {
+        match &self.result {
+            Ok(_) => "accepted",
+            Err(SendError::NotSent { .. }) => "not_sent",
+            Err(SendError::AccountStop { .. }) => "account_stop",
+            Err(SendError::MailingStop { .. }) => "mailing_stop",
+            Err(SendError::Refused { .. }) => "refused",
+            Err(SendError::Uncertain { .. }) => "uncertain",
+        }
+    }
+}
+
+const RECORD: &str = "
+WITH r AS (
+  SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::float8[])
+    AS t(id, fence, outcome, provider_id, code, reason, wait)
+), ended AS (
+  UPDATE attempts a SET ended_at = wablast_now(), outcome = r.outcome, code = r.code, reason = r.reason,
+    provider_id = coalesce(a.provider_id, r.provider_id),
+    rank = CASE WHEN r.outcome = 'accepted' THEN greatest(a.rank, 1::smallint) ELSE a.rank END
+  FROM r WHERE a.outgoing_id = r.id AND a.fence = r.fence
+), moved AS (
+  UPDATE outgoing o SET owner = NULL, lease_until = NULL,
+    state = CASE r.outcome WHEN 'accepted' THEN 'accepted' WHEN 'refused' THEN 'failed' WHEN 'uncertain' THEN 'uncertain' ELSE 'queued' END,
+    code = r.code, reason = r.reason, provider_id = coalesce(r.provider_id, o.provider_id),
+    accepted_at = CASE WHEN r.outcome = 'accepted' THEN wablast_now() ELSE o.accepted_at END,
+    failed_at = CASE WHEN r.outcome = 'refused' THEN wablast_now() ELSE o.failed_at END,
+    not_before = CASE WHEN r.outcome = 'not_sent' AND r.wait > 0 THEN wablast_now() + make_interval(secs => r.wait) END
+  FROM r WHERE o.id = r.id AND o.fence = r.fence AND o.state = 'sending'
+  RETURNING o.id
+)
+SELECT r.id, (moved.id IS NOT NULL) AS moved FROM r LEFT JOIN moved ON moved.id = r.id";
+
+#[derive(QueryableByName)]
+struct Recorded {
+    #[diesel(sql_type = BigInt)]
+    id: OutgoingId,
+    #[diesel(sql_type = Bool)]
+    moved: bool,
+}
+
+/// Records a batch; one transaction. Receipts that were parked for these messages are applied in it.
+pub async fn record(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> QueryResult<()> {
+    if outcomes.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<OutgoingId> = outcomes.iter().map(|one| one.id).collect();
+    let fences: Vec<i32> = outcomes.iter().map(|one| one.fence).collect();
+    let words: Vec<&str> = outcomes.iter().map(Outcome::word).collect();
+    let provider_ids: Vec<Option<&str>> =
+        outcomes.iter().map(|one| one.result.as_ref().ok().map(|accepted| accepted.provider_id.as_str())).collect();
+    let codes: Vec<Option<&str>> =
+        outcomes.iter().map(|one| one.result.as_ref().err().map(|error| error.code().as_str())).collect();
+    let reasons: Vec<Option<&str>> =
+        outcomes.iter().map(|one| one.result.as_ref().err().map(SendError::reason)).collect();
+    let waits: Vec<f64> = outcomes.iter().map(|one| one.wait.as_secs_f64()).collect();
+    let accounts: Vec<AccountId> = outcomes.iter().map(|one| one.account).collect();
+    conn.transaction(async |conn| {
+        let recorded: Vec<Recorded> = sql_query(RECORD)
+            .bind::<Array<BigInt>, _>(&ids)
+            .bind::<Array<Integer>, _>(&fences)
+            .bind::<Array<Text>, _>(&words)
+            .bind::<Array<Nullable<Text>>, _>(&provider_ids)
+            .bind::<Array<Nullable<Text>>, _>(&codes)
+            .bind::<Array<Nullable<Text>>, _>(&reasons)
+            .bind::<Array<Double>, _>(&waits)
+            .load(conn)
+            .await?;
+        let known: Vec<(AccountId, &str)> = accounts
+            .iter()
+            .zip(&provider_ids)
+            .filter_map(|(account, provider_id)| provider_id.map(|provider_id| (*account, provider_id)))
+            .collect();
+        receipts::apply_parked_for(conn, &known).await?;
+        let late: Vec<OutgoingId> = recorded.iter().filter(|one| !one.moved).map(|one| one.id).collect();
+        if !late.is_empty() {
+            receipts::weigh(conn, &late).await?;
+        }
+        QueryResult::Ok(())
+    })
+    .await
+}

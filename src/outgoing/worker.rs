@@ -1,0 +1,324 @@
+//! One account's deliverer inside one process: claim, begin, send, over and over.
+//!
+//! Invariants: a request starts only after its attempt is committed and within a second of it by a
+//! monotonic clock, long before the lease ends; no transaction is open while a gateway answers; a message whose
+//! end cannot be noted stays *sending* until the reaper calls it uncertain.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use uuid::Uuid;
+
+use super::begin::{Begun, begin};
+use super::queue::{self, Claimed, Next};
+use super::record::Outcome;
+use super::backoff;
+use crate::accounts;
+use crate::app::App;
+use crate::gateways::waha::Waha;
+use crate::gateways::{FailureCode, SendError, TextMessage};
+use crate::ids::{AccountId, VersionId};
+use crate::schema::mailing_versions;
+use crate::text::merge::{Parts, Values, compose};
+
+/// Requests of one account at one time.
+const IN_FLIGHT: usize = 64;
+/// Counted from before the statement that began it, so that no request starts later than a second after
+/// a pause, a cancel or an opt-out that the statement did not see yet.
+const START_WITHIN: Duration = Duration::from_millis(900);
+/// How many ids are asked for at once.
+const IDS_AT_ONCE: usize = 16;
+/// How long what a gateway can do is believed.
+const BELIEVE: Duration = Duration::from_secs(300);
+
+/// An outcome on its way to the recorder, with the place it holds until it is written.
+pub(super) type Ended = (Outcome, OwnedSemaphorePermit);
+
+pub(super) struct Worker {
+    app: App,
+    account: AccountId,
+    owner: Uuid,
+    recorder: mpsc::Sender<Ended>,
+    stop: watch::Receiver<bool>,
+    places: Arc<Semaphore>,
+    versions: HashMap<VersionId, Arc<Parts>>,
+    gateway: Option<Gateway>,
+    /// Answers in a row that proved nothing was sent.
+    failures: Arc<std::sync::atomic::AtomicU32>,
+}
+
+struct Gateway {
+    waha: Arc<Waha>,
+    own_ids: bool,
+    ids: VecDeque<String>,
+    loaded: Instant,
+}
+
+impl Worker {
+    pub(super) fn new(
+        app: App,
+        account: AccountId,
+        owner: Uuid,
+        recorder: mpsc::Sender<Ended>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            app,
+            account,
+            owner,
+            recorder,
+            stop,
+            places: Arc::new(Semaphore::new(IN_FLIGHT)),
+            versions: HashMap::new(),
+            gateway: None,
+            failures: Arc::default(),
+        }
+    }
+
+    /// Works until nothing waits for this account, or the process stops.
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        loop {
+            if *self.stop.borrow() {
+                return Ok(());
+            }
+            let places = self.free_places().await?;
+            let claimed = {
+                let mut conn = self.app.db.system().await?;
+                queue::claim(&mut conn, self.account, self.owner, places).await?
+            };
+            if claimed.is_empty() {
+                let next = {
+                    let mut conn = self.app.db.system().await?;
+                    queue::next(&mut conn, self.account).await?
+                };
+                match next {
+                    // What is still under way keeps its places until it is recorded.
+                    Next::Idle => return Ok(()),
+                    Next::In(wait) => self.rest(wait).await,
+                }
+                continue;
+            }
+            self.send(claimed).await?;
+        }
+    }
+
+    /// How many requests may start now. Waits until it is worth a round trip to the database.
+    async fn free_places(&self) -> anyhow::Result<usize> {
+        drop(self.places.acquire().await?);
+        for _ in 0..4 {
+            if self.places.available_permits() >= IN_FLIGHT / 2 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(self.places.available_permits().max(1))
+    }
+
+    async fn rest(&mut self, wait: Duration) {
+        let wait = wait.clamp(Duration::from_millis(5), Duration::from_secs(1));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.app.wake.deliver.notified() => {}
+            _ = self.stop.changed() => {}
+        }
+    }
+
+    async fn send(&mut self, claimed: Vec<Claimed>) -> anyhow::Result<()> {
+        let prepared = match self.prepare(claimed.len()).await {
+            Ok(prepared) => prepared,
+            Err(error) => return self.could_not_prepare(&claimed, error).await,
+        };
+        if *self.stop.borrow() {
+            return self.give_back(&claimed).await;
+        }
+        let (waha, own_refs) = prepared;
+        let started = Instant::now();
+        let begun = {
+            let mut conn = self.app.db.system().await?;
+            let begun = begin(&mut conn, self.owner, &claimed, &own_refs).await?;
+            self.load_versions(&mut conn, &begun).await?;
+            begun
+        };
+        for message in begun {
+            // Claims never exceed the free places, so this does not wait.
+            let place = Arc::clone(&self.places).acquire_owned().await?;
+            let parts = message.version_id.and_then(|version| self.versions.get(&version).cloned());
+            let task = Posting {
+                account: self.account,
+                waha: Arc::clone(&waha),
+                parts,
+                message,
+                start_before: started + START_WITHIN,
+                failures: Arc::clone(&self.failures),
+            };
+            let recorder = self.recorder.clone();
+            tokio::spawn(async move {
+                let outcome = task.post().await;
+                // The recorder lives until every place is free again.
+                let _ = recorder.send((outcome, place)).await;
+            });
+        }
+        Ok(())
+    }
+
+    /// The client and a reference for each message: own ids where the gateway takes them.
+    async fn prepare(&mut self, messages: usize) -> Result<(Arc<Waha>, Vec<Option<String>>), SendError> {
+        let fresh = self.gateway.as_ref().is_some_and(|gateway| gateway.loaded.elapsed() < BELIEVE);
+        if !fresh {
+            self.gateway = Some(self.connect().await?);
+        }
+        let Some(gateway) = self.gateway.as_mut() else {
+            return Err(not_ready("the account could not be read"));
+        };
+        let waha = Arc::clone(&gateway.waha);
+        if !gateway.own_ids {
+            return Ok((waha, vec![None; messages]));
+        }
+        if gateway.ids.len() < messages {
+            let missing = messages - gateway.ids.len();
+            let fetched: Vec<Result<String, SendError>> = stream::iter(0..missing)
+                .map(|_| waha.new_message_id())
+                .buffer_unordered(IDS_AT_ONCE)
+                .collect()
+                .await;
+            for id in fetched {
+                gateway.ids.push_back(id?);
+            }
+        }
+        let own_refs = gateway.ids.drain(..messages).map(Some).collect();
+        Ok((waha, own_refs))
+    }
+
+    async fn connect(&self) -> Result<Gateway, SendError> {
+        let account = {
+            let mut conn = self.app.db.system().await.map_err(|error| not_ready(&error.to_string()))?;
+            accounts::query::find(&mut conn, self.account).await.map_err(|error| not_ready(&error.to_string()))?
+        };
+        let waha = account.waha(&self.app).map_err(|_| SendError::AccountStop {
+            code: FailureCode::Auth,
+            reason: "The account's address or secrets cannot be read. Open the account and enter them again.".to_owned(),
+        })?;
+        let own_ids = waha.version().await?.has_own_ids();
+        Ok(Gateway { waha: Arc::new(waha), own_ids, ids: VecDeque::new(), loaded: Instant::now() })
+    }
+
+    /// Nothing was begun: everything goes back, and the account waits or stops.
+    async fn could_not_prepare(&mut self, claimed: &[Claimed], error: SendError) -> anyhow::Result<()> {
+        self.gateway = None;
+        self.give_back(claimed).await?;
+        let mut conn = self.app.db.system().await?;
+        if let SendError::AccountStop { code, reason } = &error {
+            accounts::health::stop(&mut conn, self.account, code.as_str(), reason).await?;
+        } else {
+            let asked = match &error {
+                SendError::NotSent { after, .. } => *after,
+                _ => None,
+            };
+            let failures = self.failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            let wait = backoff::wait(failures, asked, crate::random::jitter());
+            queue::block(&mut conn, self.account, wait, error.reason()).await?;
+        }
+        Ok(())
+    }
+
+    async fn give_back(&self, claimed: &[Claimed]) -> anyhow::Result<()> {
+        let mut conn = self.app.db.system().await?;
+        queue::give_back(&mut conn, claimed).await?;
+        Ok(())
+    }
+
+    async fn load_versions(&mut self, conn: &mut diesel_async::AsyncPgConnection, begun: &[Begun]) -> QueryResult<()> {
+        for version in begun.iter().filter_map(|message| message.version_id) {
+            if self.versions.contains_key(&version) {
+                continue;
+            }
+            let (subject, header, message, footer) = mailing_versions::table
+                .find(version)
+                .select((
+                    mailing_versions::subject,
+                    mailing_versions::header,
+                    mailing_versions::message,
+                    mailing_versions::footer,
+                ))
+                .first(conn)
+                .await?;
+            self.versions.insert(version, Arc::new(Parts { subject, header, message, footer }));
+        }
+        Ok(())
+    }
+}
+
+/// One request.
+struct Posting {
+    account: AccountId,
+    waha: Arc<Waha>,
+    parts: Option<Arc<Parts>>,
+    message: Begun,
+    start_before: Instant,
+    failures: Arc<std::sync::atomic::AtomicU32>,
+}
+
+impl Posting {
+    async fn post(self) -> Outcome {
+        let result = self.attempt().await;
+        let wait = match &result {
+            Err(SendError::NotSent { after, .. }) => {
+                let failures = self.failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                backoff::wait(failures.min(u32::from(self.message.attempts.unsigned_abs())), *after, crate::random::jitter())
+            }
+            _ => {
+                self.failures.store(0, std::sync::atomic::Ordering::Relaxed);
+                Duration::ZERO
+            }
+        };
+        Outcome {
+            id: self.message.id,
+            account: self.account,
+            fence: self.message.fence,
+            log: self.message.log_id,
+            result,
+            wait,
+        }
+    }
+
+    async fn attempt(&self) -> Result<crate::gateways::Accepted, SendError> {
+        let Some(number) = self.message.number.clone() else {
+            return Err(SendError::Refused {
+                code: FailureCode::InvalidNumber,
+                reason: "The message has no number to go to.".to_owned(),
+            });
+        };
+        let text = match (&self.parts, &self.message.text) {
+            (Some(parts), _) => compose(parts, &values(&self.message.field_values)),
+            (None, Some(text)) => text.clone(),
+            (None, None) => return Err(not_ready("the text of the message could not be read")),
+        };
+        let message = TextMessage { to: number, text, own_ref: self.message.own_ref.clone(), quoted: None };
+        // Nothing has left yet: a process that slept too long sends nothing.
+        if Instant::now() > self.start_before {
+            return Err(not_ready("this process was held up and did not start the request in time"));
+        }
+        self.waha.send_text(&message).await
+    }
+}
+
+fn values(stored: &serde_json::Value) -> Values {
+    stored
+        .as_object()
+        .map(|object| {
+            object
+                .iter()
+                .filter_map(|(key, value)| value.as_str().map(|value| (key.clone(), value.to_owned())))
+                .collect()
+        })
+        .unwrap_or_default()
+}
+
+fn not_ready(reason: &str) -> SendError {
+    SendError::NotSent { after: None, code: FailureCode::Unreachable, reason: reason.to_owned() }
+}

@@ -1,0 +1,35 @@
+//! The crontab on one page: every job by its name, and what it does.
+
+use crate::app::App;
+use crate::mailings::release;
+
+/// What a run did, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    pub done: i64,
+    pub words: String,
+}
+
+/// Infinys Whatsapp Blasting : Scheduler Send
+pub const SCHEDULER_SEND: &str = "scheduler_send";
+
+pub async fn perform(app: &App, name: &str) -> anyhow::Result<Summary> {
+    match name {
+        SCHEDULER_SEND => scheduler_send(app).await,
+        other => anyhow::bail!("there is no job called {other}"),
+    }
+}
+
+/// Releases submitted mailings whose instant is reached.
+async fn scheduler_send(app: &App) -> anyhow::Result<Summary> {
+    if !app.config.sending {
+        return Ok(Summary { done: 0, words: "Sending is switched off (WABLAST_SENDING=off).".to_owned() });
+    }
+    let released = release::due(app).await?;
+    let words = match (released.started, released.missed) {
+        (0, 0) => "Nothing was due.".to_owned(),
+        (started, 0) => format!("{started} released."),
+        (started, missed) => format!("{started} released, {missed} missed."),
+    };
+    Ok(Summary { done: i64::try_from(released.started + released.missed)?, words })
+}

@@ -1,0 +1,563 @@
+//! The tables as diesel sees them. `tests/it/migrations.rs` compares this file with the migrated database.
+
+diesel::table! {
+    account_companies (company_id, account_id) {
+        company_id -> BigInt,
+        account_id -> BigInt,
+        active -> Bool,
+    }
+}
+
+diesel::table! {
+    account_pace (account_id) {
+        account_id -> BigInt,
+        company_id -> BigInt,
+        tokens -> Double,
+        tokens_at -> Timestamptz,
+        blocked_until -> Nullable<Timestamptz>,
+        blocked_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    account_users (account_id, company_id, user_id) {
+        company_id -> BigInt,
+        account_id -> BigInt,
+        user_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    accounts (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        name -> Text,
+        provider -> Text,
+        send_through -> Text,
+        delivery -> Text,
+        active -> Bool,
+        app_uid -> Text,
+        app_secret -> Nullable<Bytea>,
+        account_uid -> Text,
+        phone_uid -> Text,
+        token -> Nullable<Bytea>,
+        base_url -> Text,
+        webhook_verify_token -> Text,
+        phone_number -> Nullable<Text>,
+        api_url -> Text,
+        webhook_url -> Text,
+        auth_user -> Text,
+        auth_password -> Nullable<Bytea>,
+        api_key -> Nullable<Bytea>,
+        session -> Text,
+        behind_proxy -> Bool,
+        welcome_message -> Text,
+        account_key -> Text,
+        webhook_secret -> Nullable<Bytea>,
+        per_second -> Double,
+        burst -> Integer,
+        health -> Text,
+        health_reason -> Nullable<Text>,
+        health_code -> Nullable<Text>,
+        health_since -> Timestamptz,
+        tested_at -> Nullable<Timestamptz>,
+        tested_ok -> Nullable<Bool>,
+        test_checks -> Nullable<Jsonb>,
+        untested_since -> Nullable<Timestamptz>,
+        last_event_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    api_tokens (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        user_id -> BigInt,
+        name -> Text,
+        token_hash -> Bytea,
+        scopes -> Array<Text>,
+        created_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    attempts (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        account_id -> BigInt,
+        outgoing_id -> BigInt,
+        log_id -> Nullable<BigInt>,
+        fence -> Integer,
+        own_ref -> Nullable<Text>,
+        provider_id -> Nullable<Text>,
+        begun_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+        outcome -> Nullable<Text>,
+        code -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        rank -> SmallInt,
+    }
+}
+
+diesel::table! {
+    audience (mailing_id, position) {
+        company_id -> BigInt,
+        mailing_id -> BigInt,
+        position -> BigInt,
+        contact_id -> BigInt,
+        list_id -> Nullable<BigInt>,
+        number -> Nullable<Text>,
+        duplicate -> Bool,
+    }
+}
+
+diesel::table! {
+    audit (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        noun -> Text,
+        record_id -> BigInt,
+        user_id -> Nullable<BigInt>,
+        at -> Timestamptz,
+        action -> Text,
+        changes -> Jsonb,
+        note -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    blacklist (company_id, number) {
+        company_id -> BigInt,
+        number -> Text,
+        reason -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    companies (id) {
+        id -> BigInt,
+        name -> Text,
+        country -> Text,
+        time_zone -> Text,
+        late_tolerance_minutes -> Integer,
+        opt_out_words -> Array<Text>,
+        opt_in_words -> Array<Text>,
+        active -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    contact_identities (company_id, kind, value) {
+        company_id -> BigInt,
+        contact_id -> BigInt,
+        kind -> Text,
+        value -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    contact_tags (contact_id, tag_id) {
+        company_id -> BigInt,
+        contact_id -> BigInt,
+        tag_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    contacts (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        name -> Text,
+        title -> Text,
+        whatsapp_number -> Nullable<Text>,
+        country -> Nullable<Text>,
+        email -> Text,
+        company_name -> Text,
+        job_position -> Text,
+        description -> Text,
+        attributes -> Jsonb,
+        opt_out -> Bool,
+        opt_out_reason -> Nullable<Text>,
+        opt_out_at -> Nullable<Timestamptz>,
+        active -> Bool,
+        is_manual -> Bool,
+        is_new -> Bool,
+        erased_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (token_id, key) {
+        company_id -> BigInt,
+        token_id -> BigInt,
+        key -> Text,
+        request_hash -> Bytea,
+        status -> Nullable<SmallInt>,
+        answer -> Nullable<Jsonb>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    imports (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        user_id -> BigInt,
+        file_name -> Text,
+        options -> Jsonb,
+        state -> Text,
+        content -> Nullable<Bytea>,
+        rows -> BigInt,
+        created -> BigInt,
+        updated -> BigInt,
+        skipped -> BigInt,
+        rejected -> BigInt,
+        rejected_file -> Nullable<Text>,
+        message -> Nullable<Text>,
+        created_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    inbox (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        account_id -> BigInt,
+        source -> Text,
+        dedupe -> Text,
+        event -> Text,
+        headers -> Jsonb,
+        body -> Bytea,
+        received_at -> Timestamptz,
+        state -> Text,
+        tries -> SmallInt,
+        next_try -> Nullable<Timestamptz>,
+        applied_at -> Nullable<Timestamptz>,
+        error -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    incoming (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        account_id -> BigInt,
+        contact_id -> Nullable<BigInt>,
+        provider_id -> Text,
+        sender -> Text,
+        sender_name -> Text,
+        receiver -> Nullable<Text>,
+        message -> Text,
+        mime -> Nullable<Text>,
+        quoted_provider_id -> Nullable<Text>,
+        outgoing_id -> Nullable<BigInt>,
+        mailing_id -> Nullable<BigInt>,
+        sent_at -> Nullable<Timestamptz>,
+        received_at -> Timestamptz,
+        read_at -> Nullable<Timestamptz>,
+        opted_out -> Bool,
+        opt_out_undone_at -> Nullable<Timestamptz>,
+        opt_out_undone_reason -> Nullable<Text>,
+        inbox_id -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    installation (id) {
+        id -> SmallInt,
+        set_up_at -> Nullable<Timestamptz>,
+        setup_token_hash -> Nullable<Bytea>,
+        key_fingerprint -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    job_runs (id) {
+        id -> BigInt,
+        job -> Text,
+        slot -> Timestamptz,
+        trigger -> Text,
+        user_id -> Nullable<BigInt>,
+        started_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+        done -> BigInt,
+        summary -> Nullable<Text>,
+        error -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    jobs (name) {
+        name -> Text,
+        label -> Text,
+        interval_number -> Integer,
+        interval_unit -> Text,
+        time_zone -> Text,
+        active -> Bool,
+        next_run -> Timestamptz,
+        last_run -> Nullable<Timestamptz>,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    list_members (list_id, contact_id) {
+        company_id -> BigInt,
+        list_id -> BigInt,
+        contact_id -> BigInt,
+        opt_out -> Bool,
+        opt_out_reason -> Nullable<Text>,
+        opt_out_at -> Nullable<Timestamptz>,
+        added_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    lists (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        name -> Text,
+        description -> Text,
+        active -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    login_failures (subject) {
+        subject -> Text,
+        failures -> Integer,
+        last_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    logs (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        mailing_id -> BigInt,
+        account_id -> BigInt,
+        trigger -> Text,
+        user_id -> Nullable<BigInt>,
+        recipients -> Text,
+        state -> Text,
+        error_message -> Nullable<Text>,
+        started_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    mailing_contacts (mailing_id, contact_id) {
+        company_id -> BigInt,
+        mailing_id -> BigInt,
+        contact_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    mailing_lists (mailing_id, list_id) {
+        company_id -> BigInt,
+        mailing_id -> BigInt,
+        list_id -> BigInt,
+        excluded -> Bool,
+        position -> Integer,
+    }
+}
+
+diesel::table! {
+    mailing_versions (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        mailing_id -> BigInt,
+        subject -> Text,
+        header -> Text,
+        message -> Text,
+        footer -> Text,
+        fields -> Array<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    mailings (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        subject -> Text,
+        account_id -> BigInt,
+        responsible_id -> BigInt,
+        recipients -> Text,
+        header_type -> Text,
+        header -> Text,
+        message -> Text,
+        footer -> Text,
+        skip_missing_values -> Bool,
+        schedule_date -> Nullable<Timestamptz>,
+        time_zone -> Text,
+        state -> Text,
+        state_reason -> Nullable<Text>,
+        version_id -> Nullable<BigInt>,
+        log_id -> Nullable<BigInt>,
+        released_position -> BigInt,
+        audience_size -> Nullable<BigInt>,
+        release_done -> Bool,
+        started_at -> Nullable<Timestamptz>,
+        finished_at -> Nullable<Timestamptz>,
+        active -> Bool,
+        created_by -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    outgoing (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        account_id -> BigInt,
+        kind -> Text,
+        mailing_id -> Nullable<BigInt>,
+        version_id -> Nullable<BigInt>,
+        log_id -> Nullable<BigInt>,
+        content_id -> Nullable<BigInt>,
+        contact_id -> Nullable<BigInt>,
+        list_id -> Nullable<BigInt>,
+        number -> Nullable<Text>,
+        skipped_number -> Nullable<Text>,
+        field_values -> Jsonb,
+        state -> Text,
+        code -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        fence -> Integer,
+        owner -> Nullable<Uuid>,
+        lease_until -> Nullable<Timestamptz>,
+        not_before -> Nullable<Timestamptz>,
+        not_after -> Nullable<Timestamptz>,
+        attempts -> SmallInt,
+        provider_id -> Nullable<Text>,
+        created_at -> Timestamptz,
+        begun_at -> Nullable<Timestamptz>,
+        accepted_at -> Nullable<Timestamptz>,
+        sent_at -> Nullable<Timestamptz>,
+        delivered_at -> Nullable<Timestamptz>,
+        read_at -> Nullable<Timestamptz>,
+        failed_at -> Nullable<Timestamptz>,
+        replied_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    outgoing_content (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        text -> Text,
+        user_id -> Nullable<BigInt>,
+        cause -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    parked_receipts (account_id, reference, rank) {
+        company_id -> BigInt,
+        account_id -> BigInt,
+        reference -> Text,
+        rank -> SmallInt,
+        at -> Timestamptz,
+        received_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    sessions (id_hash) {
+        id_hash -> Bytea,
+        user_id -> Nullable<BigInt>,
+        state -> Jsonb,
+        created_at -> Timestamptz,
+        last_used_at -> Timestamptz,
+        address -> Nullable<Text>,
+        agent -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    tags (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        name -> Text,
+    }
+}
+
+diesel::table! {
+    user_companies (user_id, company_id) {
+        user_id -> BigInt,
+        company_id -> BigInt,
+        role -> Text,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> BigInt,
+        name -> Text,
+        email -> Text,
+        password_hash -> Text,
+        language -> Text,
+        theme -> Text,
+        time_zone -> Nullable<Text>,
+        active_company_id -> BigInt,
+        active -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    account_companies,
+    account_pace,
+    account_users,
+    accounts,
+    api_tokens,
+    attempts,
+    audience,
+    audit,
+    blacklist,
+    companies,
+    contact_identities,
+    contact_tags,
+    contacts,
+    idempotency_keys,
+    imports,
+    inbox,
+    incoming,
+    installation,
+    job_runs,
+    jobs,
+    list_members,
+    lists,
+    login_failures,
+    logs,
+    mailing_contacts,
+    mailing_lists,
+    mailing_versions,
+    mailings,
+    outgoing,
+    outgoing_content,
+    parked_receipts,
+    sessions,
+    tags,
+    user_companies,
+    users,
+);

@@ -1,0 +1,128 @@
+//! The simulator's own addresses: what arrived, which faults happen, people who write; and its page.
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+use askama::Template;
+use serde_json::json;
+
+use super::arrived::Message;
+use super::{Faults, State, Webhook, locked, waha};
+use crate::clock::Clock;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/", web::get().to(page))
+        .route("/simulator.css", web::get().to(css))
+        .route("/simulator/arrived", web::get().to(arrived))
+        .route("/simulator/faults", web::post().to(faults))
+        .route("/simulator/incoming", web::post().to(incoming))
+        .route("/simulator/write", web::post().to(write))
+        .route("/simulator/session", web::post().to(session))
+        .route("/simulator/webhook", web::post().to(webhook))
+        .route("/simulator/reset", web::post().to(reset));
+}
+
+#[derive(serde::Deserialize)]
+struct Wanted {
+    details: Option<u8>,
+    limit: Option<usize>,
+}
+
+async fn arrived(query: web::Query<Wanted>, state: web::Data<State>) -> HttpResponse {
+    let json = locked(&state.arrived).json(query.details == Some(1), query.limit.unwrap_or(20));
+    HttpResponse::Ok().json(json)
+}
+
+async fn faults(body: web::Json<Faults>, state: web::Data<State>) -> HttpResponse {
+    *locked(&state.faults) = body.into_inner();
+    HttpResponse::Ok().json(json!({ "faults": *locked(&state.faults) }))
+}
+
+#[derive(serde::Deserialize)]
+struct Written {
+    /// Digits, or a full address such as 123@lid or 123@g.us.
+    from: String,
+    text: String,
+    name: Option<String>,
+    id: Option<String>,
+}
+
+fn somebody_writes(state: &State, written: &Written) {
+    let from = if written.from.contains('@') { written.from.clone() } else { format!("{}@c.us", written.from) };
+    let id = written.id.clone().unwrap_or_else(|| locked(&state.arrived).new_id(state.options.seed));
+    state.hooks.post(
+        "message.any",
+        json!({
+            "id": format!("false_{from}_{id}"), "timestamp": Clock::system().now().timestamp(), "from": from, "fromMe": false,
+            "source": "app", "body": written.text, "hasMedia": false, "media": null, "ack": 2, "ackName": "DEVICE", "replyTo": null,
+            "_data": { "notifyName": written.name },
+        }),
+    );
+}
+
+async fn incoming(body: web::Json<Written>, state: web::Data<State>) -> HttpResponse {
+    somebody_writes(&state, &body);
+    HttpResponse::Ok().json(json!({ "posted": state.hooks.target().is_some() }))
+}
+
+async fn write(form: web::Form<Written>, state: web::Data<State>) -> HttpResponse {
+    somebody_writes(&state, &form);
+    HttpResponse::SeeOther().insert_header((header::LOCATION, "/")).finish()
+}
+
+#[derive(serde::Deserialize)]
+struct Status {
+    status: String,
+}
+
+async fn session(body: web::Json<Status>, state: web::Data<State>) -> HttpResponse {
+    waha::set_status(&state, &body.status);
+    HttpResponse::Ok().json(json!({ "status": body.status }))
+}
+
+async fn webhook(body: web::Json<Webhook>, state: web::Data<State>) -> HttpResponse {
+    state.hooks.set_target(Some(body.into_inner()));
+    HttpResponse::Ok().json(json!({ "set": true }))
+}
+
+async fn reset(state: web::Data<State>) -> HttpResponse {
+    locked(&state.arrived).clear();
+    HttpResponse::Ok().json(json!({ "total": 0 }))
+}
+
+#[derive(Template)]
+#[template(path = "simulator/page.html")]
+struct Page {
+    version: String,
+    engine: String,
+    session: String,
+    status: String,
+    webhook: Option<String>,
+    total: usize,
+    doubled: usize,
+    messages: Vec<Message>,
+}
+
+async fn page(state: web::Data<State>) -> HttpResponse {
+    let page = {
+        let arrived = locked(&state.arrived);
+        Page {
+            version: state.options.version.clone(),
+            engine: state.options.engine.clone(),
+            session: state.options.session.clone(),
+            status: locked(&state.status).clone(),
+            webhook: state.hooks.target().map(|webhook| webhook.url),
+            total: arrived.total(),
+            doubled: arrived.doubled(),
+            messages: arrived.last(30),
+        }
+    };
+    match page.render() {
+        Ok(html) => HttpResponse::Ok().content_type("text/html; charset=utf-8").body(html),
+        Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
+    }
+}
+
+async fn css() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/css; charset=utf-8").body(include_str!("../../static/simulator.css"))
+}

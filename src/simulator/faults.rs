@@ -1,0 +1,133 @@
+//! What can go wrong with a send, by probability with a seed, or for chosen numbers.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+
+/// One way a gateway misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// Nothing happens and no answer comes.
+    TimeoutBefore,
+    /// The message goes out; no answer comes.
+    TimeoutAfter,
+    /// The connection breaks before anything happened.
+    ResetBefore,
+    /// The message goes out; the connection breaks instead of an answer.
+    ResetAfter,
+    /// 500 before anything happened.
+    ErrorBefore,
+    /// The message goes out; 500 all the same.
+    ErrorAfter,
+    /// The message goes out; the answer is empty.
+    EmptyAnswer,
+    /// 201, and then only the server's acknowledgement for ever.
+    NotOnWhatsapp,
+    /// 201, and then ERROR.
+    ErrorAck,
+    /// 201, and no acknowledgement.
+    AcksLost,
+    /// The answer takes 20 seconds.
+    Slow,
+}
+
+const ALL: [Fault; 11] = [
+    Fault::TimeoutBefore,
+    Fault::TimeoutAfter,
+    Fault::ResetBefore,
+    Fault::ResetAfter,
+    Fault::ErrorBefore,
+    Fault::ErrorAfter,
+    Fault::EmptyAnswer,
+    Fault::NotOnWhatsapp,
+    Fault::ErrorAck,
+    Fault::AcksLost,
+    Fault::Slow,
+];
+
+impl Fault {
+    fn named(name: &str) -> Option<Self> {
+        serde_json::from_value(serde_json::Value::String(name.to_owned())).ok()
+    }
+}
+
+/// Which faults happen.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Fault to share of messages, 0 to 1.
+    pub share: BTreeMap<Fault, f64>,
+    /// Number (digits) to the fault that always happens to it.
+    pub numbers: BTreeMap<String, Fault>,
+}
+
+impl Faults {
+    /// `name=share` or `name@number`.
+    pub fn parse(texts: &[String]) -> anyhow::Result<Self> {
+        let mut faults = Self::default();
+        for text in texts {
+            let by_share = text.split_once('=').and_then(|(name, share)| Some((Fault::named(name)?, share.parse::<f64>().ok()?)));
+            let by_number = text.split_once('@').and_then(|(name, number)| Some((Fault::named(name)?, number)));
+            match (by_share, by_number) {
+                (Some((fault, share)), _) => drop(faults.share.insert(fault, share)),
+                (_, Some((fault, number))) => drop(faults.numbers.insert(number.to_owned(), fault)),
+                _ => {
+                    let names: Vec<String> = ALL.iter().filter_map(|fault| serde_json::to_value(fault).ok()?.as_str().map(str::to_owned)).collect();
+                    bail!("--fault {text}: write name=share or name@number; the names are {}", names.join(", "));
+                }
+            }
+        }
+        Ok(faults)
+    }
+
+    pub(super) fn for_message(&self, number: &str, dice: &mut Dice) -> Option<Fault> {
+        if let Some(fault) = self.numbers.get(number) {
+            return Some(*fault);
+        }
+        let mut roll = dice.roll();
+        for (fault, share) in &self.share {
+            if roll < *share {
+                return Some(*fault);
+            }
+            roll -= share;
+        }
+        None
+    }
+}
+
+/// Numbers from 0 to 1 that follow from a seed (SplitMix64).
+#[derive(Debug)]
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn roll(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        #[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
+        let share = (z >> 11) as f64 / (1_u64 << 53) as f64;
+        share
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_follow_the_seed_and_their_shares() {
+        let faults = Faults::parse(&["reset_after=0.25".into(), "error_ack@628111".into()]).unwrap();
+        let mut dice = Dice::new(7);
+        let hit = (0..10_000).filter(|_| faults.for_message("628", &mut dice).is_some()).count();
+        assert!((2300..2700).contains(&hit), "{hit}");
+        assert_eq!(faults.for_message("628111", &mut dice), Some(Fault::ErrorAck));
+        assert!(Faults::parse(&["nonsense=1".into()]).is_err());
+    }
+}

@@ -1,0 +1,348 @@
+//! WAHA's own addresses, with its answers, its error bodies and its waits.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::arrived::Message;
+use super::faults::Fault;
+use super::{State, Webhook, locked};
+use crate::clock::Clock;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/ping", web::get().to(async || HttpResponse::Ok().json(json!({ "message": "pong" }))))
+        .route("/api/server/version", web::get().to(version))
+        .route("/api/version", web::get().to(version))
+        .route("/api/server/status", web::get().to(server_status))
+        .route("/health", web::get().to(health))
+        .route("/api/sessions", web::get().to(sessions))
+        .route("/api/sessions/{name}", web::get().to(session))
+        .route("/api/sessions/{name}", web::put().to(configure))
+        .route("/api/sessions/{name}/me", web::get().to(me))
+        .route("/api/sessions/{name}/{action:start|stop|restart|logout}", web::post().to(act))
+        .route("/api/contacts/check-exists", web::get().to(check_exists))
+        .route("/api/sendText", web::post().to(send_text))
+        .route("/api/{call:startTyping|stopTyping|sendSeen}", web::post().to(typing))
+        .route("/api/{session}/new-message-id", web::get().to(new_message_id))
+        .route("/api/{session}/chats/{chat}/messages", web::get().to(list))
+        .route("/api/{session}/chats/{chat}/messages/{id}", web::get().to(look_up));
+}
+
+/// 401 as WAHA says it, when the key is missing or wrong.
+pub(super) fn refused(request: &HttpRequest, state: &State) -> Option<HttpResponse> {
+    let wanted = state.options.api_key.as_deref()?;
+    let given = request.headers().get("X-Api-Key").and_then(|key| key.to_str().ok());
+    (given != Some(wanted))
+        .then(|| HttpResponse::Unauthorized().json(json!({ "message": "Unauthorized", "statusCode": 401 })))
+}
+
+macro_rules! authorized {
+    ($request:expr, $state:expr) => {
+        if let Some(refused) = refused(&$request, &$state) {
+            return refused;
+        }
+    };
+}
+
+async fn version(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    authorized!(request, state);
+    HttpResponse::Ok().json(json!({
+        "version": state.options.version, "engine": state.options.engine, "tier": "CORE", "browser": null,
+        "platform": "linux/x64", "worker": { "id": null },
+    }))
+}
+
+async fn server_status(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    authorized!(request, state);
+    HttpResponse::Ok().json(json!({ "startTimestamp": 1, "uptime": 1, "worker": { "id": "" } }))
+}
+
+async fn health(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    authorized!(request, state);
+    HttpResponse::Ok().json(json!({ "status": "ok" }))
+}
+
+fn session_json(state: &State) -> Value {
+    let status = locked(&state.status).clone();
+    let me = (status == "WORKING")
+        .then(|| json!({ "id": "628990000001@c.us", "pushName": "Simulator", "lid": "99999999999@lid" }));
+    json!({ "name": state.options.session, "status": status, "config": null, "me": me, "engine": { "engine": state.options.engine } })
+}
+
+fn no_session() -> HttpResponse {
+    HttpResponse::NotFound().json(json!({ "message": "Session not found", "error": "Not Found", "statusCode": 404 }))
+}
+
+async fn sessions(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    authorized!(request, state);
+    HttpResponse::Ok().json(json!([session_json(&state)]))
+}
+
+async fn session(request: HttpRequest, name: web::Path<String>, state: web::Data<State>) -> HttpResponse {
+    authorized!(request, state);
+    if *name != state.options.session { no_session() } else { HttpResponse::Ok().json(session_json(&state)) }
+}
+
+/// Takes webhooks from a session's configuration, as WAHA does.
+async fn configure(
+    request: HttpRequest,
+    name: web::Path<String>,
+    body: web::Json<Value>,
+    state: web::Data<State>,
+) -> HttpResponse {
+    authorized!(request, state);
+    if *name != state.options.session {
+        return no_session();
+    }
+    let hook = &body["config"]["webhooks"][0];
+    if let (Some(url), Some(key)) = (hook["url"].as_str(), hook["hmac"]["key"].as_str()) {
+        state.hooks.set_target(Some(Webhook { url: url.to_owned(), hmac_key: key.to_owned() }));
+    }
+    HttpResponse::Ok().json(session_json(&state))
+}
+
+async fn me(request: HttpRequest, name: web::Path<String>, state: web::Data<State>) -> HttpResponse {
+    authorized!(request, state);
+    if *name != state.options.session {
+        return no_session();
+    }
+    match session_json(&state)["me"].clone() {
+        // Running, not logged in: an empty body, no JSON.
+        Value::Null => HttpResponse::Ok().finish(),
+        me => HttpResponse::Ok().json(me),
+    }
+}
+
+async fn act(request: HttpRequest, path: web::Path<(String, String)>, state: web::Data<State>) -> HttpResponse {
+    authorized!(request, state);
+    let (name, action) = path.into_inner();
+    if name != state.options.session {
+        return no_session();
+    }
+    let status = match action.as_str() {
+        "stop" => "STOPPED",
+        "logout" => "SCAN_QR_CODE",
+        _ => "WORKING",
+    };
+    set_status(&state, status);
+    HttpResponse::Created().json(session_json(&state))
+}
+
+pub(super) fn set_status(state: &State, status: &str) {
+    *locked(&state.status) = status.to_owned();
+    state.hooks.post("session.status", json!({ "name": state.options.session, "status": status, "statuses": [] }));
+}
+
+#[derive(serde::Deserialize)]
+struct Phone {
+    phone: Option<String>,
+    session: Option<String>,
+}
+
+async fn check_exists(request: HttpRequest, query: web::Query<Phone>, state: web::Data<State>) -> HttpResponse {
+    authorized!(request, state);
+    if query.session.is_none() {
+        return bad_request("Session name is required");
+    }
+    let Some(phone) = &query.phone else { return exception("Cannot read properties of undefined (reading 'replace')", &json!({})) };
+    let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
+    let missing = locked(&state.faults).numbers.get(&digits) == Some(&Fault::NotOnWhatsapp);
+    if missing {
+        HttpResponse::Ok().json(json!({ "numberExists": false }))
+    } else {
+        HttpResponse::Ok().json(json!({ "numberExists": true, "chatId": format!("{digits}@c.us") }))
+    }
+}
+
+async fn typing(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    authorized!(request, state);
+    HttpResponse::Created().json(json!({ "result": true }))
+}
+
+fn has_own_ids(state: &State) -> bool {
+    crate::gateways::waha::Version { version: state.options.version.clone(), engine: state.options.engine.clone() }
+        .has_own_ids()
+}
+
+async fn new_message_id(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    authorized!(request, state);
+    if !has_own_ids(&state) {
+        let path = request.path();
+        return HttpResponse::NotFound()
+            .json(json!({ "message": format!("Cannot GET {path}"), "error": "Not Found", "statusCode": 404 }));
+    }
+    let id = locked(&state.arrived).new_id(state.options.seed);
+    HttpResponse::Ok().json(json!({ "id": id }))
+}
+
+fn bad_request(message: &str) -> HttpResponse {
+    HttpResponse::BadRequest().json(json!({ "message": message, "error": "Bad Request", "statusCode": 400 }))
+}
+
+/// WAHA's 500: it echoes the request.
+fn exception(message: &str, body: &Value) -> HttpResponse {
+    HttpResponse::InternalServerError().json(json!({
+        "statusCode": 500, "timestamp": Clock::system().now(),
+        "exception": { "message": message, "name": "TypeError", "stack": format!("TypeError: {message}\n    at WhatsappSession.sendText") },
+        "request": { "path": "/api/sendText", "method": "POST", "body": body, "query": {} },
+        "version": { "version": "2026.7.1" },
+    }))
+}
+
+async fn wait(state: &State, seconds: u64) {
+    if state.options.waits {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+}
+
+async fn send_text(request: HttpRequest, bytes: web::Bytes, state: web::Data<State>) -> HttpResponse {
+    authorized!(request, state);
+    let body: Value = match serde_json::from_slice(&bytes) {
+        Ok(body) => body,
+        Err(_) => return bad_request("Unexpected end of JSON input"),
+    };
+    let Some(session) = body["session"].as_str() else { return bad_request("Session name is required") };
+    if session != state.options.session {
+        wait(&state, 5).await;
+        return HttpResponse::UnprocessableEntity()
+            .json(json!({ "error": format!("Session \"{session}\" does not exist"), "session": session }));
+    }
+    let status = locked(&state.status).clone();
+    if status != "WORKING" {
+        wait(&state, if status == "STOPPED" { 5 } else { 10 }).await;
+        return HttpResponse::UnprocessableEntity().json(json!({
+            "error": "Session status is not as expected. Try again later or restart the session",
+            "session": session, "status": status, "expected": ["WORKING"],
+        }));
+    }
+    let (Some(chat), Some(text)) = (body["chatId"].as_str(), body["text"].as_str()) else {
+        return exception("Cannot read properties of undefined (reading 'includes')", &body);
+    };
+    if !state.options.latency.is_zero() {
+        tokio::time::sleep(state.options.latency).await;
+    }
+    let number = chat.split('@').next().unwrap_or(chat).to_owned();
+    let fault = locked(&state.faults).for_message(&number, &mut locked(&state.dice));
+    deliver(&request, &state, &body, number, text.to_owned(), fault).await
+}
+
+async fn deliver(
+    request: &HttpRequest,
+    state: &State,
+    body: &Value,
+    number: String,
+    text: String,
+    fault: Option<Fault>,
+) -> HttpResponse {
+    match fault {
+        Some(Fault::TimeoutBefore) => return silence().await,
+        Some(Fault::ResetBefore) => return broken(request),
+        Some(Fault::ErrorBefore) => return exception("Connection Closed", body),
+        Some(Fault::Slow) => tokio::time::sleep(Duration::from_secs(20)).await,
+        _ => {}
+    }
+    let own = body["id"].as_str().filter(|_| has_own_ids(state)).map(str::to_owned);
+    let id = {
+        let mut arrived = locked(&state.arrived);
+        let id = own.unwrap_or_else(|| arrived.new_id(state.options.seed));
+        let at = Clock::system().now().timestamp();
+        arrived.add(Message { to: number.clone(), id: id.clone(), text: text.clone(), at, ack: 0 });
+        id
+    };
+    acknowledge(state, &number, &id, &text, fault);
+    match fault {
+        Some(Fault::TimeoutAfter) => silence().await,
+        Some(Fault::ResetAfter) => broken(request),
+        Some(Fault::ErrorAfter) => exception("Connection Closed", body),
+        Some(Fault::EmptyAnswer) => HttpResponse::Created().finish(),
+        _ => HttpResponse::Created().json(answer(state, &number, &id, &text)),
+    }
+}
+
+/// The 201 body, in the shape of the engine.
+fn answer(state: &State, number: &str, id: &str, text: &str) -> Value {
+    match state.options.engine.as_str() {
+        "WEBJS" => json!({ "id": { "fromMe": true, "remote": format!("{number}@c.us"), "id": id, "_serialized": format!("true_{number}@c.us_{id}") }, "_data": {} }),
+        "GOWS" => json!({ "id": format!("true_{number}@c.us_{id}"), "_data": { "Info": {}, "Message": {} } }),
+        _ => json!({
+            "key": { "remoteJid": format!("{number}@s.whatsapp.net"), "fromMe": true, "id": id },
+            "message": { "extendedTextMessage": { "text": text } },
+            "messageTimestamp": Clock::system().now().timestamp().to_string(), "status": "PENDING",
+        }),
+    }
+}
+
+/// The events WhatsApp would cause.
+fn acknowledge(state: &State, number: &str, id: &str, text: &str, fault: Option<Fault>) {
+    if !state.options.acks || fault == Some(Fault::AcksLost) {
+        return;
+    }
+    let full = format!("true_{number}@c.us_{id}");
+    let now = Clock::system().now().timestamp();
+    state.hooks.post(
+        "message.any",
+        json!({ "id": full, "timestamp": now, "from": format!("{number}@c.us"), "fromMe": true, "source": "api", "body": text,
+            "hasMedia": false, "media": null, "ack": 0, "ackName": "PENDING", "_data": {} }),
+    );
+    let acks: &[(i64, &str)] = match fault {
+        Some(Fault::NotOnWhatsapp) => &[(1, "SERVER")],
+        Some(Fault::ErrorAck) => &[(1, "SERVER"), (-1, "ERROR")],
+        _ => &[(1, "SERVER"), (2, "DEVICE"), (3, "READ")],
+    };
+    for (ack, name) in acks {
+        locked(&state.arrived).set_ack(id, *ack);
+        state.hooks.post(
+            "message.ack",
+            json!({ "id": full, "from": format!("{number}@c.us"), "fromMe": true, "ack": ack, "ackName": name }),
+        );
+    }
+}
+
+/// No answer, for longer than anybody waits.
+async fn silence() -> HttpResponse {
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    HttpResponse::RequestTimeout().finish()
+}
+
+/// An answer that promises more than it holds: the connection breaks in its middle.
+fn broken(_: &HttpRequest) -> HttpResponse {
+    let stream = futures_util::stream::iter([
+        Ok(web::Bytes::from_static(b"{\"key\":")),
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+    ]);
+    HttpResponse::build(StatusCode::CREATED).no_chunking(4096).content_type("application/json").streaming(stream)
+}
+
+async fn look_up(
+    request: HttpRequest,
+    path: web::Path<(String, String, String)>,
+    state: web::Data<State>,
+) -> HttpResponse {
+    authorized!(request, state);
+    let (_, _, id) = path.into_inner();
+    let found = locked(&state.arrived).find(crate::gateways::waha::events::stanza(&id)).cloned();
+    match found {
+        Some(message) => HttpResponse::Ok().json(stored(&message)),
+        None => HttpResponse::NotFound()
+            .json(json!({ "message": "Message not found", "error": "Not Found", "statusCode": 404 })),
+    }
+}
+
+async fn list(request: HttpRequest, path: web::Path<(String, String)>, state: web::Data<State>) -> HttpResponse {
+    authorized!(request, state);
+    let (_, chat) = path.into_inner();
+    let number = chat.split('@').next().unwrap_or(&chat);
+    let messages: Vec<Value> =
+        locked(&state.arrived).last(1000).iter().filter(|message| message.to == number).map(stored).collect();
+    HttpResponse::Ok().json(messages)
+}
+
+fn stored(message: &Message) -> Value {
+    json!({
+        "id": format!("true_{}@c.us_{}", message.to, message.id), "timestamp": message.at, "from": format!("{}@c.us", message.to),
+        "fromMe": true, "source": "api", "body": message.text, "hasMedia": false, "media": null, "ack": message.ack, "_data": {},
+    })
+}

@@ -1,0 +1,12 @@
+//! Text: numbers, WhatsApp's markup, placeholders, opt-out words. Pure; knows nobody.
+
+pub mod country;
+mod country_names;
+mod entity;
+mod html;
+pub mod keyword;
+pub mod markup;
+pub mod merge;
+mod numbering;
+pub mod phone;
+mod written;

@@ -1,0 +1,124 @@
+//! Users: people who sign in, the companies they may work in, and as what.
+//!
+//! Invariant: the active company is one of the allowed ones (a constraint). Owns `users` and
+//! `user_companies`.
+
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::ids::{CompanyId, UserId};
+use crate::schema::{user_companies, users};
+
+#[derive(Debug, Clone, Queryable, Selectable, Identifiable)]
+#[diesel(table_name = users)]
+pub struct User {
+    pub id: UserId,
+    pub name: String,
+    pub email: String,
+    pub password_hash: String,
+    pub language: String,
+    pub theme: String,
+    pub time_zone: Option<String>,
+    pub active_company_id: CompanyId,
+    pub active: bool,
+}
+
+/// E-mail addresses are compared in lower case.
+pub fn normalized(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+pub async fn find(conn: &mut AsyncPgConnection, id: UserId) -> QueryResult<User> {
+    users::table.find(id).select(User::as_select()).first(conn).await
+}
+
+pub async fn find_by_email(conn: &mut AsyncPgConnection, email: &str) -> QueryResult<Option<User>> {
+    users::table
+        .filter(users::email.eq(normalized(email)))
+        .select(User::as_select())
+        .first(conn)
+        .await
+        .optional()
+}
+
+/// Active users of a company, by name.
+pub async fn of_company(conn: &mut AsyncPgConnection, company: CompanyId) -> QueryResult<Vec<User>> {
+    users::table
+        .inner_join(user_companies::table.on(user_companies::user_id.eq(users::id)))
+        .filter(user_companies::company_id.eq(company))
+        .filter(users::active)
+        .order((users::name, users::id))
+        .select(User::as_select())
+        .load(conn)
+        .await
+}
+
+/// The companies a user may work in, with the role's word in each.
+pub async fn companies_of(conn: &mut AsyncPgConnection, id: UserId) -> QueryResult<Vec<(CompanyId, String)>> {
+    user_companies::table
+        .filter(user_companies::user_id.eq(id))
+        .order(user_companies::company_id)
+        .select((user_companies::company_id, user_companies::role))
+        .load(conn)
+        .await
+}
+
+/// Stores a user with a first company. The password is hashed already.
+pub(crate) async fn insert(
+    conn: &mut AsyncPgConnection,
+    name: &str,
+    email: &str,
+    password_hash: &str,
+    company: CompanyId,
+    role: &str,
+) -> QueryResult<UserId> {
+    let id: UserId = diesel::insert_into(users::table)
+        .values((
+            users::name.eq(name),
+            users::email.eq(normalized(email)),
+            users::password_hash.eq(password_hash),
+            users::active_company_id.eq(company),
+        ))
+        .returning(users::id)
+        .get_result(conn)
+        .await?;
+    diesel::insert_into(user_companies::table)
+        .values((
+            user_companies::user_id.eq(id),
+            user_companies::company_id.eq(company),
+            user_companies::role.eq(role),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(id)
+}
+
+/// Works in another of the allowed companies from now on; false when it is not allowed.
+pub async fn switch_company(conn: &mut AsyncPgConnection, id: UserId, company: CompanyId) -> QueryResult<bool> {
+    let allowed = user_companies::table
+        .filter(user_companies::user_id.eq(id))
+        .filter(user_companies::company_id.eq(company));
+    let changed = diesel::update(users::table.find(id))
+        .filter(diesel::dsl::exists(allowed))
+        .set(users::active_company_id.eq(company))
+        .execute(conn)
+        .await?;
+    Ok(changed == 1)
+}
+
+pub async fn set_preferences(
+    conn: &mut AsyncPgConnection,
+    id: UserId,
+    language: &str,
+    theme: &str,
+    time_zone: Option<&str>,
+) -> QueryResult<usize> {
+    diesel::update(users::table.find(id))
+        .set((users::language.eq(language), users::theme.eq(theme), users::time_zone.eq(time_zone)))
+        .execute(conn)
+        .await
+}
+
+pub(crate) async fn set_password(conn: &mut AsyncPgConnection, id: UserId, hash: &str) -> QueryResult<usize> {
+    diesel::update(users::table.find(id)).set(users::password_hash.eq(hash)).execute(conn).await
+}

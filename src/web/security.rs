@@ -1,0 +1,22 @@
+//! Headers every answer carries.
+
+use actix_web::http::header::{
+    CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::middleware::DefaultHeaders;
+
+use crate::app::App;
+
+/// No inline script or style anywhere, nothing from other hosts.
+pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+    media-src 'self' blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; \
+    frame-ancestors 'none'; base-uri 'none'";
+
+pub fn headers(app: &App) -> DefaultHeaders {
+    let headers = DefaultHeaders::new()
+        .add((CONTENT_SECURITY_POLICY, POLICY))
+        .add((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((REFERRER_POLICY, "same-origin"));
+    let tls = app.config.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
+    if tls { headers.add((STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains")) } else { headers }
+}
