@@ -26,10 +26,17 @@ impl Company {
 }
 
 pub async fn find(conn: &mut AsyncPgConnection, id: CompanyId) -> QueryResult<Company> {
-    companies::table.find(id).select(Company::as_select()).first(conn).await
+    companies::table
+        .find(id)
+        .select(Company::as_select())
+        .first(conn)
+        .await
 }
 
-pub async fn find_many(conn: &mut AsyncPgConnection, ids: &[CompanyId]) -> QueryResult<Vec<Company>> {
+pub async fn find_many(
+    conn: &mut AsyncPgConnection,
+    ids: &[CompanyId],
+) -> QueryResult<Vec<Company>> {
     companies::table
         .filter(companies::id.eq_any(ids))
         .order((companies::name, companies::id))
@@ -45,7 +52,11 @@ pub(crate) async fn insert(
     time_zone: &str,
 ) -> QueryResult<CompanyId> {
     diesel::insert_into(companies::table)
-        .values((companies::name.eq(name), companies::country.eq(country), companies::time_zone.eq(time_zone)))
+        .values((
+            companies::name.eq(name),
+            companies::country.eq(country),
+            companies::time_zone.eq(time_zone),
+        ))
         .returning(companies::id)
         .get_result(conn)
         .await

@@ -29,7 +29,11 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     fn bytes(&self) -> Vec<u8> {
-        format!("{}|{}|{}|{}", self.table, self.row, self.column, self.company).into_bytes()
+        format!(
+            "{}|{}|{}|{}",
+            self.table, self.row, self.column, self.company
+        )
+        .into_bytes()
     }
 }
 
@@ -61,13 +65,23 @@ impl Crypt {
                 Ok(mut created) => writeln!(created, "{}", hex::encode(key))?,
                 // Another instance was quicker: its key counts.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error).with_context(|| format!("writing the key {}", file.display())),
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("writing the key {}", file.display()));
+                }
             }
         }
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("reading the key {}", file.display()))?;
-        let bytes = hex::decode(text.trim()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        let key = bytes.with_context(|| format!("{} is not a key: it must hold 64 hexadecimal digits", file.display()))?;
+        let bytes = hex::decode(text.trim())
+            .ok()
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let key = bytes.with_context(|| {
+            format!(
+                "{} is not a key: it must hold 64 hexadecimal digits",
+                file.display()
+            )
+        })?;
         Ok(Self::new(key))
     }
 
@@ -82,23 +96,40 @@ impl Crypt {
             .cipher
             .encrypt(
                 &XNonce::from(nonce),
-                Payload { msg: secret.expose_secret().as_bytes(), aad: &place.bytes() },
+                Payload {
+                    msg: secret.expose_secret().as_bytes(),
+                    aad: &place.bytes(),
+                },
             )
             .map_err(|_| anyhow::anyhow!("could not encrypt a secret"))?;
         Ok([&[VERSION], nonce.as_slice(), &sealed].concat())
     }
 
     pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> anyhow::Result<SecretString> {
-        let wrong = || anyhow::anyhow!("a stored secret of {} {} does not open with this key", place.table, place.row);
+        let wrong = || {
+            anyhow::anyhow!(
+                "a stored secret of {} {} does not open with this key",
+                place.table,
+                place.row
+            )
+        };
         let (nonce, sealed) = sealed
             .strip_prefix(&[VERSION])
             .and_then(|rest| rest.split_first_chunk::<NONCE>())
             .ok_or_else(wrong)?;
         let open = self
             .cipher
-            .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &place.bytes() })
+            .decrypt(
+                &XNonce::from(*nonce),
+                Payload {
+                    msg: sealed,
+                    aad: &place.bytes(),
+                },
+            )
             .map_err(|_| wrong())?;
-        Ok(SecretString::from(String::from_utf8(open).map_err(|_| wrong())?))
+        Ok(SecretString::from(
+            String::from_utf8(open).map_err(|_| wrong())?,
+        ))
     }
 }
 
@@ -106,16 +137,34 @@ impl Crypt {
 mod tests {
     use super::*;
 
-    const PLACE: Place<'static> = Place { table: "accounts", row: 7, column: "api_key", company: 1 };
+    const PLACE: Place<'static> = Place {
+        table: "accounts",
+        row: 7,
+        column: "api_key",
+        company: 1,
+    };
 
     #[test]
     fn a_secret_opens_only_in_its_place() {
         let crypt = Crypt::new([7; 32]);
         let sealed = crypt.seal(PLACE, &SecretString::from("s3cret")).unwrap();
         assert!(!sealed.windows(6).any(|window| window == b"s3cret"));
-        assert_eq!(crypt.open(PLACE, &sealed).unwrap().expose_secret(), "s3cret");
+        assert_eq!(
+            crypt.open(PLACE, &sealed).unwrap().expose_secret(),
+            "s3cret"
+        );
         assert!(crypt.open(Place { row: 8, ..PLACE }, &sealed).is_err());
-        assert!(crypt.open(Place { company: 2, ..PLACE }, &sealed).is_err());
+        assert!(
+            crypt
+                .open(
+                    Place {
+                        company: 2,
+                        ..PLACE
+                    },
+                    &sealed
+                )
+                .is_err()
+        );
         assert!(Crypt::new([8; 32]).open(PLACE, &sealed).is_err());
         assert!(crypt.open(PLACE, &sealed[..20]).is_err());
     }

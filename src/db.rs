@@ -12,7 +12,9 @@ use anyhow::Context as _;
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+};
 use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl,
     SimpleAsyncConnection, TransactionManager,
@@ -114,16 +116,26 @@ impl Drop for CompanyConn {
 
 impl Deref for CompanyConn {
     type Target = AsyncPgConnection;
-    #[expect(clippy::expect_used, reason = "only commit and drop take the connection, and both consume self")]
+    #[expect(
+        clippy::expect_used,
+        reason = "only commit and drop take the connection, and both consume self"
+    )]
     fn deref(&self) -> &Self::Target {
-        self.connection.as_ref().expect("connection is there until commit")
+        self.connection
+            .as_ref()
+            .expect("connection is there until commit")
     }
 }
 
 impl DerefMut for CompanyConn {
-    #[expect(clippy::expect_used, reason = "only commit and drop take the connection, and both consume self")]
+    #[expect(
+        clippy::expect_used,
+        reason = "only commit and drop take the connection, and both consume self"
+    )]
     fn deref_mut(&mut self) -> &mut Self::Target {
-        self.connection.as_mut().expect("connection is there until commit")
+        self.connection
+            .as_mut()
+            .expect("connection is there until commit")
     }
 }
 
@@ -151,7 +163,11 @@ async fn take(pool: &Pool<AsyncPgConnection>) -> Result<Object<AsyncPgConnection
     }
 }
 
-fn pool(url: &str, role: Option<&'static str>, size: usize) -> anyhow::Result<Pool<AsyncPgConnection>> {
+fn pool(
+    url: &str,
+    role: Option<&'static str>,
+    size: usize,
+) -> anyhow::Result<Pool<AsyncPgConnection>> {
     let mut config = ManagerConfig::<AsyncPgConnection>::default();
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |url| {
@@ -207,9 +223,15 @@ pub async fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
         .execute(&mut guard)
         .await
         .context("waiting for other instances to migrate")?;
-    guard.batch_execute(ROLES).await.context("making the roles")?;
+    guard
+        .batch_execute(ROLES)
+        .await
+        .context("making the roles")?;
     let mut connection = establish(url).await?;
-    connection.batch_execute(BECOME_OWNER).await.context("becoming the owner of the tables")?;
+    connection
+        .batch_execute(BECOME_OWNER)
+        .await
+        .context("becoming the owner of the tables")?;
     let names = tokio::task::spawn_blocking(move || {
         let mut harness = AsyncMigrationHarness::new(connection);
         let versions = harness

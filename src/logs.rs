@@ -51,7 +51,10 @@ pub async fn open(
 }
 
 /// What a gateway said last, for each of the runs it concerns.
-pub async fn gateway_said(conn: &mut AsyncPgConnection, said: &[(LogId, String)]) -> QueryResult<usize> {
+pub async fn gateway_said(
+    conn: &mut AsyncPgConnection,
+    said: &[(LogId, String)],
+) -> QueryResult<usize> {
     let ids: Vec<LogId> = said.iter().map(|(log, _)| *log).collect();
     let texts: Vec<&str> = said.iter().map(|(_, text)| text.as_str()).collect();
     sql_query(

@@ -82,8 +82,10 @@ enum TokenCommand {
 }
 
 fn variables() -> String {
-    let lines: Vec<String> =
-        VARIABLES.iter().map(|(name, default, text)| format!("  {name:<24} {text} (default: {default})")).collect();
+    let lines: Vec<String> = VARIABLES
+        .iter()
+        .map(|(name, default, text)| format!("  {name:<24} {text} (default: {default})"))
+        .collect();
     format!("Environment:\n{}", lines.join("\n"))
 }
 
@@ -126,9 +128,18 @@ async fn with_database(command: Command, config: Config, url: &str) -> anyhow::R
     let app = build(config, url).await?;
     match command {
         Command::Serve => serve(app).await,
-        Command::Setup { company, country, time_zone, admin_name, admin_email, .. } => {
+        Command::Setup {
+            company,
+            country,
+            time_zone,
+            admin_name,
+            admin_email,
+            ..
+        } => {
             let mut password = String::new();
-            std::io::stdin().read_to_string(&mut password).context("reading the password from standard input")?;
+            std::io::stdin()
+                .read_to_string(&mut password)
+                .context("reading the password from standard input")?;
             let input = SetUpInput {
                 company,
                 country,
@@ -141,8 +152,19 @@ async fn with_database(command: Command, config: Config, url: &str) -> anyhow::R
             println!("Set up. Sign in as {}.", users::normalized(&input.email));
             Ok(())
         }
-        Command::Token { command: TokenCommand::Create { email, name, scopes, company } } => {
-            println!("{}", create_token(&app, &email, &name, &scopes, company.as_deref()).await?);
+        Command::Token {
+            command:
+                TokenCommand::Create {
+                    email,
+                    name,
+                    scopes,
+                    company,
+                },
+        } => {
+            println!(
+                "{}",
+                create_token(&app, &email, &name, &scopes, company.as_deref()).await?
+            );
             Ok(())
         }
         Command::Migrate | Command::Simulate(_) | Command::PostgresLauncher { .. } => Ok(()),
@@ -181,8 +203,13 @@ impl Database {
             return Ok(Self::Given(url));
         }
         let launcher = std::env::current_exe().context("finding our own program")?;
-        let own =
-            Embedded::start(&config.data_dir, config.pg_bin_dir.as_deref(), &launcher, Purpose::Production).await?;
+        let own = Embedded::start(
+            &config.data_dir,
+            config.pg_bin_dir.as_deref(),
+            &launcher,
+            Purpose::Production,
+        )
+        .await?;
         Ok(Self::Own(own))
     }
 
@@ -203,11 +230,20 @@ impl Database {
 async fn serve(app: App) -> anyhow::Result<()> {
     let setup = settings::new_setup_token(&app).await.map_err(in_words)?;
     let running = runner::start(app.clone())?;
-    println!("Infinys WhatsApp Blasting listens on http://{}", running.address);
+    println!(
+        "Infinys WhatsApp Blasting listens on http://{}",
+        running.address
+    );
     if let Some(token) = setup {
-        println!("Set it up here, once: {}/setup?token={token}", app.config.public_url());
+        println!(
+            "Set it up here, once: {}/setup?token={token}",
+            app.config.public_url()
+        );
     }
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -225,12 +261,17 @@ async fn create_token(
     company: Option<&str>,
 ) -> anyhow::Result<String> {
     let mut conn = app.db.system().await.map_err(in_words)?;
-    let user = users::find_by_email(&mut conn, email).await?.with_context(|| format!("there is no user {email}"))?;
+    let user = users::find_by_email(&mut conn, email)
+        .await?
+        .with_context(|| format!("there is no user {email}"))?;
     let company: CompanyId = match company {
         None => user.active_company_id,
         Some(name) => {
-            let allowed: Vec<CompanyId> =
-                users::companies_of(&mut conn, user.id).await?.into_iter().map(|(company, _)| company).collect();
+            let allowed: Vec<CompanyId> = users::companies_of(&mut conn, user.id)
+                .await?
+                .into_iter()
+                .map(|(company, _)| company)
+                .collect();
             let companies = companies::find_many(&mut conn, &allowed).await?;
             companies
                 .into_iter()
@@ -256,8 +297,11 @@ fn in_words(error: wablast::error::Error) -> anyhow::Error {
     match error {
         Error::Internal(source) => source,
         Error::Invalid(fields) => {
-            let lines: Vec<String> =
-                fields.0.iter().map(|(field, faults)| format!("  {field}: {}", faults.join(" "))).collect();
+            let lines: Vec<String> = fields
+                .0
+                .iter()
+                .map(|(field, faults)| format!("  {field}: {}", faults.join(" ")))
+                .collect();
             anyhow::anyhow!("some answers need another look:\n{}", lines.join("\n"))
         }
         other => anyhow::anyhow!("{other}"),

@@ -52,7 +52,12 @@ pub fn start(app: App) -> anyhow::Result<Running> {
     } else {
         tracing::warn!("WABLAST_SENDING is off: this copy never sends");
     }
-    Ok(Running { address, server: handle, stop, tasks })
+    Ok(Running {
+        address,
+        server: handle,
+        stop,
+        tasks,
+    })
 }
 
 impl Running {

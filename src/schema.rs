@@ -112,6 +112,7 @@ diesel::table! {
         list_id -> Nullable<BigInt>,
         number -> Nullable<Text>,
         duplicate -> Bool,
+        list_opted_out -> Bool,
     }
 }
 

@@ -41,7 +41,10 @@ impl Server {
         .bind(listen)
         .with_context(|| format!("listening on {listen}: is another program there? Set WABLAST_LISTEN to another port"))?;
         let address = server.addrs().first().copied().unwrap_or(listen);
-        Ok(Self { address, server: server.run() })
+        Ok(Self {
+            address,
+            server: server.run(),
+        })
     }
 
     pub fn handle(&self) -> ServerHandle {

@@ -31,7 +31,10 @@ pub struct SetUpInput {
 }
 
 pub async fn is_set_up(conn: &mut AsyncPgConnection) -> QueryResult<bool> {
-    installation::table.select(installation::set_up_at.is_not_null()).first(conn).await
+    installation::table
+        .select(installation::set_up_at.is_not_null())
+        .first(conn)
+        .await
 }
 
 /// Makes the company and its administrator; refuses when that was done already.
@@ -43,7 +46,10 @@ pub async fn set_up(app: &App, input: &SetUpInput) -> Result<(CompanyId, UserId)
     }
     let country = country::by_name(&input.country);
     if country.is_none() {
-        errors.add("country", "Choose a country. Numbers without a country code are read as numbers of this country.");
+        errors.add(
+            "country",
+            "Choose a country. Numbers without a country code are read as numbers of this country.",
+        );
     }
     let zone: Option<chrono_tz::Tz> = input.time_zone.trim().parse().ok();
     if zone.is_none() {
@@ -71,11 +77,20 @@ pub async fn set_up(app: &App, input: &SetUpInput) -> Result<(CompanyId, UserId)
             .execute(conn)
             .await?;
         if first == 0 {
-            return Err(Error::conflict("This installation is set up already. Sign in instead."));
+            return Err(Error::conflict(
+                "This installation is set up already. Sign in instead.",
+            ));
         }
         let company = companies::insert(conn, company, country, zone.name()).await?;
-        let user =
-            users::insert(conn, input.name.trim(), &email, &hash, company, Role::Administrator.as_str()).await?;
+        let user = users::insert(
+            conn,
+            input.name.trim(),
+            &email,
+            &hash,
+            company,
+            Role::Administrator.as_str(),
+        )
+        .await?;
         Ok((company, user))
     })
     .await

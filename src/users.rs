@@ -29,7 +29,11 @@ pub fn normalized(email: &str) -> String {
 }
 
 pub async fn find(conn: &mut AsyncPgConnection, id: UserId) -> QueryResult<User> {
-    users::table.find(id).select(User::as_select()).first(conn).await
+    users::table
+        .find(id)
+        .select(User::as_select())
+        .first(conn)
+        .await
 }
 
 pub async fn find_by_email(conn: &mut AsyncPgConnection, email: &str) -> QueryResult<Option<User>> {
@@ -42,7 +46,10 @@ pub async fn find_by_email(conn: &mut AsyncPgConnection, email: &str) -> QueryRe
 }
 
 /// Active users of a company, by name.
-pub async fn of_company(conn: &mut AsyncPgConnection, company: CompanyId) -> QueryResult<Vec<User>> {
+pub async fn of_company(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+) -> QueryResult<Vec<User>> {
     users::table
         .inner_join(user_companies::table.on(user_companies::user_id.eq(users::id)))
         .filter(user_companies::company_id.eq(company))
@@ -54,7 +61,10 @@ pub async fn of_company(conn: &mut AsyncPgConnection, company: CompanyId) -> Que
 }
 
 /// The companies a user may work in, with the role's word in each.
-pub async fn companies_of(conn: &mut AsyncPgConnection, id: UserId) -> QueryResult<Vec<(CompanyId, String)>> {
+pub async fn companies_of(
+    conn: &mut AsyncPgConnection,
+    id: UserId,
+) -> QueryResult<Vec<(CompanyId, String)>> {
     user_companies::table
         .filter(user_companies::user_id.eq(id))
         .order(user_companies::company_id)
@@ -94,7 +104,11 @@ pub(crate) async fn insert(
 }
 
 /// Works in another of the allowed companies from now on; false when it is not allowed.
-pub async fn switch_company(conn: &mut AsyncPgConnection, id: UserId, company: CompanyId) -> QueryResult<bool> {
+pub async fn switch_company(
+    conn: &mut AsyncPgConnection,
+    id: UserId,
+    company: CompanyId,
+) -> QueryResult<bool> {
     let allowed = user_companies::table
         .filter(user_companies::user_id.eq(id))
         .filter(user_companies::company_id.eq(company));
@@ -114,11 +128,22 @@ pub async fn set_preferences(
     time_zone: Option<&str>,
 ) -> QueryResult<usize> {
     diesel::update(users::table.find(id))
-        .set((users::language.eq(language), users::theme.eq(theme), users::time_zone.eq(time_zone)))
+        .set((
+            users::language.eq(language),
+            users::theme.eq(theme),
+            users::time_zone.eq(time_zone),
+        ))
         .execute(conn)
         .await
 }
 
-pub(crate) async fn set_password(conn: &mut AsyncPgConnection, id: UserId, hash: &str) -> QueryResult<usize> {
-    diesel::update(users::table.find(id)).set(users::password_hash.eq(hash)).execute(conn).await
+pub async fn set_password(
+    conn: &mut AsyncPgConnection,
+    id: UserId,
+    hash: &str,
+) -> QueryResult<usize> {
+    diesel::update(users::table.find(id))
+        .set(users::password_hash.eq(hash))
+        .execute(conn)
+        .await
 }

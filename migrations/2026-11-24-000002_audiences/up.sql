@@ -308,7 +308,8 @@ CREATE TABLE logs (
 CREATE INDEX logs_mailing ON logs (mailing_id);
 CREATE INDEX logs_order ON logs (company_id, id DESC);
 
-SELECT wablast_protect('accounts', 'EXISTS (SELECT FROM account_companies ac WHERE ac.account_id = accounts.id AND ac.company_id = current_setting(''app.company'')::bigint)');
+-- The owner sees it before the link to itself is made.
+SELECT wablast_protect('accounts', 'company_id = current_setting(''app.company'')::bigint OR EXISTS (SELECT FROM account_companies ac WHERE ac.account_id = accounts.id AND ac.company_id = current_setting(''app.company'')::bigint)');
 SELECT wablast_protect(t) FROM unnest(ARRAY['account_companies', 'account_users', 'contacts', 'contact_identities', 'tags',
   'contact_tags', 'blacklist', 'lists', 'list_members', 'imports', 'mailing_versions', 'mailings', 'mailing_lists',
   'mailing_contacts', 'audience', 'logs']::regclass[]) t;

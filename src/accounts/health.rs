@@ -12,16 +12,25 @@ use crate::ids::AccountId;
 use crate::schema::accounts;
 
 /// The gateway refuses the account itself.
-pub async fn stop(conn: &mut AsyncPgConnection, id: AccountId, code: &str, reason: &str) -> QueryResult<usize> {
-    diesel::update(accounts::table.find(id).filter(accounts::health.eq("running")))
-        .set((
-            accounts::health.eq("stopped"),
-            accounts::health_code.eq(code),
-            accounts::health_reason.eq(reason),
-            accounts::health_since.eq(wablast_now()),
-        ))
-        .execute(conn)
-        .await
+pub async fn stop(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    code: &str,
+    reason: &str,
+) -> QueryResult<usize> {
+    diesel::update(
+        accounts::table
+            .find(id)
+            .filter(accounts::health.eq("running")),
+    )
+    .set((
+        accounts::health.eq("stopped"),
+        accounts::health_code.eq(code),
+        accounts::health_reason.eq(reason),
+        accounts::health_since.eq(wablast_now()),
+    ))
+    .execute(conn)
+    .await
 }
 
 /// The session works again. Credentials that were refused wait for a test.
@@ -35,32 +44,50 @@ pub async fn session_works(conn: &mut AsyncPgConnection, id: AccountId) -> Query
 
 /// A test passed.
 pub async fn test_passed(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<usize> {
-    run(conn, accounts::table.find(id).filter(accounts::health.eq("stopped"))).await
+    run(
+        conn,
+        accounts::table
+            .find(id)
+            .filter(accounts::health.eq("stopped")),
+    )
+    .await
 }
 
 /// A person pauses the account: nothing leaves until a person resumes it.
 pub async fn pause(conn: &mut AsyncPgConnection, id: AccountId) -> Result<()> {
-    let changed = diesel::update(accounts::table.find(id).filter(accounts::health.ne("paused")))
-        .set((
-            accounts::health.eq("paused"),
-            accounts::health_code.eq("person"),
-            accounts::health_reason.eq("Paused by a person."),
-            accounts::health_since.eq(wablast_now()),
-        ))
-        .execute(conn)
-        .await?;
+    let changed = diesel::update(
+        accounts::table
+            .find(id)
+            .filter(accounts::health.ne("paused")),
+    )
+    .set((
+        accounts::health.eq("paused"),
+        accounts::health_code.eq("person"),
+        accounts::health_reason.eq("Paused by a person."),
+        accounts::health_since.eq(wablast_now()),
+    ))
+    .execute(conn)
+    .await?;
     already(conn, id, changed, "paused").await
 }
 
 pub async fn resume(conn: &mut AsyncPgConnection, id: AccountId) -> Result<()> {
-    let changed = run(conn, accounts::table.find(id).filter(accounts::health.eq("paused"))).await?;
+    let changed = run(
+        conn,
+        accounts::table
+            .find(id)
+            .filter(accounts::health.eq("paused")),
+    )
+    .await?;
     already(conn, id, changed, "running").await
 }
 
 async fn run<F>(conn: &mut AsyncPgConnection, which: F) -> QueryResult<usize>
 where
     F: diesel::query_builder::IntoUpdateTarget<Table = accounts::table>,
-    F::WhereClause: diesel::query_builder::QueryFragment<diesel::pg::Pg> + diesel::query_builder::QueryId + Send,
+    F::WhereClause: diesel::query_builder::QueryFragment<diesel::pg::Pg>
+        + diesel::query_builder::QueryId
+        + Send,
 {
     diesel::update(which)
         .set((
@@ -74,14 +101,25 @@ where
 }
 
 /// A second click finds the state the first one led to, and that is well.
-async fn already(conn: &mut AsyncPgConnection, id: AccountId, changed: usize, wanted: &str) -> Result<()> {
+async fn already(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    changed: usize,
+    wanted: &str,
+) -> Result<()> {
     if changed > 0 {
         return Ok(());
     }
-    let health: String = accounts::table.find(id).select(accounts::health).first(conn).await?;
+    let health: String = accounts::table
+        .find(id)
+        .select(accounts::health)
+        .first(conn)
+        .await?;
     if health == wanted {
         Ok(())
     } else {
-        Err(Error::conflict(format!("The account is {health}. Test its credentials to start it again.")))
+        Err(Error::conflict(format!(
+            "The account is {health}. Test its credentials to start it again."
+        )))
     }
 }

@@ -83,10 +83,21 @@ impl AccountInput {
         let mut errors = FieldErrors::default();
         let name = self.name.trim().to_owned();
         if name.is_empty() {
-            errors.add("name", "Give the account a name, for example the shop it belongs to.");
+            errors.add(
+                "name",
+                "Give the account a name, for example the shop it belongs to.",
+            );
         }
-        let provider = one_of(&self.provider, &["waha", "meta"], "waha", "provider", "Choose WAHA or Meta.", &mut errors);
-        let has_api = !self.api_url.trim().is_empty() || !self.token.is_empty() || provider == "meta";
+        let provider = one_of(
+            &self.provider,
+            &["waha", "meta"],
+            "waha",
+            "provider",
+            "Choose WAHA or Meta.",
+            &mut errors,
+        );
+        let has_api =
+            !self.api_url.trim().is_empty() || !self.token.is_empty() || provider == "meta";
         let send_through = one_of(
             &self.send_through,
             &["api", "webhook"],
@@ -98,7 +109,11 @@ impl AccountInput {
         let delivery = one_of(
             &self.delivery,
             &["direct", "batched"],
-            if send_through == "webhook" { "batched" } else { "direct" },
+            if send_through == "webhook" {
+                "batched"
+            } else {
+                "direct"
+            },
             "delivery",
             "Choose Direct or Batched.",
             &mut errors,
@@ -107,7 +122,10 @@ impl AccountInput {
         let webhook_url = address(&self.webhook_url, "webhook_url", &mut errors);
         let base_url = address(&self.base_url, "base_url", &mut errors);
         if provider == "waha" && send_through == "api" && api_url.is_empty() {
-            errors.add("api_url", "Enter the address of WAHA, for example http://127.0.0.1:3000.");
+            errors.add(
+                "api_url",
+                "Enter the address of WAHA, for example http://127.0.0.1:3000.",
+            );
         }
         if send_through == "webhook" && webhook_url.is_empty() {
             errors.add("webhook_url", "Enter the address of the webhook that sends, for example the production URL of your n8n flow.");
@@ -133,10 +151,23 @@ impl AccountInput {
             (session, _) => session.to_owned(),
         };
         let slow = provider == "waha" || send_through == "webhook";
-        let per_second = number(&self.per_second, if slow { 0.25 } else { 80.0 }, "per_second", &mut errors);
-        let burst = number(&self.burst, if slow { 1.0 } else { 80.0 }, "burst", &mut errors);
+        let per_second = number(
+            &self.per_second,
+            if slow { 0.25 } else { 80.0 },
+            "per_second",
+            &mut errors,
+        );
+        let burst = number(
+            &self.burst,
+            if slow { 1.0 } else { 80.0 },
+            "burst",
+            &mut errors,
+        );
         if !(per_second > 0.0 && per_second <= 100_000.0) {
-            errors.add("per_second", "Messages a second must be more than 0 and at most 100,000. 0.25 is 15 a minute.");
+            errors.add(
+                "per_second",
+                "Messages a second must be more than 0 and at most 100,000. 0.25 is 15 a minute.",
+            );
         }
         if !(1.0..=100_000.0).contains(&burst) || burst.fract() != 0.0 {
             errors.add("burst", "The burst is a whole number from 1 to 100,000.");
@@ -157,7 +188,10 @@ impl AccountInput {
             behind_proxy: self.behind_proxy.is_some(),
             welcome_message: self.welcome_message.trim().to_owned(),
             per_second,
-            #[expect(clippy::cast_possible_truncation, reason = "checked to be a whole number up to 100,000")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "checked to be a whole number up to 100,000"
+            )]
             burst: burst as i32,
             allowed_user_ids: self.allowed_user_ids.iter().copied().map(UserId).collect(),
             app_secret: typed(&self.app_secret),
@@ -205,10 +239,16 @@ fn address(text: &str, field: &str, errors: &mut FieldErrors) -> String {
             errors.add(field, "The address must begin with http:// or https://.");
         }
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            errors.add(field, "Leave user and password out of the address; they have fields of their own.");
+            errors.add(
+                field,
+                "Leave user and password out of the address; they have fields of their own.",
+            );
         }
         Ok(url) => return url.as_str().trim_end_matches('/').to_owned(),
-        Err(_) => errors.add(field, "This is not an address. It looks like http://127.0.0.1:3000."),
+        Err(_) => errors.add(
+            field,
+            "This is not an address. It looks like http://127.0.0.1:3000.",
+        ),
     }
     String::new()
 }
@@ -230,20 +270,35 @@ mod tests {
     use crate::error::Error;
 
     fn waha() -> AccountInput {
-        AccountInput { name: "Shop".into(), api_url: "http://127.0.0.1:3000/".into(), ..AccountInput::default() }
+        AccountInput {
+            name: "Shop".into(),
+            api_url: "http://127.0.0.1:3000/".into(),
+            ..AccountInput::default()
+        }
     }
 
     #[test]
     fn a_waha_account_needs_little() {
         let draft = waha().parse().unwrap();
-        assert_eq!((draft.provider, draft.send_through, draft.delivery), ("waha", "api", "direct"));
-        assert_eq!((draft.session.as_str(), draft.api_url.as_str()), ("default", "http://127.0.0.1:3000"));
+        assert_eq!(
+            (draft.provider, draft.send_through, draft.delivery),
+            ("waha", "api", "direct")
+        );
+        assert_eq!(
+            (draft.session.as_str(), draft.api_url.as_str()),
+            ("default", "http://127.0.0.1:3000")
+        );
         assert!((draft.per_second - 0.25).abs() < f64::EPSILON && draft.burst == 1);
     }
 
     #[test]
     fn the_session_defaults_to_the_phone_number_id() {
-        let draft = AccountInput { phone_uid: "4242".into(), ..waha() }.parse().unwrap();
+        let draft = AccountInput {
+            phone_uid: "4242".into(),
+            ..waha()
+        }
+        .parse()
+        .unwrap();
         assert_eq!(draft.session, "4242");
     }
 
@@ -257,8 +312,17 @@ mod tests {
             burst: "0".into(),
             ..AccountInput::default()
         };
-        let Err(Error::Invalid(errors)) = input.parse() else { panic!("parsed") };
-        for field in ["name", "provider", "api_url", "webhook_url", "per_second", "burst"] {
+        let Err(Error::Invalid(errors)) = input.parse() else {
+            panic!("parsed")
+        };
+        for field in [
+            "name",
+            "provider",
+            "api_url",
+            "webhook_url",
+            "per_second",
+            "burst",
+        ] {
             assert!(!errors.of(field).is_empty(), "{field}");
         }
     }

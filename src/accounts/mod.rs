@@ -91,7 +91,12 @@ impl Secret {
     }
 
     fn place(self, account: AccountId, company: CompanyId) -> Place<'static> {
-        Place { table: "accounts", row: account.0, column: self.column(), company: company.0 }
+        Place {
+            table: "accounts",
+            row: account.0,
+            column: self.column(),
+            company: company.0,
+        }
     }
 }
 
@@ -113,11 +118,21 @@ impl Account {
 
     /// Why nothing can be sent through this account yet, as a sentence; `None` when it can.
     pub fn not_built(&self) -> Option<&'static str> {
-        match (self.provider.as_str(), self.send_through.as_str(), self.delivery.as_str()) {
+        match (
+            self.provider.as_str(),
+            self.send_through.as_str(),
+            self.delivery.as_str(),
+        ) {
             ("waha", "api", "direct") => None,
-            ("waha", "api", _) => Some("Batched delivery is not available in this version. Choose Direct on the account."),
-            (_, "webhook", _) => Some("Sending through a webhook is not available in this version. Choose API on the account."),
-            _ => Some("Sending through Meta's Cloud API is not available in this version. Choose an account with provider WAHA."),
+            ("waha", "api", _) => Some(
+                "Batched delivery is not available in this version. Choose Direct on the account.",
+            ),
+            (_, "webhook", _) => Some(
+                "Sending through a webhook is not available in this version. Choose API on the account.",
+            ),
+            _ => Some(
+                "Sending through Meta's Cloud API is not available in this version. Choose an account with provider WAHA.",
+            ),
         }
     }
 
@@ -126,7 +141,10 @@ impl Account {
         let basic = match (self.behind_proxy, self.auth_user.as_str()) {
             (true, user) if !user.is_empty() => {
                 let password = self.secret(&app.crypt, Secret::AuthPassword)?;
-                Some((user.to_owned(), password.unwrap_or_else(|| SecretString::from(String::new()))))
+                Some((
+                    user.to_owned(),
+                    password.unwrap_or_else(|| SecretString::from(String::new())),
+                ))
             }
             _ => None,
         };
@@ -146,7 +164,12 @@ impl Account {
 
     /// Where the gateway posts its events.
     pub fn intake_url(&self, app: &App) -> String {
-        format!("{}/webhooks/{}/{}", app.config.public_url(), self.provider, self.account_key)
+        format!(
+            "{}/webhooks/{}/{}",
+            app.config.public_url(),
+            self.provider,
+            self.account_key
+        )
     }
 }
 
@@ -183,7 +206,15 @@ pub async fn create(
         .await
         .map_err(number_taken)?;
     link_companies(conn, id, company, &draft).await?;
-    seal(conn, crypt, id, company, Secret::WebhookSecret, &webhook_secret).await?;
+    seal(
+        conn,
+        crypt,
+        id,
+        company,
+        Secret::WebhookSecret,
+        &webhook_secret,
+    )
+    .await?;
     write(conn, crypt, id, company, &draft).await?;
     Ok((query::find(conn, id).await?, webhook_secret))
 }
@@ -213,7 +244,11 @@ pub async fn update(
     link_companies(conn, id, company, &draft).await?;
     write(conn, crypt, id, company, &draft).await?;
     let secrets_changed = draft.secrets().any(|(_, value)| value.is_some());
-    if moved || secrets_changed || before.auth_user != draft.auth_user || before.behind_proxy != draft.behind_proxy {
+    if moved
+        || secrets_changed
+        || before.auth_user != draft.auth_user
+        || before.behind_proxy != draft.behind_proxy
+    {
         query::mark_untested(conn, id).await?;
     }
     Ok(query::find(conn, id).await?)
@@ -255,13 +290,20 @@ async fn link_companies(
     draft: &AccountDraft,
 ) -> Result<()> {
     diesel::insert_into(account_companies::table)
-        .values((account_companies::company_id.eq(company), account_companies::account_id.eq(id)))
+        .values((
+            account_companies::company_id.eq(company),
+            account_companies::account_id.eq(id),
+        ))
         .on_conflict_do_nothing()
         .execute(conn)
         .await?;
-    diesel::delete(account_users::table.filter(account_users::account_id.eq(id)).filter(account_users::company_id.eq(company)))
-        .execute(conn)
-        .await?;
+    diesel::delete(
+        account_users::table
+            .filter(account_users::account_id.eq(id))
+            .filter(account_users::company_id.eq(company)),
+    )
+    .execute(conn)
+    .await?;
     let users: Vec<_> = draft
         .allowed_user_ids
         .iter()
@@ -273,7 +315,10 @@ async fn link_companies(
             )
         })
         .collect();
-    diesel::insert_into(account_users::table).values(users).execute(conn).await?;
+    diesel::insert_into(account_users::table)
+        .values(users)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -288,7 +333,9 @@ pub async fn set_active(conn: &mut AsyncPgConnection, id: AccountId, active: boo
             )));
         }
     }
-    query::set_active(conn, id, active).await.map_err(number_taken)?;
+    query::set_active(conn, id, active)
+        .await
+        .map_err(number_taken)?;
     Ok(())
 }
 
@@ -298,10 +345,16 @@ pub async fn usable(conn: &mut AsyncPgConnection, id: AccountId, user: UserId) -
         .await
         .map_err(|_| Error::invalid("account_id", "This account does not exist."))?;
     if !account.active {
-        return Err(Error::invalid("account_id", "This account is archived. Choose another one."));
+        return Err(Error::invalid(
+            "account_id",
+            "This account is archived. Choose another one.",
+        ));
     }
     if !query::is_allowed(conn, id, user).await? {
-        return Err(Error::invalid("account_id", "You may not send through this account. Ask an administrator to allow you."));
+        return Err(Error::invalid(
+            "account_id",
+            "You may not send through this account. Ask an administrator to allow you.",
+        ));
     }
     Ok(account)
 }

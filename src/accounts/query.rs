@@ -12,7 +12,11 @@ use crate::ids::{AccountId, CompanyId, UserId};
 use crate::schema::{account_companies, account_users, accounts, mailings};
 
 pub async fn find(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<Account> {
-    accounts::table.find(id).select(Account::as_select()).first(conn).await
+    accounts::table
+        .find(id)
+        .select(Account::as_select())
+        .first(conn)
+        .await
 }
 
 /// For webhooks: the account an address belongs to, whatever the company.
@@ -28,22 +32,35 @@ pub async fn find_by_key(conn: &mut AsyncPgConnection, key: &str) -> QueryResult
 /// Active accounts `user` may send through, by name.
 pub async fn choices(conn: &mut AsyncPgConnection, user: UserId) -> QueryResult<Vec<Account>> {
     let restricted = account_users::table.select(account_users::account_id);
-    let mine = account_users::table.filter(account_users::user_id.eq(user)).select(account_users::account_id);
+    let mine = account_users::table
+        .filter(account_users::user_id.eq(user))
+        .select(account_users::account_id);
     accounts::table
         .filter(accounts::active)
-        .filter(accounts::id.ne_all(restricted).or(accounts::id.eq_any(mine)))
+        .filter(
+            accounts::id
+                .ne_all(restricted)
+                .or(accounts::id.eq_any(mine)),
+        )
         .order((accounts::name, accounts::id))
         .select(Account::as_select())
         .load(conn)
         .await
 }
 
-pub async fn is_allowed(conn: &mut AsyncPgConnection, id: AccountId, user: UserId) -> QueryResult<bool> {
+pub async fn is_allowed(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    user: UserId,
+) -> QueryResult<bool> {
     let users: Vec<UserId> = allowed_users(conn, id).await?;
     Ok(users.is_empty() || users.contains(&user))
 }
 
-pub async fn allowed_users(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<Vec<UserId>> {
+pub async fn allowed_users(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+) -> QueryResult<Vec<UserId>> {
     account_users::table
         .filter(account_users::account_id.eq(id))
         .select(account_users::user_id)
@@ -63,7 +80,11 @@ pub async fn companies(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResu
         .await
 }
 
-pub(super) async fn write(conn: &mut AsyncPgConnection, id: AccountId, draft: &AccountDraft) -> QueryResult<usize> {
+pub(super) async fn write(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    draft: &AccountDraft,
+) -> QueryResult<usize> {
     diesel::update(accounts::table.find(id))
         .set((
             (
@@ -102,13 +123,24 @@ pub(super) async fn store_secret(
     match which {
         Secret::AppSecret => row.set(accounts::app_secret.eq(sealed)).execute(conn).await,
         Secret::Token => row.set(accounts::token.eq(sealed)).execute(conn).await,
-        Secret::AuthPassword => row.set(accounts::auth_password.eq(sealed)).execute(conn).await,
+        Secret::AuthPassword => {
+            row.set(accounts::auth_password.eq(sealed))
+                .execute(conn)
+                .await
+        }
         Secret::ApiKey => row.set(accounts::api_key.eq(sealed)).execute(conn).await,
-        Secret::WebhookSecret => row.set(accounts::webhook_secret.eq(sealed)).execute(conn).await,
+        Secret::WebhookSecret => {
+            row.set(accounts::webhook_secret.eq(sealed))
+                .execute(conn)
+                .await
+        }
     }
 }
 
-pub(super) async fn mark_untested(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<usize> {
+pub(super) async fn mark_untested(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+) -> QueryResult<usize> {
     diesel::update(accounts::table.find(id))
         .set((
             accounts::untested_since.eq(wablast_now().nullable()),
@@ -142,9 +174,16 @@ pub(super) async fn store_test(
     .await
 }
 
-pub(super) async fn set_active(conn: &mut AsyncPgConnection, id: AccountId, active: bool) -> QueryResult<usize> {
+pub(super) async fn set_active(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    active: bool,
+) -> QueryResult<usize> {
     diesel::update(accounts::table.find(id))
-        .set((accounts::active.eq(active), accounts::updated_at.eq(wablast_now())))
+        .set((
+            accounts::active.eq(active),
+            accounts::updated_at.eq(wablast_now()),
+        ))
         .execute(conn)
         .await
 }
@@ -158,7 +197,10 @@ pub async fn saw_event(conn: &mut AsyncPgConnection, ids: &[AccountId]) -> Query
 }
 
 /// Subjects of the mailings that still need the account.
-pub async fn unfinished_mailings(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<Vec<String>> {
+pub async fn unfinished_mailings(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+) -> QueryResult<Vec<String>> {
     mailings::table
         .filter(mailings::account_id.eq(id))
         .filter(mailings::state.eq_any(["submitted", "sending", "paused"]))
@@ -176,9 +218,10 @@ struct Exists {
 }
 
 pub async fn has_messages(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<bool> {
-    let exists: Exists = sql_query("SELECT EXISTS (SELECT FROM attempts WHERE account_id = $1) AS found")
-        .bind::<BigInt, _>(id)
-        .get_result(conn)
-        .await?;
+    let exists: Exists =
+        sql_query("SELECT EXISTS (SELECT FROM attempts WHERE account_id = $1) AS found")
+            .bind::<BigInt, _>(id)
+            .get_result(conn)
+            .await?;
     Ok(exists.found)
 }

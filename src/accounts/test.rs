@@ -21,7 +21,9 @@ pub async fn run(app: &App, company: CompanyId, id: AccountId) -> Result<Tested>
     let account = query::find(&mut conn, id).await?;
     conn.commit().await?;
     if account.provider != "waha" {
-        return Err(Error::conflict("This test is for accounts with provider WAHA."));
+        return Err(Error::conflict(
+            "This test is for accounts with provider WAHA.",
+        ));
     }
     let mut checks = account.waha(app)?.test().await;
     checks.push(reaches_us(app, &account));
@@ -34,15 +36,34 @@ pub async fn run(app: &App, company: CompanyId, id: AccountId) -> Result<Tested>
     Ok(tested)
 }
 
-async fn store(conn: &mut AsyncPgConnection, app: &App, account: &Account, tested: &Tested) -> Result<()> {
+async fn store(
+    conn: &mut AsyncPgConnection,
+    app: &App,
+    account: &Account,
+    tested: &Tested,
+) -> Result<()> {
     let checks = serde_json::to_value(&tested.checks).map_err(anyhow::Error::new)?;
     let number = tested
         .checks
         .iter()
         .find(|check| check.name == "number" && check.ok)
-        .map(|check| check.message.chars().filter(char::is_ascii_digit).collect::<String>())
+        .map(|check| {
+            check
+                .message
+                .chars()
+                .filter(char::is_ascii_digit)
+                .collect::<String>()
+        })
         .filter(|digits| digits.len() >= 6);
-    query::store_test(conn, account.id, tested.ok, checks, number.as_deref(), app.clock.now()).await?;
+    query::store_test(
+        conn,
+        account.id,
+        tested.ok,
+        checks,
+        number.as_deref(),
+        app.clock.now(),
+    )
+    .await?;
     if tested.ok {
         health::test_passed(conn, account.id).await?;
     }
@@ -77,5 +98,9 @@ fn reaches_us(app: &App, account: &Account) -> Check {
             account.intake_url(app)
         ),
     };
-    Check { name: "webhooks", ok: true, message }
+    Check {
+        name: "webhooks",
+        ok: true,
+        message,
+    }
 }

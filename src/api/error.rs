@@ -52,7 +52,9 @@ impl ResponseError for ApiError {
             Error::Busy => {
                 response.insert_header((RETRY_AFTER, "2"));
             }
-            Error::SignIn => error["message"] = json!("Send a valid token: Authorization: Bearer wab_…"),
+            Error::SignIn => {
+                error["message"] = json!("Send a valid token: Authorization: Bearer wab_…")
+            }
             Error::Internal(source) => tracing::error!("{source:#}"),
             Error::NotFound | Error::Forbidden => {}
         }
@@ -81,12 +83,19 @@ pub async fn no_such_address() -> ApiResult {
 /// A JSON body as `T`; what does not fit is said in words.
 pub fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
-        ApiError(Error::invalid("body", format!("The body is not what this call takes: {error}")))
+        ApiError(Error::invalid(
+            "body",
+            format!("The body is not what this call takes: {error}"),
+        ))
     })
 }
 
 /// A query string as `T`.
 pub fn parse_query<T: serde::de::DeserializeOwned>(query: &str) -> Result<T, ApiError> {
-    serde_html_form::from_str(query)
-        .map_err(|error| ApiError(Error::invalid("query", format!("The query is not what this call takes: {error}"))))
+    serde_html_form::from_str(query).map_err(|error| {
+        ApiError(Error::invalid(
+            "query",
+            format!("The query is not what this call takes: {error}"),
+        ))
+    })
 }

@@ -29,12 +29,24 @@ struct Known {
 }
 
 /// Runs `work` once for the request's key; without a key, simply runs it.
-pub async fn once<F>(app: &App, caller: &ApiCaller, request: &HttpRequest, body: &[u8], work: F) -> ApiResult
+pub async fn once<F>(
+    app: &App,
+    caller: &ApiCaller,
+    request: &HttpRequest,
+    body: &[u8],
+    work: F,
+) -> ApiResult
 where
     F: Future<Output = ApiResult>,
 {
-    let key = request.headers().get("Idempotency-Key").and_then(|key| key.to_str().ok()).map(str::to_owned);
-    let Some(key) = key.filter(|key| !key.is_empty() && key.len() <= 255) else { return work.await };
+    let key = request
+        .headers()
+        .get("Idempotency-Key")
+        .and_then(|key| key.to_str().ok())
+        .map(str::to_owned);
+    let Some(key) = key.filter(|key| !key.is_empty() && key.len() <= 255) else {
+        return work.await;
+    };
     let hash = Sha256::digest([request.path().as_bytes(), b"\n", body].concat()).to_vec();
     if let Some(known) = take(app, caller, &key, &hash).await? {
         return first_answer(&known, &hash);
@@ -69,7 +81,12 @@ where
 }
 
 /// `None`: the key is ours now.
-async fn take(app: &App, caller: &ApiCaller, key: &str, hash: &[u8]) -> Result<Option<Known>, ApiError> {
+async fn take(
+    app: &App,
+    caller: &ApiCaller,
+    key: &str,
+    hash: &[u8],
+) -> Result<Option<Known>, ApiError> {
     let mut conn = app.db.company(caller.company).await?;
     sql_query("DELETE FROM idempotency_keys WHERE token_id = $1 AND created_at < wablast_now() - interval '48 hours'")
         .bind::<BigInt, _>(caller.token_id)
@@ -100,13 +117,20 @@ async fn take(app: &App, caller: &ApiCaller, key: &str, hash: &[u8]) -> Result<O
 
 fn first_answer(known: &Known, hash: &[u8]) -> ApiResult {
     if known.request_hash != hash {
-        return Err(ApiError(Error::invalid("Idempotency-Key", "This key was used for another request. Use a new one.")));
+        return Err(ApiError(Error::invalid(
+            "Idempotency-Key",
+            "This key was used for another request. Use a new one.",
+        )));
     }
     match (known.status, &known.answer) {
         (Some(status), Some(answer)) => {
-            let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+            let status = u16::try_from(status)
+                .ok()
+                .and_then(|status| StatusCode::from_u16(status).ok());
             Ok(HttpResponse::build(status.unwrap_or(StatusCode::OK)).json(answer))
         }
-        _ => Err(ApiError(Error::conflict("The first request with this key is still under way. Ask again in a moment."))),
+        _ => Err(ApiError(Error::conflict(
+            "The first request with this key is still under way. Ask again in a moment.",
+        ))),
     }
 }

@@ -16,38 +16,48 @@ use v1::{accounts, contacts, incoming, lists, mailings, messages};
 
 /// The site map of the API.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(
-        web::scope("/api/v1")
-            .app_data(web::PayloadConfig::new(16 * 1024 * 1024))
-            .route("/accounts", web::post().to(accounts::create))
-            .route("/accounts", web::get().to(accounts::list))
-            .route("/accounts/{id}", web::get().to(accounts::show))
-            .route("/accounts/{id}/test", web::post().to(accounts::test))
-            .route("/accounts/{id}/pause", web::post().to(accounts::pause))
-            .route("/accounts/{id}/resume", web::post().to(accounts::resume))
-            .route("/lists", web::post().to(lists::create))
-            .route("/lists", web::get().to(lists::list))
-            .route("/contacts/bulk", web::post().to(contacts::bulk))
-            .route("/contacts", web::get().to(contacts::list))
-            .route("/contacts/{id}", web::get().to(contacts::show))
-            .route("/contacts/{id}", web::patch().to(contacts::update))
-            .route("/mailings", web::post().to(mailings::create))
-            .route("/mailings/{id}", web::get().to(mailings::show))
-            .route("/mailings/{id}/preflight", web::get().to(mailings::preflight))
-            .route("/mailings/{id}/submit", web::post().to(mailings::submit))
-            .route("/mailings/{id}/send_now", web::post().to(mailings::send_now))
-            .route("/mailings/{id}/pause", web::post().to(mailings::pause))
-            .route("/mailings/{id}/resume", web::post().to(mailings::resume))
-            .route("/mailings/{id}/cancel", web::post().to(mailings::cancel))
-            .route("/mailings/{id}/draft", web::post().to(mailings::draft))
-            .route("/mailings/{id}/duplicate", web::post().to(mailings::duplicate))
-            .route("/messages", web::get().to(messages::list))
-            .route("/incoming", web::get().to(incoming::list))
-            .default_service(web::to(error::no_such_address)),
-    )
-    .service(
-        web::scope("/webhooks")
-            .app_data(web::PayloadConfig::new(1024 * 1024))
-            .route("/waha/{account_key}", web::post().to(webhooks::waha)),
-    );
+    config
+        .service(
+            web::scope("/api/v1")
+                .app_data(web::PayloadConfig::new(16 * 1024 * 1024))
+                .route("/accounts", web::post().to(accounts::create))
+                .route("/accounts", web::get().to(accounts::list))
+                .route("/accounts/{id}", web::get().to(accounts::show))
+                .route("/accounts/{id}/test", web::post().to(accounts::test))
+                .route("/accounts/{id}/pause", web::post().to(accounts::pause))
+                .route("/accounts/{id}/resume", web::post().to(accounts::resume))
+                .route("/lists", web::post().to(lists::create))
+                .route("/lists", web::get().to(lists::list))
+                .route("/contacts/bulk", web::post().to(contacts::bulk))
+                .route("/contacts", web::get().to(contacts::list))
+                .route("/contacts/{id}", web::get().to(contacts::show))
+                .route("/contacts/{id}", web::patch().to(contacts::update))
+                .route("/mailings", web::post().to(mailings::create))
+                .route("/mailings/{id}", web::get().to(mailings::show))
+                .route(
+                    "/mailings/{id}/preflight",
+                    web::get().to(mailings::preflight),
+                )
+                .route("/mailings/{id}/submit", web::post().to(mailings::submit))
+                .route(
+                    "/mailings/{id}/send_now",
+                    web::post().to(mailings::send_now),
+                )
+                .route("/mailings/{id}/pause", web::post().to(mailings::pause))
+                .route("/mailings/{id}/resume", web::post().to(mailings::resume))
+                .route("/mailings/{id}/cancel", web::post().to(mailings::cancel))
+                .route("/mailings/{id}/draft", web::post().to(mailings::draft))
+                .route(
+                    "/mailings/{id}/duplicate",
+                    web::post().to(mailings::duplicate),
+                )
+                .route("/messages", web::get().to(messages::list))
+                .route("/incoming", web::get().to(incoming::list))
+                .default_service(web::to(error::no_such_address)),
+        )
+        .service(
+            web::scope("/webhooks")
+                .app_data(web::PayloadConfig::new(1024 * 1024))
+                .route("/waha/{account_key}", web::post().to(webhooks::waha)),
+        );
 }

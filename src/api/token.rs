@@ -40,10 +40,13 @@ impl FromRequest for ApiCaller {
             .and_then(|value| value.strip_prefix("Bearer "))
             .map(|token| token.trim().to_owned());
         Box::pin(async move {
-            let (Some(app), Some(token)) = (app, token) else { return Err(ApiError(Error::SignIn)) };
+            let (Some(app), Some(token)) = (app, token) else {
+                return Err(ApiError(Error::SignIn));
+            };
             let mut conn = app.db.system().await?;
-            let (token_id, user, company) =
-                auth::token::find(&mut conn, &token).await?.ok_or(ApiError(Error::SignIn))?;
+            let (token_id, user, company) = auth::token::find(&mut conn, &token)
+                .await?
+                .ok_or(ApiError(Error::SignIn))?;
             let caller = auth::caller(&mut conn, user, Some(company)).await?;
             Ok(Self { token_id, caller })
         })

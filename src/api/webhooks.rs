@@ -14,7 +14,12 @@ use crate::error::Error;
 use crate::gateways::waha::events;
 use crate::intake::{Arrival, Inbox};
 
-const KEPT_HEADERS: [&str; 4] = ["user-agent", "x-webhook-request-id", "x-webhook-timestamp", "x-webhook-hmac-algorithm"];
+const KEPT_HEADERS: [&str; 4] = [
+    "user-agent",
+    "x-webhook-request-id",
+    "x-webhook-timestamp",
+    "x-webhook-hmac-algorithm",
+];
 
 /// `POST /webhooks/waha/{account_key}`
 pub async fn waha(
@@ -28,12 +33,22 @@ pub async fn waha(
         let mut conn = app.db.system().await?;
         accounts::query::find_by_key(&mut conn, &key).await?
     };
-    let account = account.filter(|account| account.provider == "waha").ok_or(Error::NotFound)?;
-    let secret = account.secret(&app.crypt, Secret::WebhookSecret)?.ok_or(Error::SignIn)?;
+    let account = account
+        .filter(|account| account.provider == "waha")
+        .ok_or(Error::NotFound)?;
+    let secret = account
+        .secret(&app.crypt, Secret::WebhookSecret)?
+        .ok_or(Error::SignIn)?;
     let signature = header(&request, "x-webhook-hmac").unwrap_or_default();
     if !events::verify(secret.expose_secret().as_bytes(), &body, &signature) {
-        tracing::warn!(account = account.id.0, "a webhook with a wrong signature was refused");
-        return Ok(refused(401, "The signature does not fit. Give WAHA this account's webhook key as its HMAC key."));
+        tracing::warn!(
+            account = account.id.0,
+            "a webhook with a wrong signature was refused"
+        );
+        return Ok(refused(
+            401,
+            "The signature does not fit. Give WAHA this account's webhook key as its HMAC key.",
+        ));
     }
     let Ok(envelope) = events::parse(&body) else {
         return Ok(refused(400, "The body is not an event of WAHA."));
@@ -52,14 +67,24 @@ pub async fn waha(
             body: body.to_vec(),
         })
         .await;
-    if stored { Ok(HttpResponse::Ok().json(json!({ "stored": true }))) } else { Err(Error::Busy.into()) }
+    if stored {
+        Ok(HttpResponse::Ok().json(json!({ "stored": true })))
+    } else {
+        Err(Error::Busy.into())
+    }
 }
 
 fn header(request: &HttpRequest, name: &str) -> Option<String> {
-    request.headers().get(name)?.to_str().ok().map(str::to_owned)
+    request
+        .headers()
+        .get(name)?
+        .to_str()
+        .ok()
+        .map(str::to_owned)
 }
 
 fn refused(status: u16, message: &str) -> HttpResponse {
-    let status = actix_web::http::StatusCode::from_u16(status).unwrap_or(actix_web::http::StatusCode::BAD_REQUEST);
+    let status = actix_web::http::StatusCode::from_u16(status)
+        .unwrap_or(actix_web::http::StatusCode::BAD_REQUEST);
     HttpResponse::build(status).json(json!({ "error": { "code": "refused", "message": message } }))
 }

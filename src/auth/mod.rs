@@ -29,7 +29,9 @@ impl Role {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::User, Self::Manager, Self::Administrator].into_iter().find(|role| role.as_str() == text)
+        [Self::User, Self::Manager, Self::Administrator]
+            .into_iter()
+            .find(|role| role.as_str() == text)
     }
 }
 
@@ -50,13 +52,21 @@ pub struct Caller {
 
 impl Caller {
     pub fn require(&self, role: Role) -> Result<()> {
-        if self.role >= role { Ok(()) } else { Err(Error::Forbidden) }
+        if self.role >= role {
+            Ok(())
+        } else {
+            Err(Error::Forbidden)
+        }
     }
 }
 
 /// The caller behind a user, in `company` or in the active one; [`Error::SignIn`] when they may not
 /// work there or are disabled.
-pub async fn caller(conn: &mut AsyncPgConnection, user: UserId, company: Option<CompanyId>) -> Result<Caller> {
+pub async fn caller(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    company: Option<CompanyId>,
+) -> Result<Caller> {
     let user = users::find(conn, user).await.map_err(|_| Error::SignIn)?;
     if !user.active {
         return Err(Error::SignIn);

@@ -15,7 +15,8 @@ const LONGEST: usize = 256;
 static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// Passwords that are tried first, from published lists of the most used ones; compared in lower case.
-static COMMON: LazyLock<Vec<&str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
+static COMMON: LazyLock<Vec<&str>> =
+    LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
 fn argon2() -> Argon2<'static> {
     let params = Params::new(19_456, 2, 1, None).unwrap_or_default();
@@ -37,13 +38,39 @@ pub fn check(password: &str, context: &[&str]) -> Result<(), &'static str> {
     if letters.all(|letter| Some(letter) == first) {
         return Err("Use more than one character.");
     }
+    let rows = [
+        "12345678901234567890",
+        "abcdefghijklmnopqrstuvwxyz",
+        "qwertyuiopasdfghjklzxcvbnm",
+    ];
+    let backwards: String = lower.chars().rev().collect();
+    if rows
+        .iter()
+        .any(|row| row.contains(&lower) || row.contains(&backwards))
+    {
+        return Err("This is a row of keys. Choose something only you would think of.");
+    }
     let core = lower.trim_matches(|c: char| c.is_ascii_digit() || c.is_ascii_punctuation());
-    if COMMON.iter().any(|common| *common == lower || *common == core) {
+    if COMMON
+        .iter()
+        .any(|common| *common == lower || *common == core)
+    {
         return Err("This password is one of the most used ones. Choose another.");
     }
-    let product = ["wablast", "infinys", "whatsapp", "whatsappblasting", "infinyswhatsapp"];
-    let words = context.iter().flat_map(|word| [word.to_lowercase(), word.replace(' ', "").to_lowercase()]);
-    if words.chain(product.map(str::to_owned)).any(|word| word.len() > 3 && (word == lower || word == core)) {
+    let product = [
+        "wablast",
+        "infinys",
+        "whatsapp",
+        "whatsappblasting",
+        "infinyswhatsapp",
+    ];
+    let words = context
+        .iter()
+        .flat_map(|word| [word.to_lowercase(), word.replace(' ', "").to_lowercase()]);
+    if words
+        .chain(product.map(str::to_owned))
+        .any(|word| word.len() > 3 && (word == lower || word == core))
+    {
         return Err("Do not use your name, e-mail address or company as the password.");
     }
     Ok(())
@@ -69,8 +96,11 @@ pub async fn verify(password: SecretString, hash: Option<String>) -> anyhow::Res
     tokio::task::spawn_blocking(move || {
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
-        let fits = PasswordHash::new(&hash)
-            .is_ok_and(|hash| argon2().verify_password(password.expose_secret().as_bytes(), &hash).is_ok());
+        let fits = PasswordHash::new(&hash).is_ok_and(|hash| {
+            argon2()
+                .verify_password(password.expose_secret().as_bytes(), &hash)
+                .is_ok()
+        });
         Ok(fits && known)
     })
     .await?
@@ -82,8 +112,18 @@ mod tests {
 
     #[test]
     fn weak_passwords_are_refused_with_a_reason() {
-        for weak in ["short", "aaaaaaaaaaaaaa", "password1234", "123456789012", "Batik Sekar Arum1", "dewi@example.com"] {
-            assert!(check(weak, &["Batik Sekar Arum", "dewi@example.com"]).is_err(), "{weak}");
+        for weak in [
+            "short",
+            "aaaaaaaaaaaaaa",
+            "password1234",
+            "123456789012",
+            "Batik Sekar Arum1",
+            "dewi@example.com",
+        ] {
+            assert!(
+                check(weak, &["Batik Sekar Arum", "dewi@example.com"]).is_err(),
+                "{weak}"
+            );
         }
         assert!(check("correct horse battery", &[]).is_ok());
         assert!(check(&"ab ".repeat(50), &[]).is_ok());
@@ -91,10 +131,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_fits_only_its_own_hash() {
-        let hash = hash(SecretString::from("correct horse battery")).await.unwrap();
+        let hash = hash(SecretString::from("correct horse battery"))
+            .await
+            .unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert!(verify(SecretString::from("correct horse battery"), Some(hash.clone())).await.unwrap());
-        assert!(!verify(SecretString::from("correct horse batterx"), Some(hash)).await.unwrap());
-        assert!(!verify(SecretString::from("correct horse battery"), None).await.unwrap());
+        assert!(
+            verify(
+                SecretString::from("correct horse battery"),
+                Some(hash.clone())
+            )
+            .await
+            .unwrap()
+        );
+        assert!(
+            !verify(SecretString::from("correct horse batterx"), Some(hash))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !verify(SecretString::from("correct horse battery"), None)
+                .await
+                .unwrap()
+        );
     }
 }

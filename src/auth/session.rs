@@ -21,7 +21,11 @@ fn hashed(id: &str) -> Vec<u8> {
 }
 
 /// The state of a live session.
-pub async fn load(conn: &mut AsyncPgConnection, id: &str, now: DateTime<Utc>) -> QueryResult<Option<serde_json::Value>> {
+pub async fn load(
+    conn: &mut AsyncPgConnection,
+    id: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<serde_json::Value>> {
     let found: Option<(serde_json::Value, DateTime<Utc>)> = sessions::table
         .find(hashed(id))
         .filter(sessions::last_used_at.gt(now - IDLE))
@@ -30,7 +34,9 @@ pub async fn load(conn: &mut AsyncPgConnection, id: &str, now: DateTime<Utc>) ->
         .first(conn)
         .await
         .optional()?;
-    let Some((state, last_used_at)) = found else { return Ok(None) };
+    let Some((state, last_used_at)) = found else {
+        return Ok(None);
+    };
     if now - last_used_at > NOTE_USE {
         diesel::update(sessions::table.find(hashed(id)))
             .set(sessions::last_used_at.eq(now))
@@ -68,29 +74,46 @@ pub async fn update(
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
     let changed = diesel::update(sessions::table.find(hashed(id)))
-        .set((sessions::state.eq(state), sessions::user_id.eq(user), sessions::last_used_at.eq(now)))
+        .set((
+            sessions::state.eq(state),
+            sessions::user_id.eq(user),
+            sessions::last_used_at.eq(now),
+        ))
         .execute(conn)
         .await?;
     Ok(changed == 1)
 }
 
 pub async fn delete(conn: &mut AsyncPgConnection, id: &str) -> QueryResult<usize> {
-    diesel::delete(sessions::table.find(hashed(id))).execute(conn).await
+    diesel::delete(sessions::table.find(hashed(id)))
+        .execute(conn)
+        .await
 }
 
 /// Ends all sessions of a user but the one with this id.
-pub async fn end_others(conn: &mut AsyncPgConnection, user: UserId, keep: Option<&str>) -> QueryResult<usize> {
+pub async fn end_others(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    keep: Option<&str>,
+) -> QueryResult<usize> {
     let keep = keep.map(hashed).unwrap_or_default();
-    diesel::delete(sessions::table.filter(sessions::user_id.eq(user)).filter(sessions::id_hash.ne(keep)))
-        .execute(conn)
-        .await
+    diesel::delete(
+        sessions::table
+            .filter(sessions::user_id.eq(user))
+            .filter(sessions::id_hash.ne(keep)),
+    )
+    .execute(conn)
+    .await
 }
 
 /// Removes what is over.
 pub async fn sweep(conn: &mut AsyncPgConnection, now: DateTime<Utc>) -> QueryResult<usize> {
     diesel::delete(
-        sessions::table
-            .filter(sessions::last_used_at.lt(now - IDLE).or(sessions::created_at.lt(now - ABSOLUTE))),
+        sessions::table.filter(
+            sessions::last_used_at
+                .lt(now - IDLE)
+                .or(sessions::created_at.lt(now - ABSOLUTE)),
+        ),
     )
     .execute(conn)
     .await

@@ -45,7 +45,10 @@ pub async fn create(
 }
 
 /// Whose token this is: its id, user and company. A mistyped one does not reach the database.
-pub async fn find(conn: &mut AsyncPgConnection, token: &str) -> QueryResult<Option<(i64, UserId, CompanyId)>> {
+pub async fn find(
+    conn: &mut AsyncPgConnection,
+    token: &str,
+) -> QueryResult<Option<(i64, UserId, CompanyId)>> {
     let whole = token
         .strip_prefix(PREFIX)
         .and_then(|rest| rest.split_at_checked(64))
@@ -55,7 +58,8 @@ pub async fn find(conn: &mut AsyncPgConnection, token: &str) -> QueryResult<Opti
     }
     let used = api_tokens::last_used_at
         .is_null()
-        .or(api_tokens::last_used_at.lt(wablast_now().nullable() - diesel::dsl::IntervalDsl::minutes(1)));
+        .or(api_tokens::last_used_at
+            .lt(wablast_now().nullable() - diesel::dsl::IntervalDsl::minutes(1)));
     let found = api_tokens::table
         .filter(api_tokens::token_hash.eq(hashed(token)))
         .filter(api_tokens::revoked_at.is_null())
@@ -74,9 +78,13 @@ pub async fn find(conn: &mut AsyncPgConnection, token: &str) -> QueryResult<Opti
 
 /// Ends a token; false when there is none of this id in the company.
 pub async fn revoke(conn: &mut AsyncPgConnection, id: i64) -> QueryResult<bool> {
-    let changed = diesel::update(api_tokens::table.find(id).filter(api_tokens::revoked_at.is_null()))
-        .set(api_tokens::revoked_at.eq(wablast_now().nullable()))
-        .execute(conn)
-        .await?;
+    let changed = diesel::update(
+        api_tokens::table
+            .find(id)
+            .filter(api_tokens::revoked_at.is_null()),
+    )
+    .set(api_tokens::revoked_at.eq(wablast_now().nullable()))
+    .execute(conn)
+    .await?;
     Ok(changed == 1)
 }

@@ -92,12 +92,16 @@ pub async fn upsert(
     }
     let numbers: Vec<&str> = accepted.iter().map(|(number, _)| number.as_str()).collect();
     let before: HashMap<String, ContactId> = find_known(conn, company, &numbers).await?;
-    let fresh: Vec<&(PhoneNumber, &Row)> =
-        accepted.iter().filter(|(number, _)| !before.contains_key(number.as_str())).collect();
+    let fresh: Vec<&(PhoneNumber, &Row)> = accepted
+        .iter()
+        .filter(|(number, _)| !before.contains_key(number.as_str()))
+        .collect();
     let created = insert(conn, company, &fresh).await?;
     outcome.created = created.len();
-    let known: Vec<&(PhoneNumber, &Row)> =
-        accepted.iter().filter(|(number, _)| !created.contains_key(number.as_str())).collect();
+    let known: Vec<&(PhoneNumber, &Row)> = accepted
+        .iter()
+        .filter(|(number, _)| !created.contains_key(number.as_str()))
+        .collect();
     match on_duplicate {
         OnDuplicate::Skip => outcome.skipped += known.len(),
         OnDuplicate::Update => {
@@ -107,7 +111,14 @@ pub async fn upsert(
     }
     let mut ids = find_known(conn, company, &numbers).await?;
     ids.extend(created);
-    join_lists(conn, company, &ids, accepted.iter().chain(&repeated), list_ids).await?;
+    join_lists(
+        conn,
+        company,
+        &ids,
+        accepted.iter().chain(&repeated),
+        list_ids,
+    )
+    .await?;
     give_tags(conn, company, &ids, accepted.iter().chain(&repeated)).await?;
     Ok(outcome)
 }
@@ -115,7 +126,9 @@ pub async fn upsert(
 fn number_of(row: &Row, default_country: &str) -> Result<PhoneNumber, String> {
     let country = match row.country.trim() {
         "" => default_country,
-        text => country::by_name(text).ok_or_else(|| format!("The country “{text}” is not known."))?,
+        text => {
+            country::by_name(text).ok_or_else(|| format!("The country “{text}” is not known."))?
+        }
     };
     PhoneNumber::parse(&row.whatsapp_number, country).map_err(|fault| fault.to_string())
 }
@@ -150,20 +163,34 @@ struct Columns {
 
 impl Columns {
     fn of(rows: &[&(PhoneNumber, &Row)]) -> Self {
-        let text = |pick: fn(&Row) -> &String| rows.iter().map(|(_, row)| pick(row).trim().to_owned()).collect();
+        let text = |pick: fn(&Row) -> &String| {
+            rows.iter()
+                .map(|(_, row)| pick(row).trim().to_owned())
+                .collect()
+        };
         Self {
-            numbers: rows.iter().map(|(number, _)| number.as_str().to_owned()).collect(),
+            numbers: rows
+                .iter()
+                .map(|(number, _)| number.as_str().to_owned())
+                .collect(),
             names: text(|row| &row.name),
             titles: text(|row| &row.title),
             countries: rows
                 .iter()
-                .map(|(number, row)| country::by_name(&row.country).map(str::to_owned).or_else(|| number.country()))
+                .map(|(number, row)| {
+                    country::by_name(&row.country)
+                        .map(str::to_owned)
+                        .or_else(|| number.country())
+                })
                 .collect(),
             emails: text(|row| &row.email),
             company_names: text(|row| &row.company_name),
             job_positions: text(|row| &row.job_position),
             descriptions: text(|row| &row.description),
-            attributes: rows.iter().map(|(_, row)| serde_json::json!(row.attributes)).collect(),
+            attributes: rows
+                .iter()
+                .map(|(_, row)| serde_json::json!(row.attributes))
+                .collect(),
         }
     }
 }
@@ -203,7 +230,11 @@ async fn insert(
     Ok(made.into_iter().map(|one| (one.number, one.id)).collect())
 }
 
-async fn write(conn: &mut AsyncPgConnection, company: CompanyId, rows: &[&(PhoneNumber, &Row)]) -> QueryResult<usize> {
+async fn write(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    rows: &[&(PhoneNumber, &Row)],
+) -> QueryResult<usize> {
     let columns = Columns::of(rows);
     let statement = format!(
         "UPDATE contacts c SET name = coalesce(nullif(r.name, ''), c.name), title = coalesce(nullif(r.title, ''), c.title),
@@ -279,7 +310,12 @@ async fn give_tags<'a>(
 ) -> QueryResult<()> {
     let mut by_tag: BTreeMap<String, Vec<ContactId>> = BTreeMap::new();
     for (number, row) in rows {
-        for tag in row.tags.iter().map(|tag| tag.trim()).filter(|tag| !tag.is_empty()) {
+        for tag in row
+            .tags
+            .iter()
+            .map(|tag| tag.trim())
+            .filter(|tag| !tag.is_empty())
+        {
             if let Some(id) = ids.get(number.as_str()) {
                 by_tag.entry(tag.to_owned()).or_default().push(*id);
             }

@@ -53,31 +53,48 @@ impl ContactInput {
             errors.add("name", "Enter the person's name.");
         }
         let country = self.country.trim();
-        let code = if country.is_empty() { None } else { country::by_name(country) };
-        if code.is_none() && !country.is_empty() {
-            errors.add("country", "This country is not known. Write its name in English, or its two-letter code.");
-        }
-        let number = match PhoneNumber::parse(&self.whatsapp_number, code.unwrap_or(default_country)) {
-            Ok(number) => Some(number),
-            Err(fault) => {
-                errors.add("whatsapp_number", fault.to_string());
-                None
-            }
+        let code = if country.is_empty() {
+            None
+        } else {
+            country::by_name(country)
         };
+        if code.is_none() && !country.is_empty() {
+            errors.add(
+                "country",
+                "This country is not known. Write its name in English, or its two-letter code.",
+            );
+        }
+        let number =
+            match PhoneNumber::parse(&self.whatsapp_number, code.unwrap_or(default_country)) {
+                Ok(number) => Some(number),
+                Err(fault) => {
+                    errors.add("whatsapp_number", fault.to_string());
+                    None
+                }
+            };
         let email = self.email.trim().to_owned();
         if !email.is_empty() && !email.contains('@') {
             errors.add("email", "This is not an e-mail address.");
         }
         let mut attributes = BTreeMap::new();
-        for line in self.attributes.lines().filter(|line| !line.trim().is_empty()) {
+        for line in self
+            .attributes
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+        {
             match line.split_once(':') {
                 Some((key, value)) if is_key(key.trim()) => {
                     attributes.insert(key.trim().to_owned(), value.trim().to_owned());
                 }
-                _ => errors.add("attributes", format!("Write one “name: value” a line. This line is not: {line}")),
+                _ => errors.add(
+                    "attributes",
+                    format!("Write one “name: value” a line. This line is not: {line}"),
+                ),
             }
         }
-        let country = code.map(str::to_owned).or_else(|| number.as_ref().and_then(PhoneNumber::country));
+        let country = code
+            .map(str::to_owned)
+            .or_else(|| number.as_ref().and_then(PhoneNumber::country));
         errors.or(Some(ContactDraft {
             name,
             title: self.title.trim().to_owned(),
@@ -99,13 +116,19 @@ impl ContactInput {
 pub fn is_key(key: &str) -> bool {
     !key.is_empty()
         && key.chars().count() <= 60
-        && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ' '))
+        && key
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ' '))
 }
 
 /// Names separated by commas, each once.
 pub fn names(text: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for name in text.split([',', ';']).map(str::trim).filter(|name| !name.is_empty()) {
+    for name in text
+        .split([',', ';'])
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }
@@ -144,7 +167,9 @@ mod tests {
             attributes: "no colon".into(),
             ..ContactInput::default()
         };
-        let Err(Error::Invalid(errors)) = input.parse("ID") else { panic!("parsed") };
+        let Err(Error::Invalid(errors)) = input.parse("ID") else {
+            panic!("parsed")
+        };
         for field in ["name", "whatsapp_number", "country", "email", "attributes"] {
             assert!(!errors.of(field).is_empty(), "{field}");
         }

@@ -53,10 +53,17 @@ impl Contact {
 
     /// Attribute names and values as text.
     pub fn attribute_texts(&self) -> BTreeMap<String, String> {
-        let texts = self.attributes.as_object().into_iter().flatten().map(|(key, value)| {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            (key.clone(), text)
-        });
+        let texts = self
+            .attributes
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| {
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                (key.clone(), text)
+            });
         texts.collect()
     }
 
@@ -66,7 +73,10 @@ impl Contact {
             ("contact.name", self.name.clone()),
             ("contact.full_name", self.full_name()),
             ("contact.title", self.title.clone()),
-            ("contact.whatsapp_number", self.whatsapp_number.clone().unwrap_or_default()),
+            (
+                "contact.whatsapp_number",
+                self.whatsapp_number.clone().unwrap_or_default(),
+            ),
             ("contact.country", self.country.clone().unwrap_or_default()),
             ("contact.email", self.email.clone()),
             ("contact.company_name", self.company_name.clone()),
@@ -76,13 +86,23 @@ impl Contact {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
-        values.extend(self.attribute_texts().into_iter().map(|(key, value)| (format!("contact.{key}"), value)));
+        values.extend(
+            self.attribute_texts()
+                .into_iter()
+                .map(|(key, value)| (format!("contact.{key}"), value)),
+        );
         values
     }
 }
 
-pub async fn create(conn: &mut AsyncPgConnection, company: CompanyId, draft: &ContactDraft) -> Result<Contact> {
-    let id = query::insert(conn, company, draft).await.map_err(number_taken)?;
+pub async fn create(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    draft: &ContactDraft,
+) -> Result<Contact> {
+    let id = query::insert(conn, company, draft)
+        .await
+        .map_err(number_taken)?;
     query::set_tags(conn, company, id, &draft.tags).await?;
     query::set_lists(conn, company, id, &draft.list_ids).await?;
     Ok(query::find(conn, id).await?)
@@ -105,21 +125,36 @@ pub async fn update(
 }
 
 /// These people said stop: nothing that waits for them goes out.
-pub async fn opt_out(conn: &mut AsyncPgConnection, ids: &[ContactId], reason: &str) -> Result<usize> {
+pub async fn opt_out(
+    conn: &mut AsyncPgConnection,
+    ids: &[ContactId],
+    reason: &str,
+) -> Result<usize> {
     let changed = query::store_opt_out(conn, ids, reason).await?;
     outgoing::query::skip_waiting(conn, ids, "opted_out").await?;
     Ok(changed)
 }
 
 /// A person allows messages again; needs the reason.
-pub async fn opt_in(conn: &mut AsyncPgConnection, ids: &[ContactId], reason: &str) -> Result<usize> {
+pub async fn opt_in(
+    conn: &mut AsyncPgConnection,
+    ids: &[ContactId],
+    reason: &str,
+) -> Result<usize> {
     if reason.trim().is_empty() {
-        return Err(Error::invalid("reason", "Say why this person may be written to again."));
+        return Err(Error::invalid(
+            "reason",
+            "Say why this person may be written to again.",
+        ));
     }
     Ok(query::store_opt_in(conn, ids).await?)
 }
 
-pub async fn set_active(conn: &mut AsyncPgConnection, ids: &[ContactId], active: bool) -> Result<usize> {
+pub async fn set_active(
+    conn: &mut AsyncPgConnection,
+    ids: &[ContactId],
+    active: bool,
+) -> Result<usize> {
     let changed = query::set_active(conn, ids, active).await?;
     if !active {
         outgoing::query::skip_waiting(conn, ids, "inactive").await?;
@@ -129,9 +164,10 @@ pub async fn set_active(conn: &mut AsyncPgConnection, ids: &[ContactId], active:
 
 fn number_taken(error: diesel::result::Error) -> Error {
     match violated_constraint(&error) {
-        Some("contacts_number_unique") => {
-            Error::invalid("whatsapp_number", "Another recipient has this number already.")
-        }
+        Some("contacts_number_unique") => Error::invalid(
+            "whatsapp_number",
+            "Another recipient has this number already.",
+        ),
         _ => error.into(),
     }
 }

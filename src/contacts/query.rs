@@ -19,7 +19,10 @@ pub async fn find(conn: &mut AsyncPgConnection, id: ContactId) -> QueryResult<Co
         .await
 }
 
-pub async fn find_many(conn: &mut AsyncPgConnection, ids: &[ContactId]) -> QueryResult<Vec<Contact>> {
+pub async fn find_many(
+    conn: &mut AsyncPgConnection,
+    ids: &[ContactId],
+) -> QueryResult<Vec<Contact>> {
     contacts::table
         .filter(contacts::id.eq_any(ids))
         .order((contacts::name, contacts::id))
@@ -29,11 +32,24 @@ pub async fn find_many(conn: &mut AsyncPgConnection, ids: &[ContactId]) -> Query
 }
 
 /// People whose name or number contains `text`, for choosing one; at most `limit`.
-pub async fn search(conn: &mut AsyncPgConnection, text: &str, limit: i64) -> QueryResult<Vec<Contact>> {
-    let pattern = format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+pub async fn search(
+    conn: &mut AsyncPgConnection,
+    text: &str,
+    limit: i64,
+) -> QueryResult<Vec<Contact>> {
+    let pattern = format!(
+        "%{}%",
+        text.replace('\\', "\\\\")
+            .replace('%', "\\%")
+            .replace('_', "\\_")
+    );
     contacts::table
         .filter(contacts::erased_at.is_null())
-        .filter(contacts::name.ilike(&pattern).or(contacts::whatsapp_number.like(&pattern)))
+        .filter(
+            contacts::name
+                .ilike(&pattern)
+                .or(contacts::whatsapp_number.like(&pattern)),
+        )
         .order((contacts::name, contacts::id))
         .limit(limit)
         .select(Contact::as_select())
@@ -51,7 +67,8 @@ pub(super) async fn insert(
             contacts::company_id.eq(company),
             contacts::name.eq(&draft.name),
             contacts::title.eq(&draft.title),
-            contacts::whatsapp_number.eq(draft.whatsapp_number.as_ref().map(|number| number.as_str())),
+            contacts::whatsapp_number
+                .eq(draft.whatsapp_number.as_ref().map(|number| number.as_str())),
             contacts::country.eq(&draft.country),
             contacts::email.eq(&draft.email),
             contacts::company_name.eq(&draft.company_name),
@@ -65,12 +82,17 @@ pub(super) async fn insert(
         .await
 }
 
-pub(super) async fn write(conn: &mut AsyncPgConnection, id: ContactId, draft: &ContactDraft) -> QueryResult<usize> {
+pub(super) async fn write(
+    conn: &mut AsyncPgConnection,
+    id: ContactId,
+    draft: &ContactDraft,
+) -> QueryResult<usize> {
     diesel::update(contacts::table.find(id))
         .set((
             contacts::name.eq(&draft.name),
             contacts::title.eq(&draft.title),
-            contacts::whatsapp_number.eq(draft.whatsapp_number.as_ref().map(|number| number.as_str())),
+            contacts::whatsapp_number
+                .eq(draft.whatsapp_number.as_ref().map(|number| number.as_str())),
             contacts::country.eq(&draft.country),
             contacts::email.eq(&draft.email),
             contacts::company_name.eq(&draft.company_name),
@@ -91,7 +113,9 @@ pub(super) async fn set_tags(
     id: ContactId,
     names: &[String],
 ) -> QueryResult<()> {
-    diesel::delete(contact_tags::table.filter(contact_tags::contact_id.eq(id))).execute(conn).await?;
+    diesel::delete(contact_tags::table.filter(contact_tags::contact_id.eq(id)))
+        .execute(conn)
+        .await?;
     add_tags(conn, company, &[id], names).await?;
     Ok(())
 }
@@ -103,11 +127,13 @@ pub async fn add_tags(
     ids: &[ContactId],
     names: &[String],
 ) -> QueryResult<()> {
-    sql_query("INSERT INTO tags (company_id, name) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING")
-        .bind::<BigInt, _>(company)
-        .bind::<Array<Text>, _>(names)
-        .execute(conn)
-        .await?;
+    sql_query(
+        "INSERT INTO tags (company_id, name) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Array<Text>, _>(names)
+    .execute(conn)
+    .await?;
     sql_query(
         "INSERT INTO contact_tags (company_id, contact_id, tag_id)
          SELECT $1, c.id, t.id FROM unnest($2::bigint[]) AS c(id), tags t WHERE t.company_id = $1 AND t.name = ANY ($3)
@@ -132,7 +158,10 @@ pub async fn tags_of(conn: &mut AsyncPgConnection, id: ContactId) -> QueryResult
 }
 
 /// The lists a person is in, by name.
-pub async fn lists_of(conn: &mut AsyncPgConnection, id: ContactId) -> QueryResult<Vec<(ListId, String)>> {
+pub async fn lists_of(
+    conn: &mut AsyncPgConnection,
+    id: ContactId,
+) -> QueryResult<Vec<(ListId, String)>> {
     list_members::table
         .inner_join(lists::table.on(lists::id.eq(list_members::list_id)))
         .filter(list_members::contact_id.eq(id))
@@ -168,33 +197,55 @@ pub(super) async fn set_lists(
     Ok(())
 }
 
-pub(super) async fn store_opt_out(conn: &mut AsyncPgConnection, ids: &[ContactId], reason: &str) -> QueryResult<usize> {
-    diesel::update(contacts::table.filter(contacts::id.eq_any(ids)).filter(contacts::opt_out.eq(false)))
-        .set((
-            contacts::opt_out.eq(true),
-            contacts::opt_out_reason.eq(reason),
-            contacts::opt_out_at.eq(wablast_now().nullable()),
-            contacts::updated_at.eq(wablast_now()),
-        ))
-        .execute(conn)
-        .await
+pub(super) async fn store_opt_out(
+    conn: &mut AsyncPgConnection,
+    ids: &[ContactId],
+    reason: &str,
+) -> QueryResult<usize> {
+    diesel::update(
+        contacts::table
+            .filter(contacts::id.eq_any(ids))
+            .filter(contacts::opt_out.eq(false)),
+    )
+    .set((
+        contacts::opt_out.eq(true),
+        contacts::opt_out_reason.eq(reason),
+        contacts::opt_out_at.eq(wablast_now().nullable()),
+        contacts::updated_at.eq(wablast_now()),
+    ))
+    .execute(conn)
+    .await
 }
 
-pub(super) async fn store_opt_in(conn: &mut AsyncPgConnection, ids: &[ContactId]) -> QueryResult<usize> {
-    diesel::update(contacts::table.filter(contacts::id.eq_any(ids)).filter(contacts::opt_out.eq(true)))
-        .set((
-            contacts::opt_out.eq(false),
-            contacts::opt_out_reason.eq(None::<String>),
-            contacts::opt_out_at.eq(None::<chrono::DateTime<chrono::Utc>>),
-            contacts::updated_at.eq(wablast_now()),
-        ))
-        .execute(conn)
-        .await
+pub(super) async fn store_opt_in(
+    conn: &mut AsyncPgConnection,
+    ids: &[ContactId],
+) -> QueryResult<usize> {
+    diesel::update(
+        contacts::table
+            .filter(contacts::id.eq_any(ids))
+            .filter(contacts::opt_out.eq(true)),
+    )
+    .set((
+        contacts::opt_out.eq(false),
+        contacts::opt_out_reason.eq(None::<String>),
+        contacts::opt_out_at.eq(None::<chrono::DateTime<chrono::Utc>>),
+        contacts::updated_at.eq(wablast_now()),
+    ))
+    .execute(conn)
+    .await
 }
 
-pub(super) async fn set_active(conn: &mut AsyncPgConnection, ids: &[ContactId], active: bool) -> QueryResult<usize> {
+pub(super) async fn set_active(
+    conn: &mut AsyncPgConnection,
+    ids: &[ContactId],
+    active: bool,
+) -> QueryResult<usize> {
     diesel::update(contacts::table.filter(contacts::id.eq_any(ids)))
-        .set((contacts::active.eq(active), contacts::updated_at.eq(wablast_now())))
+        .set((
+            contacts::active.eq(active),
+            contacts::updated_at.eq(wablast_now()),
+        ))
         .execute(conn)
         .await
 }
@@ -230,7 +281,10 @@ pub struct ContactFilter {
     pub limit: i64,
 }
 
-pub async fn filtered(conn: &mut AsyncPgConnection, filter: &ContactFilter) -> QueryResult<Vec<Contact>> {
+pub async fn filtered(
+    conn: &mut AsyncPgConnection,
+    filter: &ContactFilter,
+) -> QueryResult<Vec<Contact>> {
     let mut query = contacts::table
         .filter(contacts::erased_at.is_null())
         .filter(contacts::id.gt(filter.after))
@@ -239,12 +293,23 @@ pub async fn filtered(conn: &mut AsyncPgConnection, filter: &ContactFilter) -> Q
         .select(Contact::as_select())
         .into_boxed();
     if let Some(list) = filter.list {
-        let members = list_members::table.filter(list_members::list_id.eq(list)).select(list_members::contact_id);
+        let members = list_members::table
+            .filter(list_members::list_id.eq(list))
+            .select(list_members::contact_id);
         query = query.filter(contacts::id.eq_any(members));
     }
     if let Some(text) = &filter.text {
-        let pattern = format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
-        query = query.filter(contacts::name.ilike(pattern.clone()).or(contacts::whatsapp_number.like(pattern)));
+        let pattern = format!(
+            "%{}%",
+            text.replace('\\', "\\\\")
+                .replace('%', "\\%")
+                .replace('_', "\\_")
+        );
+        query = query.filter(
+            contacts::name
+                .ilike(pattern.clone())
+                .or(contacts::whatsapp_number.like(pattern)),
+        );
     }
     if let Some(number) = &filter.number {
         query = query.filter(contacts::whatsapp_number.eq(number.clone()));
@@ -313,7 +378,12 @@ pub async fn from_incoming(
 }
 
 /// Remembers another name of a person.
-pub async fn learn_lid(conn: &mut AsyncPgConnection, company: CompanyId, id: ContactId, lid: &str) -> QueryResult<usize> {
+pub async fn learn_lid(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    id: ContactId,
+    lid: &str,
+) -> QueryResult<usize> {
     sql_query(
         "INSERT INTO contact_identities (company_id, contact_id, kind, value) VALUES ($1, $2, 'lid', $3) ON CONFLICT DO NOTHING",
     )
@@ -325,7 +395,12 @@ pub async fn learn_lid(conn: &mut AsyncPgConnection, company: CompanyId, id: Con
 }
 
 /// A number nobody may be written to at, whether or not a contact has it.
-pub async fn suppress(conn: &mut AsyncPgConnection, company: CompanyId, number: &str, reason: &str) -> QueryResult<usize> {
+pub async fn suppress(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    number: &str,
+    reason: &str,
+) -> QueryResult<usize> {
     sql_query("INSERT INTO blacklist (company_id, number, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
         .bind::<BigInt, _>(company)
         .bind::<Text, _>(number)

@@ -16,21 +16,36 @@ impl Binaries {
     pub fn find(data_dir: &Path, pg_bin_dir: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(folder) = pg_bin_dir {
             if !is_complete(folder) {
-                bail!("PG_BIN_DIR is {}, but initdb and postgres are not there", folder.display());
+                bail!(
+                    "PG_BIN_DIR is {}, but initdb and postgres are not there",
+                    folder.display()
+                );
             }
-            return Ok(Self { folder: folder.to_owned() });
+            return Ok(Self {
+                folder: folder.to_owned(),
+            });
         }
         let mut folders = vec![data_dir.join("pgbin/bin"), data_dir.join("pgbin")];
-        folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        folders.extend(std::env::split_paths(
+            &std::env::var_os("PATH").unwrap_or_default(),
+        ));
         folders.extend(numbered("/usr/lib/postgresql", "bin"));
-        folders.extend(numbered("/usr", "bin").into_iter().filter(|folder| folder.to_string_lossy().contains("pgsql-")));
+        folders.extend(
+            numbered("/usr", "bin")
+                .into_iter()
+                .filter(|folder| folder.to_string_lossy().contains("pgsql-")),
+        );
         folders.retain(|folder| is_complete(folder));
         let wanted = std::fs::read_to_string(data_dir.join("pg/PG_VERSION")).ok();
-        let fitting = wanted
-            .as_deref()
-            .and_then(|wanted| folders.iter().find(|folder| major(folder).as_deref() == Some(wanted.trim())));
+        let fitting = wanted.as_deref().and_then(|wanted| {
+            folders
+                .iter()
+                .find(|folder| major(folder).as_deref() == Some(wanted.trim()))
+        });
         match fitting.or(folders.first()) {
-            Some(folder) => Ok(Self { folder: folder.clone() }),
+            Some(folder) => Ok(Self {
+                folder: folder.clone(),
+            }),
             None => bail!(
                 "PostgreSQL is not installed. Install it (apt-get install postgresql), set PG_BIN_DIR to the folder of initdb and \
                  postgres, or set DATABASE_URL to a PostgreSQL that runs already."
@@ -84,7 +99,11 @@ fn numbered(base: &str, tail: &str) -> Vec<PathBuf> {
 
 /// The major version of the programs in a folder.
 fn major(folder: &Path) -> Option<String> {
-    let output = std::process::Command::new(folder.join("postgres")).arg("--version").env_clear().output().ok()?;
+    let output = std::process::Command::new(folder.join("postgres"))
+        .arg("--version")
+        .env_clear()
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let version = text.split_whitespace().nth(2)?;
     Some(version.split(['.', 'd', 'b', 'r']).next()?.to_owned())

@@ -19,7 +19,9 @@ use nix::unistd::{Uid, User, chown, getppid, setgid, setsid, setuid};
 /// arguments. Returns only an error: on success the program has taken our place.
 pub fn run(arguments: &[OsString]) -> anyhow::Error {
     match prepare(arguments) {
-        Ok(mut command) => anyhow::Error::new(command.exec()).context("starting PostgreSQL's program"),
+        Ok(mut command) => {
+            anyhow::Error::new(command.exec()).context("starting PostgreSQL's program")
+        }
         Err(error) => error,
     }
 }
@@ -28,7 +30,10 @@ fn prepare(arguments: &[OsString]) -> anyhow::Result<Command> {
     let [parent, owned, program, rest @ ..] = arguments else {
         bail!("postgres-launcher is for the product's own use");
     };
-    let parent: i32 = parent.to_string_lossy().parse().context("reading the parent's pid")?;
+    let parent: i32 = parent
+        .to_string_lossy()
+        .parse()
+        .context("reading the parent's pid")?;
     if Uid::effective().is_root() && enter_namespace().is_err() {
         become_ordinary(Path::new(owned))?;
     }
@@ -68,7 +73,8 @@ fn become_ordinary(owned: &Path) -> anyhow::Result<()> {
 }
 
 fn give(path: &Path, user: &User) -> anyhow::Result<()> {
-    chown(path, Some(user.uid), Some(user.gid)).with_context(|| format!("giving {} to {}", path.display(), user.name))?;
+    chown(path, Some(user.uid), Some(user.gid))
+        .with_context(|| format!("giving {} to {}", path.display(), user.name))?;
     if path.is_dir() && !path.is_symlink() {
         for entry in std::fs::read_dir(path)? {
             give(&entry?.path(), user)?;

@@ -38,9 +38,7 @@ pub(super) fn clear(cluster: &Path) -> anyhow::Result<()> {
             cluster.display()
         );
     }
-    for file in ["postmaster.pid"] {
-        let _ = std::fs::remove_file(cluster.join(file));
-    }
+    let _ = std::fs::remove_file(cluster.join("postmaster.pid"));
     let run = cluster.with_file_name("run");
     for file in [".s.PGSQL.5432", ".s.PGSQL.5432.lock"] {
         let _ = std::fs::remove_file(run.join(file));

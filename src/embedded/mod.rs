@@ -54,8 +54,11 @@ impl Embedded {
         launcher: &Path,
         purpose: Purpose,
     ) -> anyhow::Result<Self> {
-        let (data_dir, pg_bin_dir, launcher) =
-            (absolute(data_dir)?, pg_bin_dir.map(Path::to_owned), launcher.to_owned());
+        let (data_dir, pg_bin_dir, launcher) = (
+            absolute(data_dir)?,
+            pg_bin_dir.map(Path::to_owned),
+            launcher.to_owned(),
+        );
         let started = tokio::task::spawn_blocking(move || {
             start_blocking(&data_dir, pg_bin_dir.as_deref(), &launcher, purpose)
         })
@@ -74,7 +77,8 @@ impl Embedded {
         let _ = kill(self.pid, Signal::SIGINT);
         let deadline = Instant::now() + STOPPED_WITHIN;
         while Path::new(&format!("/proc/{}/cwd", self.pid)).exists() && Instant::now() < deadline {
-            if matches!(nix::sys::wait::waitpid(self.pid, Some(nix::sys::wait::WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some()) {
+            if matches!(nix::sys::wait::waitpid(self.pid, Some(nix::sys::wait::WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some())
+            {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -84,18 +88,31 @@ impl Embedded {
 
     /// The roles and the database, where they are missing.
     async fn make_database(&self) -> anyhow::Result<()> {
-        let (client, connection) = tokio_postgres::connect(&self.url.replace("dbname=wablast", "dbname=postgres"), tokio_postgres::NoTls)
-            .await
-            .context("connecting to the private PostgreSQL")?;
+        let (client, connection) = tokio_postgres::connect(
+            &self.url.replace("dbname=wablast", "dbname=postgres"),
+            tokio_postgres::NoTls,
+        )
+        .await
+        .context("connecting to the private PostgreSQL")?;
         let connection = tokio::spawn(connection);
         for role in ["wablast", "wablast_app", "wablast_worker"] {
-            let known = client.query("SELECT 1 FROM pg_roles WHERE rolname = $1", &[&role]).await?;
+            let known = client
+                .query("SELECT 1 FROM pg_roles WHERE rolname = $1", &[&role])
+                .await?;
             if known.is_empty() {
-                client.batch_execute(&format!("CREATE ROLE {role} NOLOGIN")).await?;
+                client
+                    .batch_execute(&format!("CREATE ROLE {role} NOLOGIN"))
+                    .await?;
             }
         }
-        if client.query("SELECT 1 FROM pg_database WHERE datname = 'wablast'", &[]).await?.is_empty() {
-            client.batch_execute("CREATE DATABASE wablast OWNER wablast").await?;
+        if client
+            .query("SELECT 1 FROM pg_database WHERE datname = 'wablast'", &[])
+            .await?
+            .is_empty()
+        {
+            client
+                .batch_execute("CREATE DATABASE wablast OWNER wablast")
+                .await?;
         }
         drop(client);
         let _ = connection.await;
@@ -106,7 +123,9 @@ impl Embedded {
 /// How to connect to the cluster that another process runs for this data folder; `None` if none runs.
 pub async fn join(data_dir: &Path) -> anyhow::Result<Option<String>> {
     let data_dir = absolute(data_dir)?;
-    let Some(folder) = socket_folder_of(&data_dir) else { return Ok(None) };
+    let Some(folder) = socket_folder_of(&data_dir) else {
+        return Ok(None);
+    };
     let url = url_of(&folder);
     match tokio_postgres::connect(&url, tokio_postgres::NoTls).await {
         Ok(_) => Ok(Some(url)),
@@ -119,7 +138,10 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn url_of(socket_folder: &Path) -> String {
-    format!("host={} user=postgres dbname=wablast", socket_folder.display())
+    format!(
+        "host={} user=postgres dbname=wablast",
+        socket_folder.display()
+    )
 }
 
 fn start_blocking(
@@ -140,7 +162,12 @@ fn start_blocking(
     leftovers::clear(&cluster)?;
     let (pid, release) = spawn(&cluster, &socket_folder, &binaries, launcher, purpose)?;
     wait_until_ready(&socket_folder, pid, data_dir)?;
-    Ok(Embedded { url: url_of(&socket_folder), pid, release, _lock: lock })
+    Ok(Embedded {
+        url: url_of(&socket_folder),
+        pid,
+        release,
+        _lock: lock,
+    })
 }
 
 fn private_folder(path: &Path) -> anyhow::Result<()> {
@@ -183,19 +210,36 @@ fn take_lock(data_dir: &Path) -> anyhow::Result<Flock<File>> {
 fn make_cluster(data_dir: &Path, binaries: &Binaries, launcher: &Path) -> anyhow::Result<()> {
     let half = data_dir.join("pg.init");
     if half.exists() {
-        fs::remove_dir_all(&half).with_context(|| format!("removing the half-made cluster {}", half.display()))?;
+        fs::remove_dir_all(&half)
+            .with_context(|| format!("removing the half-made cluster {}", half.display()))?;
     }
     private_folder(&half)?;
     let mut command = launched(launcher, &binaries.initdb(), &half);
     command
         .arg("-D")
         .arg(&half)
-        .args(["-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=reject", "--data-checksums", "--no-sync"])
+        .args([
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--auth-local=trust",
+            "--auth-host=reject",
+            "--data-checksums",
+            "--no-sync",
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    let output = command.output().with_context(|| format!("running {}", binaries.initdb().display()))?;
+    let output = command
+        .output()
+        .with_context(|| format!("running {}", binaries.initdb().display()))?;
     if !output.status.success() {
-        bail!("could not make a PostgreSQL cluster in {}:\n{}", half.display(), String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "could not make a PostgreSQL cluster in {}:\n{}",
+            half.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     fs::rename(&half, data_dir.join("pg")).context("putting the new cluster into its place")
 }
@@ -236,14 +280,16 @@ fn spawn(
     let (release, released) = mpsc::channel::<()>();
     let (tell, told) = mpsc::channel();
     // The child gets a signal when the *thread* that made it ends: this one waits for our end.
-    std::thread::Builder::new().name("postgres".to_owned()).spawn(move || {
-        let child = command.spawn();
-        let alive = child.is_ok();
-        let _ = tell.send(child.map(|child| child.id()));
-        if alive {
-            let _ = released.recv();
-        }
-    })?;
+    std::thread::Builder::new()
+        .name("postgres".to_owned())
+        .spawn(move || {
+            let child = command.spawn();
+            let alive = child.is_ok();
+            let _ = tell.send(child.map(|child| child.id()));
+            if alive {
+                let _ = released.recv();
+            }
+        })?;
     let pid = told.recv()?.context("starting PostgreSQL")?;
     Ok((Pid::from_raw(i32::try_from(pid)?), release))
 }
@@ -251,7 +297,14 @@ fn spawn(
 fn settings(purpose: Purpose) -> Vec<String> {
     let quarter_mib = fs::read_to_string("/proc/meminfo")
         .ok()
-        .and_then(|text| text.lines().next()?.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .and_then(|text| {
+            text.lines()
+                .next()?
+                .split_whitespace()
+                .nth(1)?
+                .parse::<u64>()
+                .ok()
+        })
         .map_or(128, |kib| (kib / 4 / 1024).clamp(32, 512));
     let mut settings = vec![
         "listen_addresses=".to_owned(),
@@ -268,7 +321,14 @@ fn settings(purpose: Purpose) -> Vec<String> {
             settings.push("max_connections=100".to_owned());
         }
         Purpose::Tests => {
-            for setting in ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=400", "shared_buffers=128MB", "autovacuum=off"] {
+            for setting in [
+                "fsync=off",
+                "full_page_writes=off",
+                "synchronous_commit=off",
+                "max_connections=400",
+                "shared_buffers=128MB",
+                "autovacuum=off",
+            ] {
                 settings.push(setting.to_owned());
             }
         }
@@ -293,7 +353,9 @@ fn socket_folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn socket_folder_of(data_dir: &Path) -> Option<PathBuf> {
-    fs::read_to_string(data_dir.join("pg.socket-folder")).ok().map(PathBuf::from)
+    fs::read_to_string(data_dir.join("pg.socket-folder"))
+        .ok()
+        .map(PathBuf::from)
 }
 
 /// Ready is when a start-up packet is answered on the socket.

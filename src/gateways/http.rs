@@ -89,12 +89,19 @@ impl Http {
     }
 
     pub async fn get(&self, url: Url, credentials: &Credentials) -> Result<Reply, Failure> {
-        self.send(Method::GET, url, credentials, None, &[], TOTAL).await
+        self.send(Method::GET, url, credentials, None, &[], TOTAL)
+            .await
     }
 
     /// A GET that must answer quickly, such as a check of the connection.
-    pub async fn get_within(&self, url: Url, credentials: &Credentials, within: Duration) -> Result<Reply, Failure> {
-        self.send(Method::GET, url, credentials, None, &[], within).await
+    pub async fn get_within(
+        &self,
+        url: Url,
+        credentials: &Credentials,
+        within: Duration,
+    ) -> Result<Reply, Failure> {
+        self.send(Method::GET, url, credentials, None, &[], within)
+            .await
     }
 
     pub async fn post_json(
@@ -103,14 +110,30 @@ impl Http {
         credentials: &Credentials,
         body: &impl serde::Serialize,
     ) -> Result<Reply, Failure> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| Failure::NotSent { kind: Kind::Address, reason: error.to_string() })?;
-        self.send(Method::POST, url, credentials, Some(body), &[], TOTAL).await
+        let body = serde_json::to_vec(body).map_err(|error| Failure::NotSent {
+            kind: Kind::Address,
+            reason: error.to_string(),
+        })?;
+        self.send(Method::POST, url, credentials, Some(body), &[], TOTAL)
+            .await
     }
 
     /// A POST of bytes that are JSON already, with extra headers.
-    pub async fn post_bytes(&self, url: Url, body: Vec<u8>, headers: &[(&str, String)]) -> Result<Reply, Failure> {
-        self.send(Method::POST, url, &Credentials::default(), Some(body), headers, TOTAL).await
+    pub async fn post_bytes(
+        &self,
+        url: Url,
+        body: Vec<u8>,
+        headers: &[(&str, String)],
+    ) -> Result<Reply, Failure> {
+        self.send(
+            Method::POST,
+            url,
+            &Credentials::default(),
+            Some(body),
+            headers,
+            TOTAL,
+        )
+        .await
     }
 
     async fn send(
@@ -134,7 +157,9 @@ impl Http {
             request = request.header(*name, value);
         }
         if let Some(body) = body {
-            request = request.header("Content-Type", "application/json").body(body);
+            request = request
+                .header("Content-Type", "application/json")
+                .body(body);
         }
         let response = request.send().await.map_err(failure)?;
         let status = response.status().as_u16();
@@ -155,7 +180,11 @@ impl Http {
                 });
             }
         }
-        Ok(Reply { status, body: bytes, retry_after })
+        Ok(Reply {
+            status,
+            body: bytes,
+            retry_after,
+        })
     }
 }
 
@@ -164,21 +193,43 @@ fn failure(error: reqwest::Error) -> Failure {
     let words = chain(&error);
     let lower = words.to_lowercase();
     if error.is_connect() {
-        let kind = if lower.contains("dns") || lower.contains("resolve") || lower.contains("lookup") {
+        let kind = if lower.contains("dns") || lower.contains("resolve") || lower.contains("lookup")
+        {
             Kind::Dns
-        } else if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake") || lower.contains("invalidcontenttype") {
+        } else if lower.contains("certificate")
+            || lower.contains("tls")
+            || lower.contains("handshake")
+            || lower.contains("invalidcontenttype")
+        {
             Kind::Tls
         } else {
             Kind::Connect
         };
-        let kind = if lower.contains("not allowed") { Kind::Address } else { kind };
-        return Failure::NotSent { kind, reason: shortened(&words) };
+        let kind = if lower.contains("not allowed") {
+            Kind::Address
+        } else {
+            kind
+        };
+        return Failure::NotSent {
+            kind,
+            reason: shortened(&words),
+        };
     }
     if error.is_builder() {
-        return Failure::NotSent { kind: Kind::Address, reason: shortened(&words) };
+        return Failure::NotSent {
+            kind: Kind::Address,
+            reason: shortened(&words),
+        };
     }
-    let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Broken };
-    Failure::Ambiguous { kind, reason: shortened(&words) }
+    let kind = if error.is_timeout() {
+        Kind::Timeout
+    } else {
+        Kind::Broken
+    };
+    Failure::Ambiguous {
+        kind,
+        reason: shortened(&words),
+    }
 }
 
 /// The words of an error and its sources, without the address (it may carry a token).
@@ -192,12 +243,21 @@ fn chain(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         words.insert(0, "no answer in time".to_owned());
     }
-    if words.is_empty() { "the request failed".to_owned() } else { words.join(": ") }
+    if words.is_empty() {
+        "the request failed".to_owned()
+    } else {
+        words.join(": ")
+    }
 }
 
 /// Refuses what is not http(s), carries a password in the address, or points where nothing of ours is.
 fn vet(url: &Url) -> Result<(), Failure> {
-    let refuse = |reason: &str| Err(Failure::NotSent { kind: Kind::Address, reason: reason.to_owned() });
+    let refuse = |reason: &str| {
+        Err(Failure::NotSent {
+            kind: Kind::Address,
+            reason: reason.to_owned(),
+        })
+    };
     if !matches!(url.scheme(), "http" | "https") {
         return refuse("The address must begin with http:// or https://.");
     }
@@ -235,7 +295,9 @@ fn is_forbidden(ip: IpAddr) -> bool {
             let segments = ip.segments();
             // NAT64 and 6to4 carry an IPv4 address inside.
             let inside = match segments {
-                [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => Some([high, low]),
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+                    Some([high, low])
+                }
                 _ => None,
             };
             if let Some([high, low]) = inside {
@@ -259,7 +321,8 @@ struct Vetted;
 impl Resolve for Vetted {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             if found.iter().any(|address| is_forbidden(address.ip())) {
                 return Err("this address is not allowed".into());
             }
@@ -292,7 +355,12 @@ mod tests {
         ] {
             assert!(vet(&Url::parse(address).unwrap()).is_err(), "{address}");
         }
-        for address in ["http://127.0.0.1:3000/", "http://192.168.1.10/", "http://[::1]:3000/", "https://waha.example.com/"] {
+        for address in [
+            "http://127.0.0.1:3000/",
+            "http://192.168.1.10/",
+            "http://[::1]:3000/",
+            "https://waha.example.com/",
+        ] {
             assert!(vet(&Url::parse(address).unwrap()).is_ok(), "{address}");
         }
     }

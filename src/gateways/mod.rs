@@ -32,7 +32,11 @@ pub struct Accepted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendError {
     /// Proven not sent: try again, not before `after`.
-    NotSent { after: Option<Duration>, code: FailureCode, reason: String },
+    NotSent {
+        after: Option<Duration>,
+        code: FailureCode,
+        reason: String,
+    },
     /// The account itself is refused: nothing more leaves through it until that is mended.
     AccountStop { code: FailureCode, reason: String },
     /// The mailing's content is refused: the mailing pauses.
@@ -128,5 +132,11 @@ pub struct Check {
 
 /// A gateway's words as a log may keep them: one line, at most 300 characters.
 pub fn shortened(words: &str) -> String {
-    words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+    words
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .take(300)
+        .collect()
 }

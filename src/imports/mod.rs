@@ -1,1 +1,6 @@
-//! TBD
+//! Imports: files of contacts.
+
+mod decode;
+mod headers;
+pub mod mapping;
+pub mod read;

@@ -29,14 +29,24 @@ pub async fn receive(
 ) -> Result<Option<IncomingId>> {
     let (number, lid) = match &message.sender {
         Sender::Phone(digits) => (PhoneNumber::from_gateway(digits), None),
-        Sender::Lid { lid, phone } => (phone.as_deref().and_then(PhoneNumber::from_gateway), Some(lid.as_str())),
+        Sender::Lid { lid, phone } => (
+            phone.as_deref().and_then(PhoneNumber::from_gateway),
+            Some(lid.as_str()),
+        ),
         Sender::NotAPerson(_) => return Ok(None),
     };
     let number = number.as_ref();
     let digits = number.map(PhoneNumber::as_str);
     let company = query::company_of_conversation(conn, account, digits, lid).await?;
     let contact = contact_of(conn, company, number, lid, message).await?;
-    let reply = query::what_it_answers(conn, account.id, company, contact, message.quoted.as_deref()).await?;
+    let reply = query::what_it_answers(
+        conn,
+        account.id,
+        company,
+        contact,
+        message.quoted.as_deref(),
+    )
+    .await?;
     let company_row = companies::find(conn, company).await?;
     let text = message.text.as_deref().unwrap_or_default();
     let says_stop = keyword::matches(text, &company_row.opt_out_words);
@@ -79,7 +89,12 @@ async fn contact_of(
     let contact = match contacts::query::by_identity(conn, company, digits, lid).await? {
         Some(known) => known,
         None => {
-            let name = message.sender_name.as_deref().or(digits).or(lid).unwrap_or_default();
+            let name = message
+                .sender_name
+                .as_deref()
+                .or(digits)
+                .or(lid)
+                .unwrap_or_default();
             let country = number.and_then(PhoneNumber::country);
             contacts::query::from_incoming(conn, company, digits, country.as_deref(), name).await?
         }
@@ -115,13 +130,22 @@ async fn stop_everywhere(
 }
 
 /// Undoes an opt-out that a message caused; needs the reason.
-pub async fn undo_opt_out(conn: &mut AsyncPgConnection, id: IncomingId, reason: &str) -> Result<()> {
+pub async fn undo_opt_out(
+    conn: &mut AsyncPgConnection,
+    id: IncomingId,
+    reason: &str,
+) -> Result<()> {
     if reason.trim().is_empty() {
-        return Err(Error::invalid("reason", "Say why this person may be written to again."));
+        return Err(Error::invalid(
+            "reason",
+            "Say why this person may be written to again.",
+        ));
     }
-    let contact = query::undo_opt_out(conn, id, reason.trim()).await?.ok_or_else(|| {
-        Error::conflict("This message did not opt anybody out, or that was undone already.")
-    })?;
+    let contact = query::undo_opt_out(conn, id, reason.trim())
+        .await?
+        .ok_or_else(|| {
+            Error::conflict("This message did not opt anybody out, or that was undone already.")
+        })?;
     contacts::opt_in(conn, &[contact], reason).await?;
     Ok(())
 }

@@ -95,7 +95,10 @@ struct Made {
 }
 
 /// `None`: this message is stored already.
-pub(super) async fn insert(conn: &mut AsyncPgConnection, new: &NewIncoming<'_>) -> QueryResult<Option<IncomingId>> {
+pub(super) async fn insert(
+    conn: &mut AsyncPgConnection,
+    new: &NewIncoming<'_>,
+) -> QueryResult<Option<IncomingId>> {
     let made: Option<Made> = sql_query(
         "INSERT INTO incoming (company_id, account_id, contact_id, provider_id, sender, sender_name, receiver, message, mime,
            quoted_provider_id, outgoing_id, mailing_id, sent_at, opted_out, inbox_id)
@@ -147,7 +150,11 @@ pub(super) async fn undo_opt_out(
     Ok(contact.map(|contact| contact.contact_id))
 }
 
-pub async fn mark_read(conn: &mut AsyncPgConnection, ids: &[IncomingId], read: bool) -> QueryResult<usize> {
+pub async fn mark_read(
+    conn: &mut AsyncPgConnection,
+    ids: &[IncomingId],
+    read: bool,
+) -> QueryResult<usize> {
     sql_query(
         "UPDATE incoming SET read_at = CASE WHEN $2 THEN coalesce(read_at, wablast_now()) END WHERE id = ANY ($1)",
     )
@@ -217,7 +224,10 @@ const COLUMNS: &str = "SELECT i.id, i.account_id, coalesce(a.name, '') AS accoun
    LEFT JOIN mailings m ON m.id = i.mailing_id";
 
 pub async fn find(conn: &mut AsyncPgConnection, id: IncomingId) -> QueryResult<Incoming> {
-    sql_query(format!("{COLUMNS} WHERE i.id = $1")).bind::<BigInt, _>(id).get_result(conn).await
+    sql_query(format!("{COLUMNS} WHERE i.id = $1"))
+        .bind::<BigInt, _>(id)
+        .get_result(conn)
+        .await
 }
 
 /// Messages by id, upwards, received at or after `since`.
@@ -236,10 +246,16 @@ pub async fn since(
 }
 
 /// What one person wrote, newest first.
-pub async fn of_contact(conn: &mut AsyncPgConnection, contact: ContactId, limit: i64) -> QueryResult<Vec<Incoming>> {
-    sql_query(format!("{COLUMNS} WHERE i.contact_id = $1 ORDER BY i.id DESC LIMIT $2"))
-        .bind::<BigInt, _>(contact)
-        .bind::<BigInt, _>(limit)
-        .load(conn)
-        .await
+pub async fn of_contact(
+    conn: &mut AsyncPgConnection,
+    contact: ContactId,
+    limit: i64,
+) -> QueryResult<Vec<Incoming>> {
+    sql_query(format!(
+        "{COLUMNS} WHERE i.contact_id = $1 ORDER BY i.id DESC LIMIT $2"
+    ))
+    .bind::<BigInt, _>(contact)
+    .bind::<BigInt, _>(limit)
+    .load(conn)
+    .await
 }

@@ -42,7 +42,9 @@ pub async fn all(app: &App) -> anyhow::Result<usize> {
     let mut conn = app.db.system().await?;
     let mut applied = 0;
     loop {
-        let batch = conn.transaction(async |conn| batch(conn, BATCH).await).await;
+        let batch = conn
+            .transaction(async |conn| batch(conn, BATCH).await)
+            .await;
         match batch {
             Ok(0) => return Ok(applied),
             Ok(n) => applied += n,
@@ -121,7 +123,12 @@ fn error_words(error: &Error) -> String {
     }
 }
 
-async fn set_aside(conn: &mut AsyncPgConnection, id: i64, tries: i16, words: &str) -> QueryResult<()> {
+async fn set_aside(
+    conn: &mut AsyncPgConnection,
+    id: i64,
+    tries: i16,
+    words: &str,
+) -> QueryResult<()> {
     sql_query(
         "UPDATE inbox SET tries = $2, error = left($3, 500), state = CASE WHEN $2 >= $4 THEN 'set_aside' ELSE state END,
            next_try = wablast_now() + make_interval(secs => power(2, $2)) WHERE id = $1",
@@ -154,11 +161,28 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
         }
         let at = envelope.at.unwrap_or(event.received_at);
         match envelope.payload {
-            Event::Ack { stanza, from_me: true, rank } => {
-                news.push(Receipt { account: account.id, reference: stanza, rank, at });
+            Event::Ack {
+                stanza,
+                from_me: true,
+                rank,
+            } => {
+                news.push(Receipt {
+                    account: account.id,
+                    reference: stanza,
+                    rank,
+                    at,
+                });
             }
-            Event::Own { stanza, by_api: true } => {
-                news.push(Receipt { account: account.id, reference: stanza, rank: Rank::Pending, at });
+            Event::Own {
+                stanza,
+                by_api: true,
+            } => {
+                news.push(Receipt {
+                    account: account.id,
+                    reference: stanza,
+                    rank: Rank::Pending,
+                    at,
+                });
             }
             Event::Incoming(message) => {
                 incoming::receive(conn, &account, &message, event.id).await?;
@@ -179,7 +203,10 @@ async fn session(conn: &mut AsyncPgConnection, account: &Account, status: &str) 
     match status {
         "WORKING" => accounts::health::session_works(conn, account.id).await?,
         "STOPPED" | "FAILED" | "SCAN_QR_CODE" => {
-            let reason = format!("WAHA reports that session “{}” is {status}.", account.session);
+            let reason = format!(
+                "WAHA reports that session “{}” is {status}.",
+                account.session
+            );
             accounts::health::stop(conn, account.id, "gateway_error", &reason).await?
         }
         _ => 0,

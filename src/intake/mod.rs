@@ -38,7 +38,11 @@ impl Arrival {
     fn dedupe(&self, minute: i64) -> String {
         match &self.event_id {
             Some(id) => format!("{}:{id}", self.event),
-            None => format!("{}:{}:{minute}", self.event, hex::encode(&Sha256::digest(&self.body)[..16])),
+            None => format!(
+                "{}:{}:{minute}",
+                self.event,
+                hex::encode(&Sha256::digest(&self.body)[..16])
+            ),
         }
     }
 }

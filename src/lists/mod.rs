@@ -58,7 +58,11 @@ impl ListInput {
 }
 
 pub async fn find(conn: &mut AsyncPgConnection, id: ListId) -> QueryResult<List> {
-    lists::table.find(id).select(List::as_select()).first(conn).await
+    lists::table
+        .find(id)
+        .select(List::as_select())
+        .first(conn)
+        .await
 }
 
 /// Active lists by name, with how many people are in each.
@@ -81,7 +85,11 @@ pub struct Choice {
     pub members: i64,
 }
 
-pub async fn create(conn: &mut AsyncPgConnection, company: CompanyId, draft: &ListDraft) -> Result<List> {
+pub async fn create(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    draft: &ListDraft,
+) -> Result<List> {
     diesel::insert_into(lists::table)
         .values((
             lists::company_id.eq(company),
@@ -100,7 +108,10 @@ pub async fn update(conn: &mut AsyncPgConnection, id: ListId, draft: &ListDraft)
     if before.active && !draft.active {
         let busy = unfinished_mailings(conn, id).await?;
         if !busy.is_empty() {
-            return Err(Error::invalid("active", format!("This list is still needed by: {}.", busy.join(", "))));
+            return Err(Error::invalid(
+                "active",
+                format!("This list is still needed by: {}.", busy.join(", ")),
+            ));
         }
     }
     diesel::update(lists::table.find(id))
@@ -138,7 +149,11 @@ pub async fn add_members(
     crate::contacts::bulk::add_members(conn, company, &[id], contacts).await
 }
 
-pub async fn remove_members(conn: &mut AsyncPgConnection, id: ListId, contacts: &[ContactId]) -> QueryResult<usize> {
+pub async fn remove_members(
+    conn: &mut AsyncPgConnection,
+    id: ListId,
+    contacts: &[ContactId],
+) -> QueryResult<usize> {
     diesel::delete(
         list_members::table
             .filter(list_members::list_id.eq(id))

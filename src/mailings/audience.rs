@@ -38,8 +38,10 @@ pub(super) fn verdict(required: &[String]) -> String {
     let missing = if required.is_empty() {
         String::new()
     } else {
-        let empty: Vec<String> =
-            required.iter().map(|name| format!("coalesce({}, '') = ''", field_sql(name))).collect();
+        let empty: Vec<String> = required
+            .iter()
+            .map(|name| format!("coalesce({}, '') = ''", field_sql(name)))
+            .collect();
         format!(" WHEN {} THEN 'missing_value'", empty.join(" OR "))
     };
     format!(
@@ -63,7 +65,10 @@ pub(super) fn values(fields: &[String]) -> String {
     if pairs.is_empty() {
         "'{}'::jsonb".to_owned()
     } else {
-        format!("jsonb_strip_nulls(jsonb_build_object({}))", pairs.join(", "))
+        format!(
+            "jsonb_strip_nulls(jsonb_build_object({}))",
+            pairs.join(", ")
+        )
     }
 }
 
@@ -87,8 +92,7 @@ pub fn attribute(name: &str) -> Option<&str> {
     if FIXED.contains(&name) {
         return None;
     }
-    name.strip_prefix("contact.")
-        .filter(|key| !key.is_empty())
+    name.strip_prefix("contact.").filter(|key| !key.is_empty())
 }
 
 /// SQL of a placeholder's value.

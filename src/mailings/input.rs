@@ -80,7 +80,10 @@ impl MailingInput {
             "" | "none" => "none",
             "text" => "text",
             "image" | "video" | "document" => {
-                errors.add("header_type", "Headers with media are not available in this version. Choose None or Text.");
+                errors.add(
+                    "header_type",
+                    "Headers with media are not available in this version. Choose None or Text.",
+                );
                 "none"
             }
             _ => {
@@ -88,7 +91,11 @@ impl MailingInput {
                 "none"
             }
         };
-        let header = if header_type == "text" { self.header.trim().to_owned() } else { String::new() };
+        let header = if header_type == "text" {
+            self.header.trim().to_owned()
+        } else {
+            String::new()
+        };
         if header_type == "text" && header.is_empty() {
             errors.add("header", "Write the header, or choose None.");
         }
@@ -97,8 +104,17 @@ impl MailingInput {
         limit(&header, HEADER_MAX, "header", &mut errors);
         limit(&message, MESSAGE_MAX, "message", &mut errors);
         limit(&footer, FOOTER_MAX, "footer", &mut errors);
-        if let Some(both) = self.list_ids.iter().find(|id| self.exclude_list_ids.contains(id)) {
-            errors.add("exclude_list_ids", format!("List {both} is chosen and left out at once. Take it out of one of the two."));
+        if let Some(both) = self
+            .list_ids
+            .iter()
+            .find(|id| self.exclude_list_ids.contains(id))
+        {
+            errors.add(
+                "exclude_list_ids",
+                format!(
+                    "List {both} is chosen and left out at once. Take it out of one of the two."
+                ),
+            );
         }
         let schedule_date = match instant(&self.schedule_date, zone) {
             Ok(date) => date,
@@ -130,13 +146,20 @@ impl MailingInput {
 /// Text as WhatsApp shows it: pasted HTML becomes WhatsApp's markup.
 fn plain(text: &str) -> String {
     let text = text.replace("\r\n", "\n");
-    if markup::looks_like_html(&text) { markup::from_html(&text) } else { text.trim_end().to_owned() }
+    if markup::looks_like_html(&text) {
+        markup::from_html(&text)
+    } else {
+        text.trim_end().to_owned()
+    }
 }
 
 fn limit(text: &str, most: usize, field: &str, errors: &mut FieldErrors) {
     let length = text.chars().count();
     if length > most {
-        errors.add(field, format!("This has {length} characters; at most {most} fit."));
+        errors.add(
+            field,
+            format!("This has {length} characters; at most {most} fit."),
+        );
     }
 }
 
@@ -158,7 +181,10 @@ pub fn instant(text: &str, zone: Tz) -> Result<Option<DateTime<Utc>>, String> {
         LocalResult::Single(date) => Ok(Some(date.with_timezone(&Utc))),
         // The hour that comes twice: the first time.
         LocalResult::Ambiguous(first, _) => Ok(Some(first.with_timezone(&Utc))),
-        LocalResult::None => Err("This time does not exist: the clocks are put forward over it. Choose another hour.".to_owned()),
+        LocalResult::None => Err(
+            "This time does not exist: the clocks are put forward over it. Choose another hour."
+                .to_owned(),
+        ),
     }
 }
 
@@ -172,7 +198,12 @@ mod tests {
         let jakarta = chrono_tz::Asia::Jakarta;
         let ten = instant("2026-11-24T10:00", jakarta).unwrap().unwrap();
         assert_eq!(ten.to_rfc3339(), "2026-11-24T03:00:00+00:00");
-        assert_eq!(instant("2026-11-24T10:00:00+07:00", chrono_tz::UTC).unwrap().unwrap(), ten);
+        assert_eq!(
+            instant("2026-11-24T10:00:00+07:00", chrono_tz::UTC)
+                .unwrap()
+                .unwrap(),
+            ten
+        );
         assert_eq!(instant("  ", jakarta).unwrap(), None);
         assert!(instant("tomorrow", jakarta).is_err());
     }
@@ -181,7 +212,13 @@ mod tests {
     fn an_hour_that_does_not_exist_is_refused_and_one_that_comes_twice_is_the_first() {
         let berlin = chrono_tz::Europe::Berlin;
         assert!(instant("2026-03-29T02:30", berlin).is_err());
-        assert_eq!(instant("2026-10-25T02:30", berlin).unwrap().unwrap().to_rfc3339(), "2026-10-25T00:30:00+00:00");
+        assert_eq!(
+            instant("2026-10-25T02:30", berlin)
+                .unwrap()
+                .unwrap()
+                .to_rfc3339(),
+            "2026-10-25T00:30:00+00:00"
+        );
     }
 
     #[test]
@@ -194,8 +231,17 @@ mod tests {
             exclude_list_ids: vec![1],
             ..MailingInput::default()
         };
-        let Err(Error::Invalid(errors)) = input.parse(chrono_tz::UTC) else { panic!("parsed") };
-        for field in ["subject", "account_id", "header", "footer", "schedule_date", "exclude_list_ids"] {
+        let Err(Error::Invalid(errors)) = input.parse(chrono_tz::UTC) else {
+            panic!("parsed")
+        };
+        for field in [
+            "subject",
+            "account_id",
+            "header",
+            "footer",
+            "schedule_date",
+            "exclude_list_ids",
+        ] {
             assert!(!errors.of(field).is_empty(), "{field}");
         }
     }

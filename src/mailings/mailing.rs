@@ -118,7 +118,10 @@ pub fn allows(state: State, verb: Verb, released: bool) -> bool {
         V::Draft => !released && matches!(state, S::Submitted | S::Canceled | S::Missed),
         V::Test | V::Duplicate => true,
         V::Archive => {
-            matches!(state, S::Draft | S::Done | S::PartialFailure | S::Failed | S::Canceled | S::Missed)
+            matches!(
+                state,
+                S::Draft | S::Done | S::PartialFailure | S::Failed | S::Canceled | S::Missed
+            )
         }
         V::Delete => state == S::Draft && !released,
     }
@@ -126,7 +129,11 @@ pub fn allows(state: State, verb: Verb, released: bool) -> bool {
 
 /// What may be done now, as the API's `legal` and the pages' buttons.
 pub fn legal(state: State, released: bool) -> Vec<&'static str> {
-    Verb::ALL.into_iter().filter(|verb| allows(state, *verb, released)).map(Verb::as_str).collect()
+    Verb::ALL
+        .into_iter()
+        .filter(|verb| allows(state, *verb, released))
+        .map(Verb::as_str)
+        .collect()
 }
 
 /// The states a verb starts from, for the guard of its UPDATE.
@@ -154,16 +161,29 @@ mod tests {
             (Verb::Resume, "paused"),
             (Verb::Cancel, "submitted sending paused missed"),
             (Verb::Draft, "submitted canceled missed"),
-            (Verb::Test, "draft submitted sending paused done partial_failure failed canceled missed"),
-            (Verb::Duplicate, "draft submitted sending paused done partial_failure failed canceled missed"),
-            (Verb::Archive, "draft done partial_failure failed canceled missed"),
+            (
+                Verb::Test,
+                "draft submitted sending paused done partial_failure failed canceled missed",
+            ),
+            (
+                Verb::Duplicate,
+                "draft submitted sending paused done partial_failure failed canceled missed",
+            ),
+            (
+                Verb::Archive,
+                "draft done partial_failure failed canceled missed",
+            ),
             (Verb::Delete, "draft"),
         ];
         assert_eq!(table.len(), Verb::ALL.len());
         for (verb, states) in table {
             for state in State::ALL {
                 let expected = states.split(' ').any(|word| word == state.as_str());
-                assert_eq!(allows(state, *verb, false), expected, "{verb:?} in {state:?}");
+                assert_eq!(
+                    allows(state, *verb, false),
+                    expected,
+                    "{verb:?} in {state:?}"
+                );
             }
         }
     }

@@ -86,8 +86,12 @@ pub async fn create(
     draft: &MailingDraft,
 ) -> Result<Mailing> {
     accounts::usable(conn, draft.account_id, user).await?;
-    let id = query::insert(conn, company, user, draft).await.map_err(known_faults)?;
-    query::set_recipients(conn, company, id, draft).await.map_err(known_faults)?;
+    let id = query::insert(conn, company, user, draft)
+        .await
+        .map_err(known_faults)?;
+    query::set_recipients(conn, company, id, draft)
+        .await
+        .map_err(known_faults)?;
     Ok(query::find(conn, id).await?)
 }
 
@@ -105,9 +109,13 @@ pub async fn update(
             accounts::usable(conn, draft.account_id, user).await?;
         }
         query::write(conn, id, draft).await.map_err(known_faults)?;
-        query::set_recipients(conn, company, id, draft).await.map_err(known_faults)?;
+        query::set_recipients(conn, company, id, draft)
+            .await
+            .map_err(known_faults)?;
     } else if before.allows(Verb::Reschedule) {
-        let date = draft.schedule_date.ok_or_else(|| Error::invalid("schedule_date", "Choose when it should go out."))?;
+        let date = draft
+            .schedule_date
+            .ok_or_else(|| Error::invalid("schedule_date", "Choose when it should go out."))?;
         query::reschedule(conn, id, date, draft.time_zone.name()).await?;
     } else {
         return Err(illegal(&before, Verb::Edit));
@@ -133,9 +141,15 @@ pub async fn submit(
     let mut errors = FieldErrors::default();
     let date = new_date.or(mailing.schedule_date);
     match date {
-        None => errors.add("schedule_date", "Choose when it should go out, or use Send Now."),
+        None => errors.add(
+            "schedule_date",
+            "Choose when it should go out, or use Send Now.",
+        ),
         Some(date) if date < now - FORM_STOOD_OPEN => {
-            errors.add("schedule_date", "This moment has passed. Choose a later one, or use Send Now.");
+            errors.add(
+                "schedule_date",
+                "This moment has passed. Choose a later one, or use Send Now.",
+            );
         }
         Some(_) => {}
     }
@@ -146,10 +160,19 @@ pub async fn submit(
 }
 
 /// *Send Now*: ignores the schedule date; the scheduler cannot release it a second time.
-pub async fn send_now(conn: &mut AsyncPgConnection, user: UserId, id: MailingId) -> Result<Mailing> {
+pub async fn send_now(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    id: MailingId,
+) -> Result<Mailing> {
     let mailing = query::lock(conn, id).await?;
     // A second click finds what the first one led to.
-    if mailing.released() && matches!(mailing.state(), State::Sending | State::Done | State::PartialFailure | State::Failed) {
+    if mailing.released()
+        && matches!(
+            mailing.state(),
+            State::Sending | State::Done | State::PartialFailure | State::Failed
+        )
+    {
         return Ok(mailing);
     }
     if !mailing.allows(Verb::SendNow) {
@@ -189,7 +212,11 @@ pub async fn change(conn: &mut AsyncPgConnection, id: MailingId, verb: Verb) -> 
 }
 
 /// A new draft with the same content and recipients.
-pub async fn duplicate(conn: &mut AsyncPgConnection, user: UserId, id: MailingId) -> Result<Mailing> {
+pub async fn duplicate(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    id: MailingId,
+) -> Result<Mailing> {
     let copy = query::copy(conn, id, user).await?;
     Ok(query::find(conn, copy).await?)
 }
@@ -234,38 +261,68 @@ async fn ready(
     }
     let preflight = preflight::run(conn, mailing).await?;
     for name in &preflight.unknown_placeholders {
-        errors.add("message", format!("{{{{{name}}}}} is not known. The Variables tab lists every placeholder."));
+        errors.add(
+            "message",
+            format!("{{{{{name}}}}} is not known. The Variables tab lists every placeholder."),
+        );
     }
     if preflight.people() == 0 {
-        let field = if mailing.recipients == "lists" { "list_ids" } else { "contact_ids" };
-        errors.add(field, "Nobody is chosen. Add a list with members, or contacts.");
+        let field = if mailing.recipients == "lists" {
+            "list_ids"
+        } else {
+            "contact_ids"
+        };
+        errors.add(
+            field,
+            "Nobody is chosen. Add a list with members, or contacts.",
+        );
     } else if preflight.will_send == 0 {
-        errors.add("recipients", format!("All {} people are left out, so nothing would be sent.", preflight.people()));
+        errors.add(
+            "recipients",
+            format!(
+                "All {} people are left out, so nothing would be sent.",
+                preflight.people()
+            ),
+        );
     }
     Ok(())
 }
 
 fn illegal(mailing: &Mailing, verb: Verb) -> Error {
     let message = match (mailing.state(), verb) {
-        (State::Draft, Verb::Cancel) => "A draft is not on its way, so there is nothing to cancel.".to_owned(),
+        (State::Draft, Verb::Cancel) => {
+            "A draft is not on its way, so there is nothing to cancel.".to_owned()
+        }
         (state, verb) => format!(
             "A mailing that is {} cannot be changed like this ({}).",
-            state.as_str().replace('_', " ").replace("canceled", "cancelled"),
+            state
+                .as_str()
+                .replace('_', " ")
+                .replace("canceled", "cancelled"),
             verb.as_str().replace('_', " ")
         ),
     };
-    Error::Conflict { message, legal: mailing.legal() }
+    Error::Conflict {
+        message,
+        legal: mailing.legal(),
+    }
 }
 
 /// Constraints that stand for something a person can mend.
 fn known_faults(error: diesel::result::Error) -> Error {
     match violated_constraint(&error) {
-        Some("mailings_company_id_account_id_fkey") => Error::invalid("account_id", "This account does not exist."),
-        Some("mailing_lists_company_id_list_id_fkey") => Error::invalid("list_ids", "One of the lists does not exist."),
+        Some("mailings_company_id_account_id_fkey") => {
+            Error::invalid("account_id", "This account does not exist.")
+        }
+        Some("mailing_lists_company_id_list_id_fkey") => {
+            Error::invalid("list_ids", "One of the lists does not exist.")
+        }
         Some("mailing_contacts_company_id_contact_id_fkey") => {
             Error::invalid("contact_ids", "One of the contacts does not exist.")
         }
-        Some("mailings_responsible_id_fkey") => Error::invalid("responsible_id", "This user does not exist."),
+        Some("mailings_responsible_id_fkey") => {
+            Error::invalid("responsible_id", "This user does not exist.")
+        }
         _ => error.into(),
     }
 }

@@ -48,18 +48,32 @@ struct Missing {
 }
 
 pub async fn run(conn: &mut AsyncPgConnection, mailing: &Mailing) -> QueryResult<Preflight> {
-    let (all, bare) = audience::placeholders(&[&mailing.subject, &mailing.header, &mailing.message, &mailing.footer]);
-    let mut preflight = Preflight { unknown_placeholders: unknown(conn, &all).await?, ..Preflight::default() };
-    let required = if mailing.skip_missing_values { bare.clone() } else { Vec::new() };
+    let (all, bare) = audience::placeholders(&[
+        &mailing.subject,
+        &mailing.header,
+        &mailing.message,
+        &mailing.footer,
+    ]);
+    let mut preflight = Preflight {
+        unknown_placeholders: unknown(conn, &all).await?,
+        ..Preflight::default()
+    };
+    let required = if mailing.skip_missing_values {
+        bare.clone()
+    } else {
+        Vec::new()
+    };
     let from = format!(
         "FROM ({people}) u JOIN contacts c ON c.id = u.contact_id LEFT JOIN lists l ON l.id = u.list_id",
         people = audience::numbered()
     );
     let verdict = audience::verdict(&required);
-    let verdicts: Vec<Verdict> = sql_query(format!("SELECT {verdict} AS verdict, count(*) AS n {from} GROUP BY 1"))
-        .bind::<BigInt, _>(mailing.id)
-        .load(conn)
-        .await?;
+    let verdicts: Vec<Verdict> = sql_query(format!(
+        "SELECT {verdict} AS verdict, count(*) AS n {from} GROUP BY 1"
+    ))
+    .bind::<BigInt, _>(mailing.id)
+    .load(conn)
+    .await?;
     for row in verdicts {
         match row.verdict {
             None => preflight.will_send = row.n,
@@ -69,7 +83,10 @@ pub async fn run(conn: &mut AsyncPgConnection, mailing: &Mailing) -> QueryResult
         }
     }
     if !mailing.skip_missing_values {
-        let known: Vec<&String> = bare.iter().filter(|name| !preflight.unknown_placeholders.contains(name)).collect();
+        let known: Vec<&String> = bare
+            .iter()
+            .filter(|name| !preflight.unknown_placeholders.contains(name))
+            .collect();
         for name in known {
             let missing: Missing = sql_query(format!(
                 "SELECT $2::text AS name, count(*) AS n {from} WHERE ({verdict}) IS NULL AND coalesce({value}, '') = ''",
@@ -89,10 +106,19 @@ pub async fn run(conn: &mut AsyncPgConnection, mailing: &Mailing) -> QueryResult
 }
 
 /// At the account's pace: the burst goes at once, the rest one by one.
-async fn seconds(conn: &mut AsyncPgConnection, mailing: &Mailing, messages: i64) -> QueryResult<i64> {
+async fn seconds(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    messages: i64,
+) -> QueryResult<i64> {
     let account = accounts::query::find(conn, mailing.account_id).await?;
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an estimate for people")]
-    let seconds = ((messages - i64::from(account.burst)).max(0) as f64 / account.per_second).ceil() as i64;
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "an estimate for people"
+    )]
+    let seconds =
+        ((messages - i64::from(account.burst)).max(0) as f64 / account.per_second).ceil() as i64;
     Ok(seconds)
 }
 

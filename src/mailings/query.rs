@@ -13,12 +13,21 @@ use crate::ids::{CompanyId, ContactId, ListId, MailingId, UserId};
 use crate::schema::{mailing_contacts, mailing_lists, mailings};
 
 pub async fn find(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<Mailing> {
-    mailings::table.find(id).select(Mailing::as_select()).first(conn).await
+    mailings::table
+        .find(id)
+        .select(Mailing::as_select())
+        .first(conn)
+        .await
 }
 
 /// The mailing, held until the transaction ends, so that two verbs never cross.
 pub(super) async fn lock(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<Mailing> {
-    mailings::table.find(id).select(Mailing::as_select()).for_update().first(conn).await
+    mailings::table
+        .find(id)
+        .select(Mailing::as_select())
+        .for_update()
+        .first(conn)
+        .await
 }
 
 pub(super) async fn insert(
@@ -48,12 +57,18 @@ pub(super) async fn insert(
         .await
 }
 
-pub(super) async fn write(conn: &mut AsyncPgConnection, id: MailingId, draft: &MailingDraft) -> QueryResult<usize> {
+pub(super) async fn write(
+    conn: &mut AsyncPgConnection,
+    id: MailingId,
+    draft: &MailingDraft,
+) -> QueryResult<usize> {
     diesel::update(mailings::table.find(id).filter(mailings::state.eq("draft")))
         .set((
             mailings::subject.eq(&draft.subject),
             mailings::account_id.eq(draft.account_id),
-            draft.responsible_id.map(|user| mailings::responsible_id.eq(user)),
+            draft
+                .responsible_id
+                .map(|user| mailings::responsible_id.eq(user)),
             mailings::recipients.eq(draft.recipients),
             mailings::header_type.eq(draft.header_type),
             mailings::header.eq(&draft.header),
@@ -75,8 +90,12 @@ pub(super) async fn set_recipients(
     id: MailingId,
     draft: &MailingDraft,
 ) -> QueryResult<()> {
-    diesel::delete(mailing_lists::table.filter(mailing_lists::mailing_id.eq(id))).execute(conn).await?;
-    diesel::delete(mailing_contacts::table.filter(mailing_contacts::mailing_id.eq(id))).execute(conn).await?;
+    diesel::delete(mailing_lists::table.filter(mailing_lists::mailing_id.eq(id)))
+        .execute(conn)
+        .await?;
+    diesel::delete(mailing_contacts::table.filter(mailing_contacts::mailing_id.eq(id)))
+        .execute(conn)
+        .await?;
     let chosen = draft.list_ids.iter().map(|list| (*list, false));
     let excluded = draft.exclude_list_ids.iter().map(|list| (*list, true));
     let rows: Vec<_> = chosen
@@ -92,7 +111,11 @@ pub(super) async fn set_recipients(
             )
         })
         .collect();
-    diesel::insert_into(mailing_lists::table).values(rows).on_conflict_do_nothing().execute(conn).await?;
+    diesel::insert_into(mailing_lists::table)
+        .values(rows)
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
     let contacts: Vec<i64> = draft.contact_ids.iter().map(|contact| contact.0).collect();
     sql_query(
         "INSERT INTO mailing_contacts (company_id, mailing_id, contact_id)
@@ -141,14 +164,18 @@ pub(super) async fn reschedule(
     date: DateTime<Utc>,
     zone: &str,
 ) -> QueryResult<usize> {
-    diesel::update(mailings::table.find(id).filter(mailings::state.eq_any(["submitted", "missed"])))
-        .set((
-            mailings::schedule_date.eq(date),
-            mailings::time_zone.eq(zone),
-            mailings::updated_at.eq(wablast_now()),
-        ))
-        .execute(conn)
-        .await
+    diesel::update(
+        mailings::table
+            .find(id)
+            .filter(mailings::state.eq_any(["submitted", "missed"])),
+    )
+    .set((
+        mailings::schedule_date.eq(date),
+        mailings::time_zone.eq(zone),
+        mailings::updated_at.eq(wablast_now()),
+    ))
+    .execute(conn)
+    .await
 }
 
 /// The guarded change of state behind a verb.
@@ -179,7 +206,11 @@ struct Copied {
     id: MailingId,
 }
 
-pub(super) async fn copy(conn: &mut AsyncPgConnection, id: MailingId, user: UserId) -> QueryResult<MailingId> {
+pub(super) async fn copy(
+    conn: &mut AsyncPgConnection,
+    id: MailingId,
+    user: UserId,
+) -> QueryResult<MailingId> {
     let copied: Copied = sql_query(
         "WITH copied AS (
            INSERT INTO mailings (company_id, subject, account_id, responsible_id, recipients, header_type, header, message, footer,
@@ -203,14 +234,26 @@ pub(super) async fn copy(conn: &mut AsyncPgConnection, id: MailingId, user: User
     Ok(copied.id)
 }
 
-pub(super) async fn set_active(conn: &mut AsyncPgConnection, id: MailingId, active: bool) -> QueryResult<usize> {
-    diesel::update(mailings::table.find(id)).set(mailings::active.eq(active)).execute(conn).await
+pub(super) async fn set_active(
+    conn: &mut AsyncPgConnection,
+    id: MailingId,
+    active: bool,
+) -> QueryResult<usize> {
+    diesel::update(mailings::table.find(id))
+        .set(mailings::active.eq(active))
+        .execute(conn)
+        .await
 }
 
 pub(super) async fn delete(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<usize> {
-    diesel::delete(mailings::table.find(id).filter(mailings::state.eq("draft")).filter(mailings::version_id.is_null()))
-        .execute(conn)
-        .await
+    diesel::delete(
+        mailings::table
+            .find(id)
+            .filter(mailings::state.eq("draft"))
+            .filter(mailings::version_id.is_null()),
+    )
+    .execute(conn)
+    .await
 }
 
 #[derive(QueryableByName)]
@@ -221,10 +264,11 @@ struct Known {
 
 /// Whether any contact of the company has an attribute of this name.
 pub async fn attribute_exists(conn: &mut AsyncPgConnection, key: &str) -> QueryResult<bool> {
-    let known: Known = sql_query("SELECT EXISTS (SELECT FROM contacts WHERE attributes ? $1) AS known")
-        .bind::<Text, _>(key)
-        .get_result(conn)
-        .await?;
+    let known: Known =
+        sql_query("SELECT EXISTS (SELECT FROM contacts WHERE attributes ? $1) AS known")
+            .bind::<Text, _>(key)
+            .get_result(conn)
+            .await?;
     Ok(known.known)
 }
 

@@ -33,8 +33,13 @@ pub(super) async fn start(
     trigger: Trigger,
     user: Option<crate::ids::UserId>,
 ) -> QueryResult<()> {
-    let header = if mailing.header_type == "text" { mailing.header.as_str() } else { "" };
-    let (fields, _) = audience::placeholders(&[&mailing.subject, header, &mailing.message, &mailing.footer]);
+    let header = if mailing.header_type == "text" {
+        mailing.header.as_str()
+    } else {
+        ""
+    };
+    let (fields, _) =
+        audience::placeholders(&[&mailing.subject, header, &mailing.message, &mailing.footer]);
     let version: Id = sql_query(
         "INSERT INTO mailing_versions (company_id, mailing_id, subject, header, message, footer, fields)
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
@@ -49,8 +54,16 @@ pub(super) async fn start(
     .get_result(conn)
     .await?;
     let recipients = recipients_in_words(conn, mailing).await?;
-    let log =
-        logs::open(conn, mailing.company_id, mailing.id, mailing.account_id, trigger, user, &recipients).await?;
+    let log = logs::open(
+        conn,
+        mailing.company_id,
+        mailing.id,
+        mailing.account_id,
+        trigger,
+        user,
+        &recipients,
+    )
+    .await?;
     let started = sql_query(
         "UPDATE mailings SET state = 'sending', state_reason = NULL, version_id = $2, log_id = $3, started_at = wablast_now(),
            finished_at = NULL, updated_at = wablast_now()
@@ -61,10 +74,17 @@ pub(super) async fn start(
     .bind::<BigInt, _>(log)
     .execute(conn)
     .await?;
-    if started == 1 { Ok(()) } else { Err(diesel::result::Error::RollbackTransaction) }
+    if started == 1 {
+        Ok(())
+    } else {
+        Err(diesel::result::Error::RollbackTransaction)
+    }
 }
 
-async fn recipients_in_words(conn: &mut AsyncPgConnection, mailing: &Mailing) -> QueryResult<String> {
+async fn recipients_in_words(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+) -> QueryResult<String> {
     #[derive(QueryableByName)]
     struct Words {
         #[diesel(sql_type = Text)]
@@ -98,7 +118,9 @@ pub async fn due(app: &App) -> anyhow::Result<Released> {
     }
     let mut conn = app.db.system().await?;
     loop {
-        let one = conn.transaction(async |conn| start_next(conn).await).await?;
+        let one = conn
+            .transaction(async |conn| start_next(conn).await)
+            .await?;
         match one {
             None => break,
             Some(State::Missed) => released.missed += 1,
@@ -119,7 +141,9 @@ async fn start_next(conn: &mut AsyncPgConnection) -> QueryResult<Option<State>> 
     .get_result(conn)
     .await
     .optional()?;
-    let Some(id) = next.map(|next| MailingId(next.id)) else { return Ok(None) };
+    let Some(id) = next.map(|next| MailingId(next.id)) else {
+        return Ok(None);
+    };
     let missed = sql_query(
         "UPDATE mailings m SET state = 'missed', updated_at = wablast_now(),
            state_reason = 'It was due while the system was not running, and too much time has passed since.'
@@ -142,7 +166,10 @@ async fn start_next(conn: &mut AsyncPgConnection) -> QueryResult<Option<State>> 
 pub async fn advance(app: &App) -> anyhow::Result<usize> {
     let mut made = 0;
     let mut conn = app.db.system().await?;
-    while let Some(rows) = conn.transaction(async |conn| advance_one(conn).await).await? {
+    while let Some(rows) = conn
+        .transaction(async |conn| advance_one(conn).await)
+        .await?
+    {
         made += rows;
         app.wake.deliver.notify_one();
         app.wake.settle.notify_one();
@@ -152,7 +179,13 @@ pub async fn advance(app: &App) -> anyhow::Result<usize> {
 
 /// One step of one mailing: freezing its audience, or a chunk. `None`: nothing to do.
 async fn advance_one(conn: &mut AsyncPgConnection) -> QueryResult<Option<usize>> {
-    type Row = (MailingId, Option<VersionId>, Option<LogId>, i64, Option<i64>);
+    type Row = (
+        MailingId,
+        Option<VersionId>,
+        Option<LogId>,
+        i64,
+        Option<i64>,
+    );
     let next: Option<Row> = mailings::table
         .filter(mailings::state.eq_any(["sending", "paused"]))
         .filter(mailings::release_done.eq(false))
@@ -170,7 +203,9 @@ async fn advance_one(conn: &mut AsyncPgConnection) -> QueryResult<Option<usize>>
         .first(conn)
         .await
         .optional()?;
-    let Some((id, Some(version), Some(log), position, size)) = next else { return Ok(None) };
+    let Some((id, Some(version), Some(log), position, size)) = next else {
+        return Ok(None);
+    };
     let Some(size) = size else {
         freeze(conn, id).await?;
         return Ok(Some(0));
@@ -178,8 +213,13 @@ async fn advance_one(conn: &mut AsyncPgConnection) -> QueryResult<Option<usize>>
     let mailing = query::find(conn, id).await?;
     let up_to = (position + CHUNK).min(size);
     let texts = version_texts(conn, version).await?;
-    let (fields, bare) = audience::placeholders(&texts.iter().map(String::as_str).collect::<Vec<_>>());
-    let required = if mailing.skip_missing_values { bare } else { Vec::new() };
+    let (fields, bare) =
+        audience::placeholders(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let required = if mailing.skip_missing_values {
+        bare
+    } else {
+        Vec::new()
+    };
     let rows = add_chunk(
         conn,
         &Chunk {
@@ -196,7 +236,10 @@ async fn advance_one(conn: &mut AsyncPgConnection) -> QueryResult<Option<usize>>
     )
     .await?;
     diesel::update(mailings::table.find(id))
-        .set((mailings::released_position.eq(up_to), mailings::release_done.eq(up_to >= size)))
+        .set((
+            mailings::released_position.eq(up_to),
+            mailings::release_done.eq(up_to >= size),
+        ))
         .execute(conn)
         .await?;
     Ok(Some(rows))
@@ -215,17 +258,28 @@ async fn freeze(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<()> 
     .await?;
     let size = i64::try_from(size).unwrap_or(i64::MAX);
     diesel::update(mailings::table.find(id))
-        .set((mailings::audience_size.eq(size), mailings::release_done.eq(size == 0)))
+        .set((
+            mailings::audience_size.eq(size),
+            mailings::release_done.eq(size == 0),
+        ))
         .execute(conn)
         .await?;
     Ok(())
 }
 
-async fn version_texts(conn: &mut AsyncPgConnection, version: VersionId) -> QueryResult<[String; 4]> {
+async fn version_texts(
+    conn: &mut AsyncPgConnection,
+    version: VersionId,
+) -> QueryResult<[String; 4]> {
     use crate::schema::mailing_versions as versions;
     let (subject, header, message, footer) = versions::table
         .find(version)
-        .select((versions::subject, versions::header, versions::message, versions::footer))
+        .select((
+            versions::subject,
+            versions::header,
+            versions::message,
+            versions::footer,
+        ))
         .first(conn)
         .await?;
     Ok([subject, header, message, footer])

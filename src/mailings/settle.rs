@@ -17,12 +17,19 @@ use crate::outgoing::query::{Counts, counts};
 /// What the counts say. `None`: stays as it is.
 pub fn verdict(state: State, release_done: bool, counts: &Counts) -> Option<State> {
     use State as S;
-    if !matches!(state, S::Sending | S::Paused | S::Done | S::PartialFailure | S::Failed) {
+    if !matches!(
+        state,
+        S::Sending | S::Paused | S::Done | S::PartialFailure | S::Failed
+    ) {
         return None;
     }
     let open = !release_done || counts.open() > 0;
     let verdict = if open {
-        if state == S::Paused { S::Paused } else { S::Sending }
+        if state == S::Paused {
+            S::Paused
+        } else {
+            S::Sending
+        }
     } else if counts.sent() == 0 && counts.of("uncertain") == 0 {
         S::Failed
     } else if counts.failed() > 0 {

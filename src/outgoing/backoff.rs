@@ -26,6 +26,9 @@ mod tests {
         let seconds = |failures| wait(failures, None, 1.0).as_secs();
         assert_eq!([1, 2, 3, 6, 40].map(seconds), [2, 4, 8, 60, 60]);
         assert_eq!(wait(1, Some(Duration::from_secs(30)), 1.0).as_secs(), 30);
-        assert_eq!(wait(1, Some(Duration::from_secs(86_400)), 1.0).as_secs(), 900);
+        assert_eq!(
+            wait(1, Some(Duration::from_secs(86_400)), 1.0).as_secs(),
+            900
+        );
     }
 }

@@ -6,12 +6,14 @@
 
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Double, Integer, Jsonb, Nullable, SmallInt, Text, Uuid as SqlUuid,
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::queue::{Claimed, seconds};
 use super::LEASE_SECONDS;
+use super::queue::{Claimed, seconds};
 use crate::ids::{CompanyId, LogId, OutgoingId, VersionId};
 
 /// A message whose attempt is committed: its request must start now.

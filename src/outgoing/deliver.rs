@@ -39,11 +39,15 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
             Ok(accounts) => {
                 for account in accounts {
                     workers.entry(account).or_insert_with(|| {
-                        let worker = Worker::new(app.clone(), account, owner, sender.clone(), stop.clone());
+                        let worker =
+                            Worker::new(app.clone(), account, owner, sender.clone(), stop.clone());
                         tokio::spawn(async move {
                             let ended = worker.run().await;
                             if let Err(error) = &ended {
-                                tracing::error!(account = account.0, "delivering stopped: {error:#}");
+                                tracing::error!(
+                                    account = account.0,
+                                    "delivering stopped: {error:#}"
+                                );
                             }
                             ended
                         })
@@ -84,7 +88,10 @@ async fn record_all(app: App, mut receiver: mpsc::Receiver<Ended>) {
         // The database may be away: outcomes are kept until it takes them.
         let mut wait = Duration::from_millis(50);
         while let Err(error) = record_batch(&app, &outcomes).await {
-            tracing::error!("recording {} outcomes, trying again: {error:#}", outcomes.len());
+            tracing::error!(
+                "recording {} outcomes, trying again: {error:#}",
+                outcomes.len()
+            );
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(5));
         }

@@ -17,8 +17,18 @@ pub mod worker;
 
 /// The states of a message, in the order pages show them.
 pub const STATES: [&str; 12] = [
-    "queued", "claimed", "sending", "accepted", "sent", "delivered", "read", "failed", "uncertain", "skipped",
-    "canceled", "expired",
+    "queued",
+    "claimed",
+    "sending",
+    "accepted",
+    "sent",
+    "delivered",
+    "read",
+    "failed",
+    "uncertain",
+    "skipped",
+    "canceled",
+    "expired",
 ];
 
 /// How long one text may take at a gateway, from the first byte to the last.

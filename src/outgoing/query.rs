@@ -8,7 +8,9 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use crate::ids::{AccountId, CompanyId, ContactId, LogId, MailingId, OutgoingId, UserId, VersionId};
+use crate::ids::{
+    AccountId, CompanyId, ContactId, LogId, MailingId, OutgoingId, UserId, VersionId,
+};
 
 /// What one stretch of a frozen audience becomes.
 pub struct Chunk<'a> {
@@ -76,7 +78,10 @@ struct Made {
     id: OutgoingId,
 }
 
-pub async fn add_single(conn: &mut AsyncPgConnection, single: &Single<'_>) -> QueryResult<Option<OutgoingId>> {
+pub async fn add_single(
+    conn: &mut AsyncPgConnection,
+    single: &Single<'_>,
+) -> QueryResult<Option<OutgoingId>> {
     let made: Option<Made> = sql_query(
         "WITH content AS (
            INSERT INTO outgoing_content (company_id, text, user_id, cause) VALUES ($1, $2, $3, $4)
@@ -101,7 +106,11 @@ pub async fn add_single(conn: &mut AsyncPgConnection, single: &Single<'_>) -> Qu
 
 /// Takes the waiting messages to these people out of the queue, with the reason. Belongs to the
 /// transaction that stores the reason (an opt-out, a deactivation).
-pub async fn skip_waiting(conn: &mut AsyncPgConnection, contacts: &[ContactId], reason: &str) -> QueryResult<usize> {
+pub async fn skip_waiting(
+    conn: &mut AsyncPgConnection,
+    contacts: &[ContactId],
+    reason: &str,
+) -> QueryResult<usize> {
     sql_query(
         "UPDATE outgoing SET state = 'skipped', code = $2, fence = fence + 1, owner = NULL, lease_until = NULL,
            skipped_number = number, number = NULL
@@ -114,7 +123,10 @@ pub async fn skip_waiting(conn: &mut AsyncPgConnection, contacts: &[ContactId], 
 }
 
 /// Stops what has not begun of a mailing; what is at the gateway finishes.
-pub async fn cancel_waiting(conn: &mut AsyncPgConnection, mailing: MailingId) -> QueryResult<usize> {
+pub async fn cancel_waiting(
+    conn: &mut AsyncPgConnection,
+    mailing: MailingId,
+) -> QueryResult<usize> {
     sql_query(
         "UPDATE outgoing SET state = 'canceled', fence = fence + 1, owner = NULL, lease_until = NULL
          WHERE mailing_id = $1 AND state IN ('queued', 'claimed')",
@@ -168,7 +180,10 @@ struct CountRow {
 }
 
 pub async fn counts(conn: &mut AsyncPgConnection, mailing: MailingId) -> QueryResult<Counts> {
-    Ok(counts_of(conn, &[mailing]).await?.remove(&mailing).unwrap_or_default())
+    Ok(counts_of(conn, &[mailing])
+        .await?
+        .remove(&mailing)
+        .unwrap_or_default())
 }
 
 pub async fn counts_of(
@@ -183,13 +198,20 @@ pub async fn counts_of(
     .await?;
     let mut counts: BTreeMap<MailingId, Counts> = BTreeMap::new();
     for row in rows {
-        counts.entry(row.mailing_id).or_default().0.insert(row.state, row.n);
+        counts
+            .entry(row.mailing_id)
+            .or_default()
+            .0
+            .insert(row.state, row.n);
     }
     Ok(counts)
 }
 
 /// Failures and skips of a mailing by their code.
-pub async fn reasons(conn: &mut AsyncPgConnection, mailing: MailingId) -> QueryResult<Vec<(String, String, i64)>> {
+pub async fn reasons(
+    conn: &mut AsyncPgConnection,
+    mailing: MailingId,
+) -> QueryResult<Vec<(String, String, i64)>> {
     #[derive(QueryableByName)]
     struct Reason {
         #[diesel(sql_type = Text)]
@@ -206,7 +228,10 @@ pub async fn reasons(conn: &mut AsyncPgConnection, mailing: MailingId) -> QueryR
     .bind::<BigInt, _>(mailing)
     .load(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.state, row.code, row.n)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.state, row.code, row.n))
+        .collect())
 }
 
 /// A message as the API and the pages show it.
@@ -253,7 +278,10 @@ pub struct MessageFilter {
 }
 
 /// Messages by id, upwards; row-level security keeps to one company.
-pub async fn messages(conn: &mut AsyncPgConnection, filter: &MessageFilter) -> QueryResult<Vec<Message>> {
+pub async fn messages(
+    conn: &mut AsyncPgConnection,
+    filter: &MessageFilter,
+) -> QueryResult<Vec<Message>> {
     sql_query(
         "SELECT id, contact_id, coalesce(number, skipped_number) AS \"to\", state,
            CASE WHEN state = 'skipped' THEN code END AS reason,
@@ -306,10 +334,11 @@ pub async fn replied(conn: &mut AsyncPgConnection, mailing: MailingId) -> QueryR
         #[diesel(sql_type = BigInt)]
         n: i64,
     }
-    let replied: Replied =
-        sql_query("SELECT count(*) AS n FROM outgoing WHERE mailing_id = $1 AND replied_at IS NOT NULL")
-            .bind::<BigInt, _>(mailing)
-            .get_result(conn)
-            .await?;
+    let replied: Replied = sql_query(
+        "SELECT count(*) AS n FROM outgoing WHERE mailing_id = $1 AND replied_at IS NOT NULL",
+    )
+    .bind::<BigInt, _>(mailing)
+    .get_result(conn)
+    .await?;
     Ok(replied.n)
 }

@@ -148,7 +148,9 @@ pub async fn next(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResu
     .await
     .optional()?;
     Ok(match waits.and_then(|waits| waits.seconds) {
-        Some(seconds) if seconds.is_finite() => Next::In(Duration::from_secs_f64(seconds.clamp(0.0, 3600.0))),
+        Some(seconds) if seconds.is_finite() => {
+            Next::In(Duration::from_secs_f64(seconds.clamp(0.0, 3600.0)))
+        }
         Some(_) => Next::In(Duration::ZERO),
         None => Next::Idle,
     })
@@ -233,7 +235,11 @@ pub async fn reap(conn: &mut AsyncPgConnection) -> QueryResult<Reaped> {
     )
     .execute(conn)
     .await?;
-    Ok(Reaped { requeued, uncertain: uncertain.len(), expired })
+    Ok(Reaped {
+        requeued,
+        uncertain: uncertain.len(),
+        expired,
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "small constants")]

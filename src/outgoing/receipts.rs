@@ -63,7 +63,10 @@ SELECT DISTINCT outgoing_id FROM raised";
 
 /// Applies receipts in any order and any number; returns the messages they spoke of. What matches
 /// nothing yet is parked. Run it inside a transaction.
-pub async fn apply(conn: &mut AsyncPgConnection, receipts: &[Receipt]) -> QueryResult<Vec<OutgoingId>> {
+pub async fn apply(
+    conn: &mut AsyncPgConnection,
+    receipts: &[Receipt],
+) -> QueryResult<Vec<OutgoingId>> {
     if receipts.is_empty() {
         return Ok(Vec::new());
     }
@@ -104,12 +107,20 @@ impl From<Parked> for Receipt {
             5 => Rank::Read,
             _ => Rank::Pending,
         };
-        Self { account: parked.account_id, reference: parked.reference, rank, at: parked.at }
+        Self {
+            account: parked.account_id,
+            reference: parked.reference,
+            rank,
+            at: parked.at,
+        }
     }
 }
 
 /// Applies what was parked for messages whose provider id has just become known.
-pub(super) async fn apply_parked_for(conn: &mut AsyncPgConnection, known: &[(AccountId, &str)]) -> QueryResult<()> {
+pub(super) async fn apply_parked_for(
+    conn: &mut AsyncPgConnection,
+    known: &[(AccountId, &str)],
+) -> QueryResult<()> {
     let accounts: Vec<AccountId> = known.iter().map(|(account, _)| *account).collect();
     let references: Vec<&str> = known.iter().map(|(_, reference)| *reference).collect();
     let parked: Vec<Parked> = sql_query(
@@ -169,5 +180,8 @@ WHERE o.id = v.outgoing_id AND v.rank IS NOT NULL
 /// Lets the evidence of their attempts decide the state of messages. A message shows its newest
 /// attempt, but one that turns out to have left counts first.
 pub async fn weigh(conn: &mut AsyncPgConnection, ids: &[OutgoingId]) -> QueryResult<usize> {
-    sql_query(WEIGH).bind::<Array<BigInt>, _>(ids).execute(conn).await
+    sql_query(WEIGH)
+        .bind::<Array<BigInt>, _>(ids)
+        .execute(conn)
+        .await
 }

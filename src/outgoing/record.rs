@@ -77,12 +77,23 @@ pub async fn record(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> Query
     let ids: Vec<OutgoingId> = outcomes.iter().map(|one| one.id).collect();
     let fences: Vec<i32> = outcomes.iter().map(|one| one.fence).collect();
     let words: Vec<&str> = outcomes.iter().map(Outcome::word).collect();
-    let provider_ids: Vec<Option<&str>> =
-        outcomes.iter().map(|one| one.result.as_ref().ok().map(|accepted| accepted.provider_id.as_str())).collect();
-    let codes: Vec<Option<&str>> =
-        outcomes.iter().map(|one| one.result.as_ref().err().map(|error| error.code().as_str())).collect();
-    let reasons: Vec<Option<&str>> =
-        outcomes.iter().map(|one| one.result.as_ref().err().map(SendError::reason)).collect();
+    let provider_ids: Vec<Option<&str>> = outcomes
+        .iter()
+        .map(|one| {
+            one.result
+                .as_ref()
+                .ok()
+                .map(|accepted| accepted.provider_id.as_str())
+        })
+        .collect();
+    let codes: Vec<Option<&str>> = outcomes
+        .iter()
+        .map(|one| one.result.as_ref().err().map(|error| error.code().as_str()))
+        .collect();
+    let reasons: Vec<Option<&str>> = outcomes
+        .iter()
+        .map(|one| one.result.as_ref().err().map(SendError::reason))
+        .collect();
     let waits: Vec<f64> = outcomes.iter().map(|one| one.wait.as_secs_f64()).collect();
     let accounts: Vec<AccountId> = outcomes.iter().map(|one| one.account).collect();
     conn.transaction(async |conn| {
@@ -99,10 +110,16 @@ pub async fn record(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> Query
         let known: Vec<(AccountId, &str)> = accounts
             .iter()
             .zip(&provider_ids)
-            .filter_map(|(account, provider_id)| provider_id.map(|provider_id| (*account, provider_id)))
+            .filter_map(|(account, provider_id)| {
+                provider_id.map(|provider_id| (*account, provider_id))
+            })
             .collect();
         receipts::apply_parked_for(conn, &known).await?;
-        let late: Vec<OutgoingId> = recorded.iter().filter(|one| !one.moved).map(|one| one.id).collect();
+        let late: Vec<OutgoingId> = recorded
+            .iter()
+            .filter(|one| !one.moved)
+            .map(|one| one.id)
+            .collect();
         if !late.is_empty() {
             receipts::weigh(conn, &late).await?;
         }

@@ -14,10 +14,10 @@ use futures_util::{StreamExt as _, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use uuid::Uuid;
 
+use super::backoff;
 use super::begin::{Begun, begin};
 use super::queue::{self, Claimed, Next};
 use super::record::Outcome;
-use super::backoff;
 use crate::accounts;
 use crate::app::App;
 use crate::gateways::waha::Waha;
@@ -147,7 +147,9 @@ impl Worker {
         for message in begun {
             // Claims never exceed the free places, so this does not wait.
             let place = Arc::clone(&self.places).acquire_owned().await?;
-            let parts = message.version_id.and_then(|version| self.versions.get(&version).cloned());
+            let parts = message
+                .version_id
+                .and_then(|version| self.versions.get(&version).cloned());
             let task = Posting {
                 account: self.account,
                 waha: Arc::clone(&waha),
@@ -167,8 +169,14 @@ impl Worker {
     }
 
     /// The client and a reference for each message: own ids where the gateway takes them.
-    async fn prepare(&mut self, messages: usize) -> Result<(Arc<Waha>, Vec<Option<String>>), SendError> {
-        let fresh = self.gateway.as_ref().is_some_and(|gateway| gateway.loaded.elapsed() < BELIEVE);
+    async fn prepare(
+        &mut self,
+        messages: usize,
+    ) -> Result<(Arc<Waha>, Vec<Option<String>>), SendError> {
+        let fresh = self
+            .gateway
+            .as_ref()
+            .is_some_and(|gateway| gateway.loaded.elapsed() < BELIEVE);
         if !fresh {
             self.gateway = Some(self.connect().await?);
         }
@@ -196,19 +204,35 @@ impl Worker {
 
     async fn connect(&self) -> Result<Gateway, SendError> {
         let account = {
-            let mut conn = self.app.db.system().await.map_err(|error| not_ready(&error.to_string()))?;
-            accounts::query::find(&mut conn, self.account).await.map_err(|error| not_ready(&error.to_string()))?
+            let mut conn = self
+                .app
+                .db
+                .system()
+                .await
+                .map_err(|error| not_ready(&error.to_string()))?;
+            accounts::query::find(&mut conn, self.account)
+                .await
+                .map_err(|error| not_ready(&error.to_string()))?
         };
         let waha = account.waha(&self.app).map_err(|_| SendError::AccountStop {
             code: FailureCode::Auth,
             reason: "The account's address or secrets cannot be read. Open the account and enter them again.".to_owned(),
         })?;
         let own_ids = waha.version().await?.has_own_ids();
-        Ok(Gateway { waha: Arc::new(waha), own_ids, ids: VecDeque::new(), loaded: Instant::now() })
+        Ok(Gateway {
+            waha: Arc::new(waha),
+            own_ids,
+            ids: VecDeque::new(),
+            loaded: Instant::now(),
+        })
     }
 
     /// Nothing was begun: everything goes back, and the account waits or stops.
-    async fn could_not_prepare(&mut self, claimed: &[Claimed], error: SendError) -> anyhow::Result<()> {
+    async fn could_not_prepare(
+        &mut self,
+        claimed: &[Claimed],
+        error: SendError,
+    ) -> anyhow::Result<()> {
         self.gateway = None;
         self.give_back(claimed).await?;
         let mut conn = self.app.db.system().await?;
@@ -219,7 +243,10 @@ impl Worker {
                 SendError::NotSent { after, .. } => *after,
                 _ => None,
             };
-            let failures = self.failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            let failures = self
+                .failures
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+                + 1;
             let wait = backoff::wait(failures, asked, crate::random::jitter());
             queue::block(&mut conn, self.account, wait, error.reason()).await?;
         }
@@ -232,7 +259,11 @@ impl Worker {
         Ok(())
     }
 
-    async fn load_versions(&mut self, conn: &mut diesel_async::AsyncPgConnection, begun: &[Begun]) -> QueryResult<()> {
+    async fn load_versions(
+        &mut self,
+        conn: &mut diesel_async::AsyncPgConnection,
+        begun: &[Begun],
+    ) -> QueryResult<()> {
         for version in begun.iter().filter_map(|message| message.version_id) {
             if self.versions.contains_key(&version) {
                 continue;
@@ -247,7 +278,15 @@ impl Worker {
                 ))
                 .first(conn)
                 .await?;
-            self.versions.insert(version, Arc::new(Parts { subject, header, message, footer }));
+            self.versions.insert(
+                version,
+                Arc::new(Parts {
+                    subject,
+                    header,
+                    message,
+                    footer,
+                }),
+            );
         }
         Ok(())
     }
@@ -268,8 +307,15 @@ impl Posting {
         let result = self.attempt().await;
         let wait = match &result {
             Err(SendError::NotSent { after, .. }) => {
-                let failures = self.failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-                backoff::wait(failures.min(u32::from(self.message.attempts.unsigned_abs())), *after, crate::random::jitter())
+                let failures = self
+                    .failures
+                    .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+                    + 1;
+                backoff::wait(
+                    failures.min(u32::from(self.message.attempts.unsigned_abs())),
+                    *after,
+                    crate::random::jitter(),
+                )
             }
             _ => {
                 self.failures.store(0, std::sync::atomic::Ordering::Relaxed);
@@ -298,10 +344,17 @@ impl Posting {
             (None, Some(text)) => text.clone(),
             (None, None) => return Err(not_ready("the text of the message could not be read")),
         };
-        let message = TextMessage { to: number, text, own_ref: self.message.own_ref.clone(), quoted: None };
+        let message = TextMessage {
+            to: number,
+            text,
+            own_ref: self.message.own_ref.clone(),
+            quoted: None,
+        };
         // Nothing has left yet: a process that slept too long sends nothing.
         if Instant::now() > self.start_before {
-            return Err(not_ready("this process was held up and did not start the request in time"));
+            return Err(not_ready(
+                "this process was held up and did not start the request in time",
+            ));
         }
         self.waha.send_text(&message).await
     }
@@ -313,12 +366,18 @@ fn values(stored: &serde_json::Value) -> Values {
         .map(|object| {
             object
                 .iter()
-                .filter_map(|(key, value)| value.as_str().map(|value| (key.clone(), value.to_owned())))
+                .filter_map(|(key, value)| {
+                    value.as_str().map(|value| (key.clone(), value.to_owned()))
+                })
                 .collect()
         })
         .unwrap_or_default()
 }
 
 fn not_ready(reason: &str) -> SendError {
-    SendError::NotSent { after: None, code: FailureCode::Unreachable, reason: reason.to_owned() }
+    SendError::NotSent {
+        after: None,
+        code: FailureCode::Unreachable,
+        reason: reason.to_owned(),
+    }
 }

@@ -23,7 +23,10 @@ pub async fn perform(app: &App, name: &str) -> anyhow::Result<Summary> {
 /// Releases submitted mailings whose instant is reached.
 async fn scheduler_send(app: &App) -> anyhow::Result<Summary> {
     if !app.config.sending {
-        return Ok(Summary { done: 0, words: "Sending is switched off (WABLAST_SENDING=off).".to_owned() });
+        return Ok(Summary {
+            done: 0,
+            words: "Sending is switched off (WABLAST_SENDING=off).".to_owned(),
+        });
     }
     let released = release::due(app).await?;
     let words = match (released.started, released.missed) {
@@ -31,5 +34,8 @@ async fn scheduler_send(app: &App) -> anyhow::Result<Summary> {
         (started, 0) => format!("{started} released."),
         (started, missed) => format!("{started} released, {missed} missed."),
     };
-    Ok(Summary { done: i64::try_from(released.started + released.missed)?, words })
+    Ok(Summary {
+        done: i64::try_from(released.started + released.missed)?,
+        words,
+    })
 }

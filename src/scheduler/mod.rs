@@ -24,12 +24,17 @@ use crate::mailings::{release, settle};
 
 /// Looks for due jobs every second, until `stop`.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
-    let mut ticks = JobScheduler::new().await.context("starting the ticks of the jobs")?;
-    let ticking = app.clone();
+    let mut ticks = JobScheduler::new()
+        .await
+        .context("starting the ticks of the jobs")?;
+    let (ticking, stopped) = (app.clone(), stop.clone());
     ticks
         .add(Tick::new_async("* * * * * *", move |_, _| {
-            let app = ticking.clone();
+            let (app, stopped) = (ticking.clone(), stopped.clone());
             Box::pin(async move {
+                if *stopped.borrow() {
+                    return;
+                }
                 if let Err(error) = tick(&app).await {
                     tracing::error!("looking for due jobs: {error:#}");
                 }
@@ -68,19 +73,35 @@ pub async fn run_now(app: &App, name: &str, user: UserId) -> Result<()> {
         query::find(&mut conn, name).await?;
         query::start_manual(&mut conn, name, user).await?
     };
-    let run = run.ok_or_else(|| Error::conflict("This job is running already. Wait until it has ended."))?;
+    let run = run
+        .ok_or_else(|| Error::conflict("This job is running already. Wait until it has ended."))?;
     execute(app, name, run).await?;
     Ok(())
 }
 
 async fn execute(app: &App, name: &str, run: i64) -> anyhow::Result<()> {
-    let outcome = match AssertUnwindSafe(jobs::perform(app, name)).catch_unwind().await {
+    let outcome = match AssertUnwindSafe(jobs::perform(app, name))
+        .catch_unwind()
+        .await
+    {
         Ok(outcome) => outcome,
-        Err(_) => Err(anyhow::anyhow!("the job panicked; the log of the server says where")),
+        Err(_) => Err(anyhow::anyhow!(
+            "the job panicked; the log of the server says where"
+        )),
     };
     let mut conn = app.db.system().await?;
     match outcome {
-        Ok(summary) => query::finish(&mut conn, run, name, summary.done, Some(&summary.words), None).await?,
+        Ok(summary) => {
+            query::finish(
+                &mut conn,
+                run,
+                name,
+                summary.done,
+                Some(&summary.words),
+                None,
+            )
+            .await?
+        }
         Err(error) => {
             let words = format!("{error:#}");
             tracing::error!(job = name, "{words}");

@@ -60,16 +60,27 @@ impl Job {
 /// The instant of a local time; in a gap the first one after it, in an overlap the first of the two.
 fn first_valid(zone: chrono_tz::Tz, local: chrono::NaiveDateTime) -> DateTime<Utc> {
     (0..=180)
-        .find_map(|minutes| zone.from_local_datetime(&(local + Duration::minutes(minutes))).earliest())
+        .find_map(|minutes| {
+            zone.from_local_datetime(&(local + Duration::minutes(minutes)))
+                .earliest()
+        })
         .map_or_else(|| local.and_utc(), |found| found.with_timezone(&Utc))
 }
 
 pub async fn all(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Job>> {
-    jobs::table.order(jobs::label).select(Job::as_select()).load(conn).await
+    jobs::table
+        .order(jobs::label)
+        .select(Job::as_select())
+        .load(conn)
+        .await
 }
 
 pub async fn find(conn: &mut AsyncPgConnection, name: &str) -> QueryResult<Job> {
-    jobs::table.find(name).select(Job::as_select()).first(conn).await
+    jobs::table
+        .find(name)
+        .select(Job::as_select())
+        .first(conn)
+        .await
 }
 
 pub(super) async fn due(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Job>> {
@@ -89,7 +100,11 @@ struct Run {
 }
 
 /// Takes a due slot: of several instances one gets it. Returns the run.
-pub(super) async fn take_slot(conn: &mut AsyncPgConnection, job: &Job, next: DateTime<Utc>) -> QueryResult<Option<i64>> {
+pub(super) async fn take_slot(
+    conn: &mut AsyncPgConnection,
+    job: &Job,
+    next: DateTime<Utc>,
+) -> QueryResult<Option<i64>> {
     let run: Option<Run> = sql_query(
         "WITH taken AS (
            UPDATE jobs SET next_run = $3 WHERE name = $1 AND next_run = $2 AND active RETURNING name
@@ -107,7 +122,11 @@ pub(super) async fn take_slot(conn: &mut AsyncPgConnection, job: &Job, next: Dat
 }
 
 /// `None`: a run of this job is under way.
-pub(super) async fn start_manual(conn: &mut AsyncPgConnection, name: &str, user: UserId) -> QueryResult<Option<i64>> {
+pub(super) async fn start_manual(
+    conn: &mut AsyncPgConnection,
+    name: &str,
+    user: UserId,
+) -> QueryResult<Option<i64>> {
     let run: Option<Run> = sql_query(
         "INSERT INTO job_runs (job, slot, trigger, user_id, started_at)
          SELECT $1, wablast_now(), 'manual', $2, wablast_now()
@@ -167,17 +186,31 @@ pub struct JobInput {
 /// Changes when a job runs; works at once, in every instance.
 pub async fn update(conn: &mut AsyncPgConnection, name: &str, input: &JobInput) -> Result<Job> {
     let mut errors = FieldErrors::default();
-    let number: Option<i32> = input.interval_number.trim().parse().ok().filter(|number| (1..=10_000).contains(number));
+    let number: Option<i32> = input
+        .interval_number
+        .trim()
+        .parse()
+        .ok()
+        .filter(|number| (1..=10_000).contains(number));
     if number.is_none() {
         errors.add("interval_number", "Enter a whole number from 1 to 10,000.");
     }
-    let unit = ["minutes", "hours", "days", "weeks", "months"].into_iter().find(|unit| *unit == input.interval_unit);
+    let unit = ["minutes", "hours", "days", "weeks", "months"]
+        .into_iter()
+        .find(|unit| *unit == input.interval_unit);
     if unit.is_none() {
-        errors.add("interval_unit", "Choose minutes, hours, days, weeks or months.");
+        errors.add(
+            "interval_unit",
+            "Choose minutes, hours, days, weeks or months.",
+        );
     }
     let (number, unit) = errors.or(number.zip(unit))?;
     let before = find(conn, name).await?;
-    let changed = Job { interval_number: number, interval_unit: unit.to_owned(), ..before };
+    let changed = Job {
+        interval_number: number,
+        interval_unit: unit.to_owned(),
+        ..before
+    };
     sql_query(
         "UPDATE jobs SET interval_number = $2, interval_unit = $3, active = $4, updated_at = wablast_now(),
            next_run = CASE WHEN $4 AND NOT active THEN wablast_now()
@@ -191,7 +224,7 @@ pub async fn update(conn: &mut AsyncPgConnection, name: &str, input: &JobInput) 
     .bind::<Timestamptz, _>(changed.next_after(changed.last_run.unwrap_or(changed.next_run)))
     .execute(conn)
     .await?;
-    Ok(find(conn, name).await.map_err(Error::from)?)
+    find(conn, name).await.map_err(Error::from)
 }
 
 #[derive(Debug, Clone, QueryableByName)]
@@ -215,7 +248,11 @@ pub struct JobRun {
 }
 
 /// The last runs of a job, newest first.
-pub async fn runs(conn: &mut AsyncPgConnection, name: &str, limit: i64) -> QueryResult<Vec<JobRun>> {
+pub async fn runs(
+    conn: &mut AsyncPgConnection,
+    name: &str,
+    limit: i64,
+) -> QueryResult<Vec<JobRun>> {
     sql_query(
         "SELECT r.id, r.trigger, u.name AS user_name, r.started_at, r.ended_at, r.done, r.summary, r.error
          FROM job_runs r LEFT JOIN users u ON u.id = r.user_id WHERE r.job = $1 ORDER BY r.id DESC LIMIT $2",
@@ -250,15 +287,27 @@ mod tests {
     #[test]
     fn missed_slots_collapse_into_one() {
         let job = job(1, "minutes", "UTC", "2026-11-24T10:00:00Z");
-        assert_eq!(job.next_after(at("2026-11-24T10:00:00Z")), at("2026-11-24T10:01:00Z"));
-        assert_eq!(job.next_after(at("2026-11-24T13:30:30Z")), at("2026-11-24T13:31:00Z"));
+        assert_eq!(
+            job.next_after(at("2026-11-24T10:00:00Z")),
+            at("2026-11-24T10:01:00Z")
+        );
+        assert_eq!(
+            job.next_after(at("2026-11-24T13:30:30Z")),
+            at("2026-11-24T13:31:00Z")
+        );
     }
 
     #[test]
     fn a_daily_job_keeps_its_hour_over_the_change_of_the_clocks() {
         let daily = job(1, "days", "Europe/Berlin", "2026-03-28T01:30:00Z");
         // 02:30 does not exist on the 29th: the first valid instant after it.
-        assert_eq!(daily.next_after(at("2026-03-28T01:30:00Z")), at("2026-03-29T01:00:00Z"));
-        assert_eq!(daily.next_after(at("2026-03-29T12:00:00Z")), at("2026-03-30T00:30:00Z"));
+        assert_eq!(
+            daily.next_after(at("2026-03-28T01:30:00Z")),
+            at("2026-03-29T01:00:00Z")
+        );
+        assert_eq!(
+            daily.next_after(at("2026-03-29T12:00:00Z")),
+            at("2026-03-30T00:30:00Z")
+        );
     }
 }

@@ -53,7 +53,10 @@ impl SimulateArgs {
             version: self.version,
             engine: self.engine,
             session: self.session,
-            webhook: self.webhook_url.zip(self.hmac_key).map(|(url, hmac_key)| Webhook { url, hmac_key }),
+            webhook: self
+                .webhook_url
+                .zip(self.hmac_key)
+                .map(|(url, hmac_key)| Webhook { url, hmac_key }),
             latency: Duration::from_millis(self.latency),
             acks: !self.no_acks,
             waits: !self.no_waits,

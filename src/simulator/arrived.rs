@@ -36,18 +36,27 @@ impl Arrived {
     }
 
     pub(super) fn find(&self, id: &str) -> Option<&Message> {
-        self.by_id.get(id).and_then(|index| self.messages.get(*index))
+        self.by_id
+            .get(id)
+            .and_then(|index| self.messages.get(*index))
     }
 
     pub(super) fn set_ack(&mut self, id: &str, ack: i64) {
-        if let Some(message) = self.by_id.get(id).and_then(|index| self.messages.get_mut(*index)) {
+        if let Some(message) = self
+            .by_id
+            .get(id)
+            .and_then(|index| self.messages.get_mut(*index))
+        {
             message.ack = ack;
         }
     }
 
     pub(super) fn clear(&mut self) {
         let next_id = self.next_id;
-        *self = Self { next_id, ..Self::default() };
+        *self = Self {
+            next_id,
+            ..Self::default()
+        };
     }
 
     pub(super) fn last(&self, count: usize) -> Vec<Message> {

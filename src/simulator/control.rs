@@ -48,8 +48,15 @@ struct Written {
 }
 
 fn somebody_writes(state: &State, written: &Written) {
-    let from = if written.from.contains('@') { written.from.clone() } else { format!("{}@c.us", written.from) };
-    let id = written.id.clone().unwrap_or_else(|| locked(&state.arrived).new_id(state.options.seed));
+    let from = if written.from.contains('@') {
+        written.from.clone()
+    } else {
+        format!("{}@c.us", written.from)
+    };
+    let id = written
+        .id
+        .clone()
+        .unwrap_or_else(|| locked(&state.arrived).new_id(state.options.seed));
     state.hooks.post(
         "message.any",
         json!({
@@ -67,7 +74,9 @@ async fn incoming(body: web::Json<Written>, state: web::Data<State>) -> HttpResp
 
 async fn write(form: web::Form<Written>, state: web::Data<State>) -> HttpResponse {
     somebody_writes(&state, &form);
-    HttpResponse::SeeOther().insert_header((header::LOCATION, "/")).finish()
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, "/"))
+        .finish()
 }
 
 #[derive(serde::Deserialize)]
@@ -118,11 +127,15 @@ async fn page(state: web::Data<State>) -> HttpResponse {
         }
     };
     match page.render() {
-        Ok(html) => HttpResponse::Ok().content_type("text/html; charset=utf-8").body(html),
+        Ok(html) => HttpResponse::Ok()
+            .content_type("text/html; charset=utf-8")
+            .body(html),
         Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
     }
 }
 
 async fn css() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/css; charset=utf-8").body(include_str!("../../static/simulator.css"))
+    HttpResponse::Ok()
+        .content_type("text/css; charset=utf-8")
+        .body(include_str!("../../static/simulator.css"))
 }

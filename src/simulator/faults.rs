@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::bail;
 
 /// One way a gateway misbehaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// Nothing happens and no answer comes.
@@ -67,14 +69,29 @@ impl Faults {
     pub fn parse(texts: &[String]) -> anyhow::Result<Self> {
         let mut faults = Self::default();
         for text in texts {
-            let by_share = text.split_once('=').and_then(|(name, share)| Some((Fault::named(name)?, share.parse::<f64>().ok()?)));
-            let by_number = text.split_once('@').and_then(|(name, number)| Some((Fault::named(name)?, number)));
+            let by_share = text
+                .split_once('=')
+                .and_then(|(name, share)| Some((Fault::named(name)?, share.parse::<f64>().ok()?)));
+            let by_number = text
+                .split_once('@')
+                .and_then(|(name, number)| Some((Fault::named(name)?, number)));
             match (by_share, by_number) {
                 (Some((fault, share)), _) => drop(faults.share.insert(fault, share)),
                 (_, Some((fault, number))) => drop(faults.numbers.insert(number.to_owned(), fault)),
                 _ => {
-                    let names: Vec<String> = ALL.iter().filter_map(|fault| serde_json::to_value(fault).ok()?.as_str().map(str::to_owned)).collect();
-                    bail!("--fault {text}: write name=share or name@number; the names are {}", names.join(", "));
+                    let names: Vec<String> = ALL
+                        .iter()
+                        .filter_map(|fault| {
+                            serde_json::to_value(fault)
+                                .ok()?
+                                .as_str()
+                                .map(str::to_owned)
+                        })
+                        .collect();
+                    bail!(
+                        "--fault {text}: write name=share or name@number; the names are {}",
+                        names.join(", ")
+                    );
                 }
             }
         }
@@ -123,11 +140,17 @@ mod tests {
 
     #[test]
     fn faults_follow_the_seed_and_their_shares() {
-        let faults = Faults::parse(&["reset_after=0.25".into(), "error_ack@628111".into()]).unwrap();
+        let faults =
+            Faults::parse(&["reset_after=0.25".into(), "error_ack@628111".into()]).unwrap();
         let mut dice = Dice::new(7);
-        let hit = (0..10_000).filter(|_| faults.for_message("628", &mut dice).is_some()).count();
+        let hit = (0..10_000)
+            .filter(|_| faults.for_message("628", &mut dice).is_some())
+            .count();
         assert!((2300..2700).contains(&hit), "{hit}");
-        assert_eq!(faults.for_message("628111", &mut dice), Some(Fault::ErrorAck));
+        assert_eq!(
+            faults.for_message("628111", &mut dice),
+            Some(Fault::ErrorAck)
+        );
         assert!(Faults::parse(&["nonsense=1".into()]).is_err());
     }
 }

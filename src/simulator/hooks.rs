@@ -31,7 +31,12 @@ impl Hooks {
     pub(super) fn start(http: Http, webhook: Option<Webhook>, options: &Options) -> Self {
         let target = Arc::new(Mutex::new(webhook));
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(post_all(http, Arc::clone(&target), receiver, format!("WAHA/{}", options.version)));
+        tokio::spawn(post_all(
+            http,
+            Arc::clone(&target),
+            receiver,
+            format!("WAHA/{}", options.version),
+        ));
         Self {
             target,
             sender,
@@ -67,11 +72,20 @@ impl Hooks {
     }
 }
 
-async fn post_all(http: Http, target: Arc<Mutex<Option<Webhook>>>, mut receiver: mpsc::UnboundedReceiver<Value>, agent: String) {
+async fn post_all(
+    http: Http,
+    target: Arc<Mutex<Option<Webhook>>>,
+    mut receiver: mpsc::UnboundedReceiver<Value>,
+    agent: String,
+) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(body) = receiver.recv().await {
-        let Some(webhook) = locked(&target).clone() else { continue };
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Some(webhook) = locked(&target).clone() else {
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
         let (http, agent) = (http.clone(), agent.clone());
         tokio::spawn(async move {
             let retries = post_one(&http, &webhook, &body, &agent).await;
@@ -90,14 +104,27 @@ async fn post_all(http: Http, target: Arc<Mutex<Option<Webhook>>>, mut receiver:
 }
 
 async fn post_one(http: &Http, webhook: &Webhook, body: &Value, agent: &str) -> bool {
-    let Ok(url) = Url::parse(&webhook.url) else { return true };
+    let Ok(url) = Url::parse(&webhook.url) else {
+        return true;
+    };
     let bytes = body.to_string().into_bytes();
     let headers = [
-        ("X-Webhook-Request-Id", body["id"].as_str().unwrap_or_default().replace("evt_", "req")),
+        (
+            "X-Webhook-Request-Id",
+            body["id"]
+                .as_str()
+                .unwrap_or_default()
+                .replace("evt_", "req"),
+        ),
         ("X-Webhook-Timestamp", body["timestamp"].to_string()),
-        ("X-Webhook-Hmac", events::sign(webhook.hmac_key.as_bytes(), &bytes)),
+        (
+            "X-Webhook-Hmac",
+            events::sign(webhook.hmac_key.as_bytes(), &bytes),
+        ),
         ("X-Webhook-Hmac-Algorithm", "sha512".to_owned()),
         ("X-Simulated-Agent", agent.to_owned()),
     ];
-    http.post_bytes(url, bytes, &headers).await.is_ok_and(|reply| (200..300).contains(&reply.status))
+    http.post_bytes(url, bytes, &headers)
+        .await
+        .is_ok_and(|reply| (200..300).contains(&reply.status))
 }

@@ -13,7 +13,10 @@ use crate::clock::Clock;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/ping", web::get().to(async || HttpResponse::Ok().json(json!({ "message": "pong" }))))
+        .route(
+            "/ping",
+            web::get().to(async || HttpResponse::Ok().json(json!({ "message": "pong" }))),
+        )
         .route("/api/server/version", web::get().to(version))
         .route("/api/version", web::get().to(version))
         .route("/api/server/status", web::get().to(server_status))
@@ -22,21 +25,37 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/api/sessions/{name}", web::get().to(session))
         .route("/api/sessions/{name}", web::put().to(configure))
         .route("/api/sessions/{name}/me", web::get().to(me))
-        .route("/api/sessions/{name}/{action:start|stop|restart|logout}", web::post().to(act))
+        .route(
+            "/api/sessions/{name}/{action:start|stop|restart|logout}",
+            web::post().to(act),
+        )
         .route("/api/contacts/check-exists", web::get().to(check_exists))
         .route("/api/sendText", web::post().to(send_text))
-        .route("/api/{call:startTyping|stopTyping|sendSeen}", web::post().to(typing))
-        .route("/api/{session}/new-message-id", web::get().to(new_message_id))
+        .route(
+            "/api/{call:startTyping|stopTyping|sendSeen}",
+            web::post().to(typing),
+        )
+        .route(
+            "/api/{session}/new-message-id",
+            web::get().to(new_message_id),
+        )
         .route("/api/{session}/chats/{chat}/messages", web::get().to(list))
-        .route("/api/{session}/chats/{chat}/messages/{id}", web::get().to(look_up));
+        .route(
+            "/api/{session}/chats/{chat}/messages/{id}",
+            web::get().to(look_up),
+        );
 }
 
 /// 401 as WAHA says it, when the key is missing or wrong.
 pub(super) fn refused(request: &HttpRequest, state: &State) -> Option<HttpResponse> {
     let wanted = state.options.api_key.as_deref()?;
-    let given = request.headers().get("X-Api-Key").and_then(|key| key.to_str().ok());
-    (given != Some(wanted))
-        .then(|| HttpResponse::Unauthorized().json(json!({ "message": "Unauthorized", "statusCode": 401 })))
+    let given = request
+        .headers()
+        .get("X-Api-Key")
+        .and_then(|key| key.to_str().ok());
+    (given != Some(wanted)).then(|| {
+        HttpResponse::Unauthorized().json(json!({ "message": "Unauthorized", "statusCode": 401 }))
+    })
 }
 
 macro_rules! authorized {
@@ -67,13 +86,15 @@ async fn health(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
 
 fn session_json(state: &State) -> Value {
     let status = locked(&state.status).clone();
-    let me = (status == "WORKING")
-        .then(|| json!({ "id": "628990000001@c.us", "pushName": "Simulator", "lid": "99999999999@lid" }));
+    let me = (status == "WORKING").then(
+        || json!({ "id": "628990000001@c.us", "pushName": "Simulator", "lid": "99999999999@lid" }),
+    );
     json!({ "name": state.options.session, "status": status, "config": null, "me": me, "engine": { "engine": state.options.engine } })
 }
 
 fn no_session() -> HttpResponse {
-    HttpResponse::NotFound().json(json!({ "message": "Session not found", "error": "Not Found", "statusCode": 404 }))
+    HttpResponse::NotFound()
+        .json(json!({ "message": "Session not found", "error": "Not Found", "statusCode": 404 }))
 }
 
 async fn sessions(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
@@ -81,9 +102,17 @@ async fn sessions(request: HttpRequest, state: web::Data<State>) -> HttpResponse
     HttpResponse::Ok().json(json!([session_json(&state)]))
 }
 
-async fn session(request: HttpRequest, name: web::Path<String>, state: web::Data<State>) -> HttpResponse {
+async fn session(
+    request: HttpRequest,
+    name: web::Path<String>,
+    state: web::Data<State>,
+) -> HttpResponse {
     authorized!(request, state);
-    if *name != state.options.session { no_session() } else { HttpResponse::Ok().json(session_json(&state)) }
+    if *name != state.options.session {
+        no_session()
+    } else {
+        HttpResponse::Ok().json(session_json(&state))
+    }
 }
 
 /// Takes webhooks from a session's configuration, as WAHA does.
@@ -99,12 +128,19 @@ async fn configure(
     }
     let hook = &body["config"]["webhooks"][0];
     if let (Some(url), Some(key)) = (hook["url"].as_str(), hook["hmac"]["key"].as_str()) {
-        state.hooks.set_target(Some(Webhook { url: url.to_owned(), hmac_key: key.to_owned() }));
+        state.hooks.set_target(Some(Webhook {
+            url: url.to_owned(),
+            hmac_key: key.to_owned(),
+        }));
     }
     HttpResponse::Ok().json(session_json(&state))
 }
 
-async fn me(request: HttpRequest, name: web::Path<String>, state: web::Data<State>) -> HttpResponse {
+async fn me(
+    request: HttpRequest,
+    name: web::Path<String>,
+    state: web::Data<State>,
+) -> HttpResponse {
     authorized!(request, state);
     if *name != state.options.session {
         return no_session();
@@ -116,7 +152,11 @@ async fn me(request: HttpRequest, name: web::Path<String>, state: web::Data<Stat
     }
 }
 
-async fn act(request: HttpRequest, path: web::Path<(String, String)>, state: web::Data<State>) -> HttpResponse {
+async fn act(
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    state: web::Data<State>,
+) -> HttpResponse {
     authorized!(request, state);
     let (name, action) = path.into_inner();
     if name != state.options.session {
@@ -133,7 +173,10 @@ async fn act(request: HttpRequest, path: web::Path<(String, String)>, state: web
 
 pub(super) fn set_status(state: &State, status: &str) {
     *locked(&state.status) = status.to_owned();
-    state.hooks.post("session.status", json!({ "name": state.options.session, "status": status, "statuses": [] }));
+    state.hooks.post(
+        "session.status",
+        json!({ "name": state.options.session, "status": status, "statuses": [] }),
+    );
 }
 
 #[derive(serde::Deserialize)]
@@ -142,12 +185,21 @@ struct Phone {
     session: Option<String>,
 }
 
-async fn check_exists(request: HttpRequest, query: web::Query<Phone>, state: web::Data<State>) -> HttpResponse {
+async fn check_exists(
+    request: HttpRequest,
+    query: web::Query<Phone>,
+    state: web::Data<State>,
+) -> HttpResponse {
     authorized!(request, state);
     if query.session.is_none() {
         return bad_request("Session name is required");
     }
-    let Some(phone) = &query.phone else { return exception("Cannot read properties of undefined (reading 'replace')", &json!({})) };
+    let Some(phone) = &query.phone else {
+        return exception(
+            "Cannot read properties of undefined (reading 'replace')",
+            &json!({}),
+        );
+    };
     let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
     let missing = locked(&state.faults).numbers.get(&digits) == Some(&Fault::NotOnWhatsapp);
     if missing {
@@ -163,8 +215,11 @@ async fn typing(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
 }
 
 fn has_own_ids(state: &State) -> bool {
-    crate::gateways::waha::Version { version: state.options.version.clone(), engine: state.options.engine.clone() }
-        .has_own_ids()
+    crate::gateways::waha::Version {
+        version: state.options.version.clone(),
+        engine: state.options.engine.clone(),
+    }
+    .has_own_ids()
 }
 
 async fn new_message_id(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
@@ -179,7 +234,8 @@ async fn new_message_id(request: HttpRequest, state: web::Data<State>) -> HttpRe
 }
 
 fn bad_request(message: &str) -> HttpResponse {
-    HttpResponse::BadRequest().json(json!({ "message": message, "error": "Bad Request", "statusCode": 400 }))
+    HttpResponse::BadRequest()
+        .json(json!({ "message": message, "error": "Bad Request", "statusCode": 400 }))
 }
 
 /// WAHA's 500: it echoes the request.
@@ -198,17 +254,24 @@ async fn wait(state: &State, seconds: u64) {
     }
 }
 
-async fn send_text(request: HttpRequest, bytes: web::Bytes, state: web::Data<State>) -> HttpResponse {
+async fn send_text(
+    request: HttpRequest,
+    bytes: web::Bytes,
+    state: web::Data<State>,
+) -> HttpResponse {
     authorized!(request, state);
     let body: Value = match serde_json::from_slice(&bytes) {
         Ok(body) => body,
         Err(_) => return bad_request("Unexpected end of JSON input"),
     };
-    let Some(session) = body["session"].as_str() else { return bad_request("Session name is required") };
+    let Some(session) = body["session"].as_str() else {
+        return bad_request("Session name is required");
+    };
     if session != state.options.session {
         wait(&state, 5).await;
-        return HttpResponse::UnprocessableEntity()
-            .json(json!({ "error": format!("Session \"{session}\" does not exist"), "session": session }));
+        return HttpResponse::UnprocessableEntity().json(
+            json!({ "error": format!("Session \"{session}\" does not exist"), "session": session }),
+        );
     }
     let status = locked(&state.status).clone();
     if status != "WORKING" {
@@ -219,7 +282,10 @@ async fn send_text(request: HttpRequest, bytes: web::Bytes, state: web::Data<Sta
         }));
     }
     let (Some(chat), Some(text)) = (body["chatId"].as_str(), body["text"].as_str()) else {
-        return exception("Cannot read properties of undefined (reading 'includes')", &body);
+        return exception(
+            "Cannot read properties of undefined (reading 'includes')",
+            &body,
+        );
     };
     if !state.options.latency.is_zero() {
         tokio::time::sleep(state.options.latency).await;
@@ -244,12 +310,21 @@ async fn deliver(
         Some(Fault::Slow) => tokio::time::sleep(Duration::from_secs(20)).await,
         _ => {}
     }
-    let own = body["id"].as_str().filter(|_| has_own_ids(state)).map(str::to_owned);
+    let own = body["id"]
+        .as_str()
+        .filter(|_| has_own_ids(state))
+        .map(str::to_owned);
     let id = {
         let mut arrived = locked(&state.arrived);
         let id = own.unwrap_or_else(|| arrived.new_id(state.options.seed));
         let at = Clock::system().now().timestamp();
-        arrived.add(Message { to: number.clone(), id: id.clone(), text: text.clone(), at, ack: 0 });
+        arrived.add(Message {
+            to: number.clone(),
+            id: id.clone(),
+            text: text.clone(),
+            at,
+            ack: 0,
+        });
         id
     };
     acknowledge(state, &number, &id, &text, fault);
@@ -265,8 +340,12 @@ async fn deliver(
 /// The 201 body, in the shape of the engine.
 fn answer(state: &State, number: &str, id: &str, text: &str) -> Value {
     match state.options.engine.as_str() {
-        "WEBJS" => json!({ "id": { "fromMe": true, "remote": format!("{number}@c.us"), "id": id, "_serialized": format!("true_{number}@c.us_{id}") }, "_data": {} }),
-        "GOWS" => json!({ "id": format!("true_{number}@c.us_{id}"), "_data": { "Info": {}, "Message": {} } }),
+        "WEBJS" => {
+            json!({ "id": { "fromMe": true, "remote": format!("{number}@c.us"), "id": id, "_serialized": format!("true_{number}@c.us_{id}") }, "_data": {} })
+        }
+        "GOWS" => {
+            json!({ "id": format!("true_{number}@c.us_{id}"), "_data": { "Info": {}, "Message": {} } })
+        }
         _ => json!({
             "key": { "remoteJid": format!("{number}@s.whatsapp.net"), "fromMe": true, "id": id },
             "message": { "extendedTextMessage": { "text": text } },
@@ -313,7 +392,10 @@ fn broken(_: &HttpRequest) -> HttpResponse {
         Ok(web::Bytes::from_static(b"{\"key\":")),
         Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
     ]);
-    HttpResponse::build(StatusCode::CREATED).no_chunking(4096).content_type("application/json").streaming(stream)
+    HttpResponse::build(StatusCode::CREATED)
+        .no_chunking(4096)
+        .content_type("application/json")
+        .streaming(stream)
 }
 
 async fn look_up(
@@ -323,20 +405,31 @@ async fn look_up(
 ) -> HttpResponse {
     authorized!(request, state);
     let (_, _, id) = path.into_inner();
-    let found = locked(&state.arrived).find(crate::gateways::waha::events::stanza(&id)).cloned();
+    let found = locked(&state.arrived)
+        .find(crate::gateways::waha::events::stanza(&id))
+        .cloned();
     match found {
         Some(message) => HttpResponse::Ok().json(stored(&message)),
-        None => HttpResponse::NotFound()
-            .json(json!({ "message": "Message not found", "error": "Not Found", "statusCode": 404 })),
+        None => HttpResponse::NotFound().json(
+            json!({ "message": "Message not found", "error": "Not Found", "statusCode": 404 }),
+        ),
     }
 }
 
-async fn list(request: HttpRequest, path: web::Path<(String, String)>, state: web::Data<State>) -> HttpResponse {
+async fn list(
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    state: web::Data<State>,
+) -> HttpResponse {
     authorized!(request, state);
     let (_, chat) = path.into_inner();
     let number = chat.split('@').next().unwrap_or(&chat);
-    let messages: Vec<Value> =
-        locked(&state.arrived).last(1000).iter().filter(|message| message.to == number).map(stored).collect();
+    let messages: Vec<Value> = locked(&state.arrived)
+        .last(1000)
+        .iter()
+        .filter(|message| message.to == number)
+        .map(stored)
+        .collect();
     HttpResponse::Ok().json(messages)
 }
 

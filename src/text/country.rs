@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use super::country_names::OTHER;
 use super::keyword;
 
-/// ISO code and English name, by code.
+/// ISO 3166 code and English name (from the iso-codes tables), by code.
 pub const ALL: &[(&str, &str)] = &[
     ("AD", "Andorra"),
     ("AE", "United Arab Emirates"),
@@ -262,8 +262,11 @@ pub const ALL: &[(&str, &str)] = &[
 
 /// Every name, as [`key`] makes it, to its code.
 static BY_NAME: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
-    let others = OTHER.iter().flat_map(|(code, names)| names.split(';').map(move |name| (*code, name)));
-    let mut names: HashMap<String, &'static str> = others.map(|(code, name)| (key(name), code)).collect();
+    let others = OTHER
+        .iter()
+        .flat_map(|(code, names)| names.split(';').map(move |name| (*code, name)));
+    let mut names: HashMap<String, &'static str> =
+        others.map(|(code, name)| (key(name), code)).collect();
     names.extend(ALL.iter().map(|(code, name)| (key(name), *code)));
     names
 });
@@ -284,13 +287,18 @@ pub fn by_name(text: &str) -> Option<&'static str> {
         }
     }
     let key = key(text);
-    BY_NAME.get(&key).or_else(|| BY_NAME.get(key.strip_prefix("the ")?)).copied()
+    BY_NAME
+        .get(&key)
+        .or_else(|| BY_NAME.get(key.strip_prefix("the ")?))
+        .copied()
 }
 
 /// A name as names are compared: `Côte d’Ivoire` is `cote d ivoire`.
 fn key(name: &str) -> String {
-    let spaced: String =
-        keyword::normalize(name).chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    let spaced: String = keyword::normalize(name)
+        .chars()
+        .map(|c| if c.is_alphanumeric() { c } else { ' ' })
+        .collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -338,17 +346,29 @@ mod tests {
     #[test]
     fn the_tables_are_whole_and_no_name_means_two_countries() {
         assert!(ALL.is_sorted_by_key(|(code, _)| code));
-        assert!(ALL.iter().map(|(code, _)| code).eq(OTHER.iter().map(|(code, _)| code)));
+        assert!(
+            ALL.iter()
+                .map(|(code, _)| code)
+                .eq(OTHER.iter().map(|(code, _)| code))
+        );
         let mut meant: HashMap<String, &str> = HashMap::new();
-        let others = OTHER.iter().flat_map(|(code, names)| names.split(';').map(move |name| (*code, name)));
+        let others = OTHER
+            .iter()
+            .flat_map(|(code, names)| names.split(';').map(move |name| (*code, name)));
         for (code, name) in others.chain(ALL.iter().copied()) {
             let before = meant.insert(key(name), code);
-            assert!(before.is_none_or(|before| before == code), "{name}: {before:?} and {code}");
+            assert!(
+                before.is_none_or(|before| before == code),
+                "{name}: {before:?} and {code}"
+            );
             assert_eq!(by_name(code), Some(code));
         }
         for (code, names) in OTHER {
             let letters = names.split(';').next().unwrap();
-            assert!(letters.len() == 3 && letters.bytes().all(|b| b.is_ascii_uppercase()), "{code} {letters}");
+            assert!(
+                letters.len() == 3 && letters.bytes().all(|b| b.is_ascii_uppercase()),
+                "{code} {letters}"
+            );
         }
     }
 }

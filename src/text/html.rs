@@ -16,24 +16,56 @@ static TAG: LazyLock<Regex> = LazyLock::new(|| {
         .expect("pattern")
 });
 #[expect(clippy::expect_used, reason = "a constant pattern, tried by the tests")]
-static HREF: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"(?is)\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))"#).expect("pattern"));
+static HREF: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?is)\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))"#).expect("pattern")
+});
 #[expect(clippy::expect_used, reason = "a constant pattern, tried by the tests")]
 static STYLE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"(?is)\sstyle\s*=\s*(?:"([^"]*)"|'([^']*)')"#).expect("pattern"));
 
 /// Elements that begin and end a line.
 const BLOCKS: &[&str] = &[
-    "p", "div", "ul", "ol", "li", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "table", "tr", "section",
-    "article", "header", "footer", "main", "body", "html", "hr", "dl", "dt", "dd", "form", "address", "figure", "nav",
+    "p",
+    "div",
+    "ul",
+    "ol",
+    "li",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "pre",
+    "blockquote",
+    "table",
+    "tr",
+    "section",
+    "article",
+    "header",
+    "footer",
+    "main",
+    "body",
+    "html",
+    "hr",
+    "dl",
+    "dt",
+    "dd",
+    "form",
+    "address",
+    "figure",
+    "nav",
 ];
 const INLINE: &[&str] = &[
-    "a", "b", "strong", "i", "em", "s", "del", "strike", "u", "ins", "code", "tt", "kbd", "samp", "br", "span", "font",
-    "img", "small", "big", "sub", "sup", "mark", "label", "thead", "tbody", "tfoot", "th", "td", "q", "cite", "abbr",
-    "meta", "link", "wbr", "center", "button", "input", "picture", "source", "video", "audio", "svg", "time",
+    "a", "b", "strong", "i", "em", "s", "del", "strike", "u", "ins", "code", "tt", "kbd", "samp",
+    "br", "span", "font", "img", "small", "big", "sub", "sup", "mark", "label", "thead", "tbody",
+    "tfoot", "th", "td", "q", "cite", "abbr", "meta", "link", "wbr", "center", "button", "input",
+    "picture", "source", "video", "audio", "svg", "time",
 ];
 /// Elements whose content is no text.
-const SILENT: &[&str] = &["script", "style", "head", "title", "template", "noscript", "iframe", "object"];
+const SILENT: &[&str] = &[
+    "script", "style", "head", "title", "template", "noscript", "iframe", "object",
+];
 const VOID: &[&str] = &["br", "hr", "img", "meta", "link", "wbr", "input", "source"];
 /// Deeper nesting is no text a person wrote.
 const DEEPEST: usize = 200;
@@ -49,17 +81,26 @@ fn is_element(name: &str) -> bool {
 /// Whether a text was pasted as HTML: it has a whole tag of an element we know. `1 < 2`, `<3` and
 /// `<name>` are text.
 pub fn looks_like_html(text: &str) -> bool {
-    TAG.captures_iter(text).any(|tag| tag.get(2).is_some_and(|name| is_element(&name.as_str().to_ascii_lowercase())))
+    TAG.captures_iter(text).any(|tag| {
+        tag.get(2)
+            .is_some_and(|name| is_element(&name.as_str().to_ascii_lowercase()))
+    })
 }
 
 /// HTML as WhatsApp text.
 pub fn from_html(html: &str) -> String {
     let html = html.replace("\r\n", "\n");
-    let mut writer = Writer::default();
-    // Without blocks the line ends are the writer's own.
-    writer.keeps_lines = !TAG.captures_iter(&html).any(|tag| {
-        tag.get(2).is_some_and(|name| name.as_str().eq_ignore_ascii_case("br") || is_block(&name.as_str().to_ascii_lowercase()))
+    let has_blocks = TAG.captures_iter(&html).any(|tag| {
+        tag.get(2).is_some_and(|name| {
+            let name = name.as_str().to_ascii_lowercase();
+            name == "br" || is_block(&name)
+        })
     });
+    let mut writer = Writer {
+        // Without blocks the line ends are the writer's own.
+        keeps_lines: !has_blocks,
+        ..Writer::default()
+    };
     let mut at = 0;
     for tag in TAG.captures_iter(&html) {
         let Some(whole) = tag.get(0) else { continue };
@@ -96,9 +137,14 @@ impl Look {
     /// The marks, outermost first. In monospace WhatsApp knows no other mark.
     fn marks(self) -> impl Iterator<Item = &'static str> {
         let rich = !self.mono;
-        [(self.bold && rich, "*"), (self.italic && rich, "_"), (self.strike && rich, "~"), (self.mono, "```")]
-            .into_iter()
-            .filter_map(|(is_on, mark)| is_on.then_some(mark))
+        [
+            (self.bold && rich, "*"),
+            (self.italic && rich, "_"),
+            (self.strike && rich, "~"),
+            (self.mono, "```"),
+        ]
+        .into_iter()
+        .filter_map(|(is_on, mark)| is_on.then_some(mark))
     }
 
     fn common(self, other: Self) -> Self {
@@ -139,11 +185,15 @@ struct Writer {
 
 impl Writer {
     fn look(&self) -> Look {
-        self.elements.last().map_or_else(Look::default, |element| element.look)
+        self.elements
+            .last()
+            .map_or_else(Look::default, |element| element.look)
     }
 
     fn is_in(&self, names: &[&str]) -> bool {
-        self.elements.iter().any(|element| names.contains(&element.name.as_str()))
+        self.elements
+            .iter()
+            .any(|element| names.contains(&element.name.as_str()))
     }
 
     fn text(&mut self, text: &str) {
@@ -190,14 +240,23 @@ impl Writer {
         }
         match name {
             "br" => self.end_line(),
-            "td" | "th" if self.line.last().is_some_and(|(last, _)| *last != ' ') => self.put(' ', Look::default()),
+            "td" | "th" if self.line.last().is_some_and(|(last, _)| *last != ' ') => {
+                self.put(' ', Look::default())
+            }
             "li" => self.begin_item(),
-            "a" => self.links.push(Link { address: address(attributes), shown: String::new() }),
+            "a" => self.links.push(Link {
+                address: address(attributes),
+                shown: String::new(),
+            }),
             _ => {}
         }
         if !VOID.contains(&name) && self.elements.len() < DEEPEST {
             let look = styled(looked(self.look(), name), attributes);
-            self.elements.push(Element { name: name.to_owned(), look, item: 1 });
+            self.elements.push(Element {
+                name: name.to_owned(),
+                look,
+                item: 1,
+            });
         }
     }
 
@@ -207,7 +266,11 @@ impl Writer {
         {
             self.end_link(&link);
         }
-        if let Some(position) = self.elements.iter().rposition(|element| element.name == name) {
+        if let Some(position) = self
+            .elements
+            .iter()
+            .rposition(|element| element.name == name)
+        {
             self.elements.truncate(position);
         }
         if is_block(name) {
@@ -219,8 +282,16 @@ impl Writer {
     }
 
     fn begin_item(&mut self) {
-        let depth = self.elements.iter().filter(|element| matches!(element.name.as_str(), "ul" | "ol")).count();
-        let list = self.elements.iter_mut().rev().find(|element| matches!(element.name.as_str(), "ul" | "ol"));
+        let depth = self
+            .elements
+            .iter()
+            .filter(|element| matches!(element.name.as_str(), "ul" | "ol"))
+            .count();
+        let list = self
+            .elements
+            .iter_mut()
+            .rev()
+            .find(|element| matches!(element.name.as_str(), "ul" | "ol"));
         let sign = match list {
             Some(list) if list.name == "ol" => {
                 list.item += 1;
@@ -228,14 +299,19 @@ impl Writer {
             }
             _ => "• ".to_owned(),
         };
-        self.bullet = Some(format!("{}{sign}", "  ".repeat(depth.saturating_sub(1).min(5))));
+        self.bullet = Some(format!(
+            "{}{sign}",
+            "  ".repeat(depth.saturating_sub(1).min(5))
+        ));
     }
 
     /// `text (address)`, unless the text is the address already.
     fn end_link(&mut self, link: &Link) {
         let shown = link.shown.trim();
         let bare = |text: &str| {
-            let text = text.trim_start_matches("https://").trim_start_matches("http://");
+            let text = text
+                .trim_start_matches("https://")
+                .trim_start_matches("http://");
             text.trim_end_matches('/').to_ascii_lowercase()
         };
         if link.address.is_empty() || bare(shown) == bare(&link.address) {
@@ -262,7 +338,8 @@ impl Writer {
     fn end_line(&mut self) {
         let line = marked(&self.line);
         self.line.clear();
-        self.lines.push(format!("{}{line}", std::mem::take(&mut self.prefix)));
+        self.lines
+            .push(format!("{}{line}", std::mem::take(&mut self.prefix)));
     }
 
     fn finish(mut self) -> String {
@@ -273,9 +350,17 @@ impl Writer {
 
 fn looked(look: Look, name: &str) -> Look {
     match name {
-        "b" | "strong" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "th" => Look { bold: true, ..look },
-        "i" | "em" => Look { italic: true, ..look },
-        "s" | "del" | "strike" => Look { strike: true, ..look },
+        "b" | "strong" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "th" => {
+            Look { bold: true, ..look }
+        }
+        "i" | "em" => Look {
+            italic: true,
+            ..look
+        },
+        "s" | "del" | "strike" => Look {
+            strike: true,
+            ..look
+        },
         "code" | "pre" | "tt" | "kbd" | "samp" => Look { mono: true, ..look },
         _ => look,
     }
@@ -283,15 +368,27 @@ fn looked(look: Look, name: &str) -> Look {
 
 /// Word processors say it by style, and wrap whole documents in a `<b>` that is not bold.
 fn styled(mut look: Look, attributes: &str) -> Look {
-    let Some(style) = STYLE.captures(attributes) else { return look };
-    let style = style.get(1).or(style.get(2)).map_or("", |style| style.as_str()).to_ascii_lowercase();
+    let Some(style) = STYLE.captures(attributes) else {
+        return look;
+    };
+    let style = style
+        .get(1)
+        .or(style.get(2))
+        .map_or("", |style| style.as_str())
+        .to_ascii_lowercase();
     for declaration in style.split(';') {
-        let Some((property, value)) = declaration.split_once(':') else { continue };
+        let Some((property, value)) = declaration.split_once(':') else {
+            continue;
+        };
         let value = value.trim();
         match property.trim() {
-            "font-weight" => look.bold = matches!(value, "bold" | "bolder" | "600" | "700" | "800" | "900"),
+            "font-weight" => {
+                look.bold = matches!(value, "bold" | "bolder" | "600" | "700" | "800" | "900")
+            }
             "font-style" => look.italic = value == "italic",
-            "text-decoration" | "text-decoration-line" if value.contains("line-through") => look.strike = true,
+            "text-decoration" | "text-decoration-line" if value.contains("line-through") => {
+                look.strike = true
+            }
             _ => {}
         }
     }
@@ -300,35 +397,60 @@ fn styled(mut look: Look, attributes: &str) -> Look {
 
 /// Where a link leads, when it is an address for people; else empty.
 fn address(attributes: &str) -> String {
-    let Some(href) = HREF.captures(attributes) else { return String::new() };
-    let href = href.get(1).or(href.get(2)).or(href.get(3)).map_or("", |href| href.as_str());
+    let Some(href) = HREF.captures(attributes) else {
+        return String::new();
+    };
+    let href = href
+        .get(1)
+        .or(href.get(2))
+        .or(href.get(3))
+        .map_or("", |href| href.as_str());
     let href: String = unescape(href).chars().filter(|c| !c.is_control()).collect();
     let href = href.trim();
     let lower = href.to_ascii_lowercase();
     if lower.starts_with("http://") || lower.starts_with("https://") || href.starts_with("{{") {
         return href.replace(' ', "%20");
     }
-    let person = ["mailto:", "tel:"].iter().find(|scheme| lower.starts_with(**scheme));
-    person.map_or_else(String::new, |scheme| href[scheme.len()..].split('?').next().unwrap_or_default().to_owned())
+    let person = ["mailto:", "tel:"]
+        .iter()
+        .find(|scheme| lower.starts_with(**scheme));
+    person.map_or_else(String::new, |scheme| {
+        href[scheme.len()..]
+            .split('?')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    })
 }
 
 /// A line with its marks: they stand next to letters, blanks outside.
 fn marked(line: &[(char, Look)]) -> String {
-    let Some(first) = line.iter().position(|(letter, _)| !letter.is_whitespace()) else { return String::new() };
-    let last = line.iter().rposition(|(letter, _)| !letter.is_whitespace()).unwrap_or(first);
+    let Some(first) = line.iter().position(|(letter, _)| !letter.is_whitespace()) else {
+        return String::new();
+    };
+    let last = line
+        .iter()
+        .rposition(|(letter, _)| !letter.is_whitespace())
+        .unwrap_or(first);
     // Monospace keeps its indentation.
     let first = if line[first].1.mono { 0 } else { first };
     let mut out = String::new();
     let mut open: Vec<&'static str> = Vec::new();
     let mut blanks = String::new();
+    // The look that what stands before the blanks shares with them.
     let mut before = Look::default();
     for (letter, look) in &line[first..=last] {
         if letter.is_whitespace() && !look.mono {
             blanks.push(*letter);
+            before = before.common(*look);
             continue;
         }
         // What closes closes before the blanks, what opens opens after them.
-        let through = if blanks.is_empty() { *look } else { before.common(*look) };
+        let through = if blanks.is_empty() {
+            *look
+        } else {
+            before.common(*look)
+        };
         turn(&mut out, &mut open, through);
         out.push_str(&blanks);
         blanks.clear();

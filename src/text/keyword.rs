@@ -6,9 +6,16 @@ use unicode_normalization::UnicodeNormalization as _;
 /// letters and digits at the ends.
 pub fn normalize(text: &str) -> String {
     // Compatibility forms: full-width and ornamental letters are letters.
-    let plain: String =
-        text.nfkd().filter(|c| !is_accent(*c) && !is_invisible(*c)).flat_map(char::to_lowercase).collect();
-    plain.trim_matches(|c: char| !c.is_alphanumeric()).split_whitespace().collect::<Vec<_>>().join(" ")
+    let plain: String = text
+        .nfkd()
+        .filter(|c| !is_accent(*c) && !is_invisible(*c))
+        .flat_map(char::to_lowercase)
+        .collect();
+    plain
+        .trim_matches(|c: char| !c.is_alphanumeric())
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Whether the whole message is one of the words.
@@ -35,18 +42,57 @@ mod tests {
     use super::*;
 
     fn words() -> Vec<String> {
-        ["STOP", "Arrêt", "stop promotions", "BERHENTI", "STOPP", "СТОП", "توقف", "หยุด", "停止"].map(String::from).to_vec()
+        [
+            "STOP",
+            "Arrêt",
+            "stop promotions",
+            "BERHENTI",
+            "STOPP",
+            "СТОП",
+            "توقف",
+            "หยุด",
+            "停止",
+        ]
+        .map(String::from)
+        .to_vec()
     }
 
     #[test]
     fn only_the_whole_message_is_a_word() {
         for yes in [
-            "stop", " Stop. ", "STOP!!!", "arret", "ARRÊT", "arre\u{302}t", "Stop  promotions", "stop\npromotions", "*stop*",
-            "\"Berhenti\"", "stop 🙏", "\u{200b}stop\u{200e}", "ＳＴＯＰ", "стоп", "توقف", "หยุด", "停止。", "stop\u{fe0f}",
+            "stop",
+            " Stop. ",
+            "STOP!!!",
+            "arret",
+            "ARRÊT",
+            "arre\u{302}t",
+            "Stop  promotions",
+            "stop\npromotions",
+            "*stop*",
+            "\"Berhenti\"",
+            "stop 🙏",
+            "\u{200b}stop\u{200e}",
+            "ＳＴＯＰ",
+            "стоп",
+            "توقف",
+            "หยุด",
+            "停止。",
+            "stop\u{fe0f}",
         ] {
             assert!(matches(yes, &words()), "{yes}");
         }
-        for no in ["", "...", "👍", "please stop", "stoppp", "don't stop", "s t o p", "stop-promotions", "nonstop", "stop it"] {
+        for no in [
+            "",
+            "...",
+            "👍",
+            "please stop",
+            "stoppp",
+            "don't stop",
+            "s t o p",
+            "stop-promotions",
+            "nonstop",
+            "stop it",
+        ] {
             assert!(!matches(no, &words()), "{no}");
         }
         assert!(!matches(&"stop ".repeat(1000), &words()));
@@ -55,7 +101,14 @@ mod tests {
 
     #[test]
     fn words_are_compared_without_case_and_accents() {
-        for (text, plain) in [("  ¡Parár!  ", "parar"), ("İPTAL", "iptal"), ("Çık", "cık"), ("ΣΤΟΠ", "στοπ"), ("a-b", "a-b"), ("", "")] {
+        for (text, plain) in [
+            ("  ¡Parár!  ", "parar"),
+            ("İPTAL", "iptal"),
+            ("Çık", "cık"),
+            ("ΣΤΟΠ", "στοπ"),
+            ("a-b", "a-b"),
+            ("", ""),
+        ] {
             assert_eq!(normalize(text), plain, "{text}");
         }
     }

@@ -10,7 +10,8 @@ use regex::Regex;
 pub use super::html::{from_html, looks_like_html};
 
 #[expect(clippy::expect_used, reason = "a constant pattern, tried by the tests")]
-static ADDRESS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"^(?i:https?)://[^\s<>"`]+"#).expect("pattern"));
+static ADDRESS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"^(?i:https?)://[^\s<>"`]+"#).expect("pattern"));
 
 /// A stretch of one line with one look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,14 +40,26 @@ pub fn to_spans(text: &str) -> Vec<Line> {
         at = start + inside.len() + 6;
         // Those of one line are marks like the others, and may stand inside them.
         if inside.contains('\n') {
-            add(&mut lines, &text[begun..start], |line| spans(line, &Span::default()));
+            add(&mut lines, &text[begun..start], |line| {
+                spans(line, &Span::default())
+            });
             add(&mut lines, inside, |line| {
-                if line.is_empty() { Vec::new() } else { vec![Span { text: line.to_owned(), mono: true, ..Span::default() }] }
+                if line.is_empty() {
+                    Vec::new()
+                } else {
+                    vec![Span {
+                        text: line.to_owned(),
+                        mono: true,
+                        ..Span::default()
+                    }]
+                }
             });
             begun = at;
         }
     }
-    add(&mut lines, &text[begun..], |line| spans(line, &Span::default()));
+    add(&mut lines, &text[begun..], |line| {
+        spans(line, &Span::default())
+    });
     lines
 }
 
@@ -85,7 +98,10 @@ fn spans(line: &str, look: &Span) -> Line {
                 _ => inner.mono = true,
             }
             if inner.mono {
-                out.push(Span { text: inside.to_owned(), ..inner });
+                out.push(Span {
+                    text: inside.to_owned(),
+                    ..inner
+                });
             } else {
                 out.extend(spans(inside, &inner));
             }
@@ -93,7 +109,11 @@ fn spans(line: &str, look: &Span) -> Line {
             before = mark;
         } else if let Some(address) = address(rest, before) {
             push(&mut out, &mut plain, look);
-            out.push(Span { text: address.to_owned(), link: Some(address.to_owned()), ..look.clone() });
+            out.push(Span {
+                text: address.to_owned(),
+                link: Some(address.to_owned()),
+                ..look.clone()
+            });
             rest = &rest[address.len()..];
             before = '/';
         } else {
@@ -108,7 +128,10 @@ fn spans(line: &str, look: &Span) -> Line {
 
 fn push(out: &mut Line, plain: &mut String, look: &Span) {
     if !plain.is_empty() {
-        out.push(Span { text: std::mem::take(plain), ..look.clone() });
+        out.push(Span {
+            text: std::mem::take(plain),
+            ..look.clone()
+        });
     }
 }
 
@@ -120,9 +143,14 @@ fn address(rest: &str, before: char) -> Option<&str> {
     let whole = ADDRESS.find(rest)?.as_str();
     let address = whole.trim_end_matches(['.', ',', ';', ':', '!', '?', '\'', '*', '_', '~']);
     // `(https://x.example)`: the bracket is the sentence's.
-    let address = if address.contains('(') { address } else { address.trim_end_matches(')') };
+    let address = if address.contains('(') {
+        address
+    } else {
+        address.trim_end_matches(')')
+    };
     let host = address.split_once("://").map_or("", |(_, host)| host);
-    host.starts_with(|c: char| c.is_alphanumeric() || c == '[').then_some(address)
+    host.starts_with(|c: char| c.is_alphanumeric() || c == '[')
+        .then_some(address)
 }
 
 /// What stands between a mark at the start of `rest` and its end, what follows, and the mark.
@@ -149,7 +177,8 @@ fn marked<'a>(rest: &'a str, before: char, look: &Span) -> Option<(&'a str, &'a 
     }
     inside.match_indices(mark).find_map(|(end, _)| {
         let after = &inside[end + 1..];
-        let closes = !inside[..end].ends_with(char::is_whitespace) && !after.starts_with(char::is_alphanumeric);
+        let closes = !inside[..end].ends_with(char::is_whitespace)
+            && !after.starts_with(char::is_alphanumeric);
         closes.then_some((&inside[..end], after, mark))
     })
 }
@@ -159,16 +188,32 @@ mod tests {
     use super::*;
 
     fn look(span: &Span) -> String {
-        let looks = [(span.bold, 'b'), (span.italic, 'i'), (span.strike, 's'), (span.mono, 'm'), (span.link.is_some(), 'l')];
-        looks.into_iter().filter_map(|(is_on, letter)| is_on.then_some(letter)).collect()
+        let looks = [
+            (span.bold, 'b'),
+            (span.italic, 'i'),
+            (span.strike, 's'),
+            (span.mono, 'm'),
+            (span.link.is_some(), 'l'),
+        ];
+        looks
+            .into_iter()
+            .filter_map(|(is_on, letter)| is_on.then_some(letter))
+            .collect()
     }
 
     /// `look:text|look:text`, a line each.
     fn shown(text: &str) -> String {
         let line = |line: &Line| {
-            line.iter().map(|span| format!("{}:{}", look(span), span.text)).collect::<Vec<_>>().join("|")
+            line.iter()
+                .map(|span| format!("{}:{}", look(span), span.text))
+                .collect::<Vec<_>>()
+                .join("|")
         };
-        to_spans(text).iter().map(line).collect::<Vec<_>>().join("\n")
+        to_spans(text)
+            .iter()
+            .map(line)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[test]
@@ -190,8 +235,30 @@ mod tests {
         ] {
             assert_eq!(shown(text), expected, "{text}");
         }
-        for plain in ["2 * 3 * 4", "snake_case_name", "* a*", "*a", "*a *", "**", "****", "a*b*c", "*a\nb*", "_", "```", "``````", "``"] {
-            assert_eq!(shown(plain), plain.split('\n').map(|line| format!(":{line}")).collect::<Vec<_>>().join("\n"), "{plain}");
+        for plain in [
+            "2 * 3 * 4",
+            "snake_case_name",
+            "* a*",
+            "*a",
+            "*a *",
+            "**",
+            "****",
+            "a*b*c",
+            "*a\nb*",
+            "_",
+            "```",
+            "``````",
+            "``",
+        ] {
+            assert_eq!(
+                shown(plain),
+                plain
+                    .split('\n')
+                    .map(|line| format!(":{line}"))
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+                "{plain}"
+            );
         }
     }
 
@@ -205,7 +272,10 @@ mod tests {
     #[test]
     fn only_web_addresses_are_links() {
         for (text, expected) in [
-            ("see https://x.example/a_b_c?d=1.", ":see |l:https://x.example/a_b_c?d=1|:."),
+            (
+                "see https://x.example/a_b_c?d=1.",
+                ":see |l:https://x.example/a_b_c?d=1|:.",
+            ),
             ("(http://x.example)", ":(|l:http://x.example|:)"),
             ("*https://x.example*", "bl:https://x.example"),
             ("https://x.example/a_(b)", "l:https://x.example/a_(b)"),
@@ -220,12 +290,21 @@ mod tests {
 
     #[test]
     fn html_is_shown_as_it_was_meant() {
-        assert_eq!(shown(&from_html("<p>a <b>b <i>c</i></b></p><pre>d</pre>")), ":a |b:b |bi:c\nm:d");
+        assert_eq!(
+            shown(&from_html("<p>a <b>b <i>c</i></b></p><pre>d</pre>")),
+            ":a |b:b |bi:c\nm:d"
+        );
     }
 
     #[test]
     fn hostile_texts_take_no_time() {
-        for text in [" *a".repeat(2000), "*_~".repeat(2000), "```".repeat(2001), "<b>".repeat(2000), "https://".repeat(1000)] {
+        for text in [
+            " *a".repeat(2000),
+            "*_~".repeat(2000),
+            "```".repeat(2001),
+            "<b>".repeat(2000),
+            "https://".repeat(1000),
+        ] {
             let _ = to_spans(&text);
             let _ = from_html(&text);
         }

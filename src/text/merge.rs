@@ -33,7 +33,9 @@ impl Template {
         let mut rest = text;
         while let Some(end) = rest.find("}}") {
             // `{{ {{name}}` and `{{{name}}}`: the innermost braces count.
-            let found = rest[..end].rfind("{{").and_then(|start| Some((start, placeholder(&rest[start + 2..end])?)));
+            let found = rest[..end]
+                .rfind("{{")
+                .and_then(|start| Some((start, placeholder(&rest[start + 2..end])?)));
             match found {
                 Some((start, placeholder)) => {
                     plain.push_str(&rest[..start]);
@@ -69,7 +71,10 @@ impl Template {
     }
 
     pub fn fill(&self, values: &Values) -> String {
-        self.marked(values).into_iter().map(|(text, _)| text).collect()
+        self.marked(values)
+            .into_iter()
+            .map(|(text, _)| text)
+            .collect()
     }
 
     /// The filled text in pieces; true where a value stands, so that a preview can mark it.
@@ -93,8 +98,13 @@ fn placeholder(inside: &str) -> Option<Placeholder> {
     let name = name.trim();
     let is_name = !name.is_empty()
         && name.chars().count() <= 100
-        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | ' '));
-    is_name.then(|| Placeholder { name: name.to_owned(), fallback })
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | ' '));
+    is_name.then(|| Placeholder {
+        name: name.to_owned(),
+        fallback,
+    })
 }
 
 fn value(placeholder: &Placeholder, values: &Values) -> String {
@@ -142,7 +152,9 @@ pub fn length(text: &str) -> usize {
 
 /// A person's name with the title before it, as `contact.full_name` stands for.
 pub fn full_name(title: &str, name: &str) -> String {
-    format!("{} {}", title.trim(), name.trim()).trim().to_owned()
+    format!("{} {}", title.trim(), name.trim())
+        .trim()
+        .to_owned()
 }
 
 /// A filled text between marks. It is one line, and whatever in it would end the marks early is gone.
@@ -166,8 +178,10 @@ fn without_ends(line: &str, mark: char) -> String {
         }
         let before = kept.chars().next_back();
         let after = letters.peek().copied();
-        let within = before.is_some_and(char::is_alphanumeric) && after.is_some_and(char::is_alphanumeric);
-        let alone = before.is_some_and(char::is_whitespace) && after.is_some_and(char::is_whitespace);
+        let within =
+            before.is_some_and(char::is_alphanumeric) && after.is_some_and(char::is_alphanumeric);
+        let alone =
+            before.is_some_and(char::is_whitespace) && after.is_some_and(char::is_whitespace);
         if within || alone {
             kept.push(letter);
         }
@@ -182,7 +196,10 @@ mod tests {
     use super::*;
 
     fn values(pairs: &[(&str, &str)]) -> Values {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     fn fill(text: &str, pairs: &[(&str, &str)]) -> String {
@@ -191,13 +208,19 @@ mod tests {
 
     #[test]
     fn every_occurrence_is_filled() {
-        assert_eq!(fill("{{a}} and {{ a }} and {{a}}", &[("a", "x")]), "x and x and x");
+        assert_eq!(
+            fill("{{a}} and {{ a }} and {{a}}", &[("a", "x")]),
+            "x and x and x"
+        );
     }
 
     #[test]
     fn an_empty_value_becomes_its_fallback_or_nothing() {
         assert_eq!(fill("Hi {{contact.name|there}}!", &[]), "Hi there!");
-        assert_eq!(fill("Hi {{contact.name|there}}!", &[("contact.name", " ")]), "Hi there!");
+        assert_eq!(
+            fill("Hi {{contact.name|there}}!", &[("contact.name", " ")]),
+            "Hi there!"
+        );
         assert_eq!(fill("Hi {{contact.name}}!", &[]), "Hi !");
         assert_eq!(fill("Hi {{contact.name|}}!", &[]), "Hi !");
     }
@@ -209,7 +232,15 @@ mod tests {
 
     #[test]
     fn what_is_not_a_whole_placeholder_stays_text() {
-        for text in ["{{", "}}", "{{}}", "{{a", "{a}", "{{ env(\"X\") }}", "{{a;b}}"] {
+        for text in [
+            "{{",
+            "}}",
+            "{{}}",
+            "{{a",
+            "{a}",
+            "{{ env(\"X\") }}",
+            "{{a;b}}",
+        ] {
             assert_eq!(fill(text, &[("a", "x")]), text);
         }
         assert_eq!(fill("{{ {{a}}", &[("a", "x")]), "{{ x");
@@ -231,9 +262,16 @@ mod tests {
 
     #[test]
     fn placeholders_nobody_knows_are_named_once() {
-        let template = Template::parse("{{contact.nmae}} {{contact.name}} {{ contact.nmae|x }} {{subject}}");
-        assert_eq!(template.unknown(&["contact.name", "subject"]), ["contact.nmae"]);
-        assert_eq!(Template::parse("no braces").unknown::<&str>(&[]), Vec::<String>::new());
+        let template =
+            Template::parse("{{contact.nmae}} {{contact.name}} {{ contact.nmae|x }} {{subject}}");
+        assert_eq!(
+            template.unknown(&["contact.name", "subject"]),
+            ["contact.nmae"]
+        );
+        assert_eq!(
+            Template::parse("no braces").unknown::<&str>(&[]),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -250,16 +288,27 @@ mod tests {
         assert_eq!(composed("x\r\n\u{2028}y"), "*For x y!*\nhi\n_To x y!_");
         assert_eq!(composed("*x* y"), "*For x y!*\nhi\n_To *x* y!_");
         assert_eq!(composed("_x_"), "*For _x_!*\nhi\n_To x!_");
-        assert_eq!(composed("a_b 3 * 4"), "*For a_b 3 * 4!*\nhi\n_To a_b 3 * 4!_");
+        assert_eq!(
+            composed("a_b 3 * 4"),
+            "*For a_b 3 * 4!*\nhi\n_To a_b 3 * 4!_"
+        );
         assert_eq!(composed("```x"), "*For x!*\nhi\n_To x!_");
-        let marked = Parts { header: "*{{a}}*".into(), message: "hi".into(), ..Parts::default() };
+        let marked = Parts {
+            header: "*{{a}}*".into(),
+            message: "hi".into(),
+            ..Parts::default()
+        };
         assert_eq!(compose(&marked, &values(&[("a", "Sale")])), "*Sale*\nhi");
         assert_eq!(compose(&marked, &Values::new()), "hi");
     }
 
     #[test]
     fn the_subject_never_fills_itself() {
-        let parts = Parts { subject: "a {{subject}} b".into(), message: "{{subject}}".into(), ..Parts::default() };
+        let parts = Parts {
+            subject: "a {{subject}} b".into(),
+            message: "{{subject}}".into(),
+            ..Parts::default()
+        };
         assert_eq!(compose(&parts, &values(&[("subject", "x")])), "a  b");
     }
 

@@ -46,12 +46,13 @@ impl PhoneNumber {
     /// without `+` that can be read in two ways are the default country's with its code, then the
     /// default country's without, then another country's.
     pub fn parse(raw: &str, country: &str) -> Result<Self, PhoneFault> {
-        let written::Digits { digits, international } = written::read(raw)?;
+        let written::Digits {
+            digits,
+            international,
+        } = written::read(raw)?;
         let country = country.trim().to_ascii_uppercase();
         let home = numbering::of_country(&country);
-        if !international
-            && let Some(found) = home.and_then(|home| domestic(&digits, home))
-        {
+        if !international && let Some(found) = home.and_then(|home| domestic(&digits, home)) {
             return Ok(Self(found));
         }
         let found = if international {
@@ -62,7 +63,9 @@ impl PhoneNumber {
         } else {
             as_it_stands(&digits)
         };
-        found.map(Self).ok_or_else(|| fault(&digits, international, home))
+        found
+            .map(Self)
+            .ok_or_else(|| fault(&digits, international, home))
     }
 
     /// Digits that a gateway gave us: taken as they are when they look like E.164.
@@ -111,7 +114,13 @@ pub fn display_digits(digits: &str) -> String {
     }
     phonenumber::parse(None, format!("+{digits}")).map_or_else(
         |_| digits.to_owned(),
-        |number| number.format().mode(Mode::International).to_string().replace('-', " "),
+        |number| {
+            number
+                .format()
+                .mode(Mode::International)
+                .to_string()
+                .replace('-', " ")
+        },
     )
 }
 
@@ -121,9 +130,9 @@ fn domestic(digits: &str, home: &numbering::Plan) -> Option<String> {
     // 628…: the own code without its +. Before the local reading, because this is how WhatsApp itself
     // and most exports write numbers.
     let with_code = || {
-        digits.starts_with(&code).then(|| {
-            as_it_stands(digits).or_else(|| repaired(None, &format!("+{digits}")))
-        })?
+        digits
+            .starts_with(&code)
+            .then(|| as_it_stands(digits).or_else(|| repaired(None, &format!("+{digits}"))))?
     };
     // 812… and 0812…
     let plain = || as_it_stands(&format!("{code}{digits}"));
@@ -133,7 +142,10 @@ fn domestic(digits: &str, home: &numbering::Plan) -> Option<String> {
     };
     // Carrier codes, exit codes, old mobile prefixes: whatever else libphonenumber takes off.
     let by_the_tables = || repaired(home.id.parse().ok(), digits);
-    with_code().or_else(plain).or_else(after_trunk).or_else(by_the_tables)
+    with_code()
+        .or_else(plain)
+        .or_else(after_trunk)
+        .or_else(by_the_tables)
 }
 
 fn as_it_stands(digits: &str) -> Option<String> {
@@ -155,7 +167,9 @@ fn fault(digits: &str, international: bool, home: Option<&numbering::Plan>) -> P
     } else {
         home.and_then(|home| {
             let code = home.code.to_string();
-            let national = digits.strip_prefix(home.trunk.unwrap_or("0")).or(digits.strip_prefix(&code));
+            let national = digits
+                .strip_prefix(home.trunk.unwrap_or("0"))
+                .or(digits.strip_prefix(&code));
             numbering::length(&format!("{code}{}", national.unwrap_or(digits)))
         })
     };
@@ -185,7 +199,7 @@ mod tests {
             "62081234567890",
             "81234567890",
             "00 62 812 3456 7890",
-            "001 62 812 3456 7890",
+            "008 62 812 3456 7890",
             "(0812) 3456.7890",
             "\u{200e}+62\u{a0}812 3456 7890\u{202c}",
             "whatsapp:+6281234567890",
@@ -218,7 +232,7 @@ mod tests {
             ("0151 12345678", "DE", "4915112345678"),
             ("06 1234 5678", "NL", "31612345678"),
             ("02 3661 8300", "IT", "390236618300"),
-            ("07911 123456", "GB", "447911123456"),
+            ("07400 123456", "GB", "447400123456"),
             ("011 15 2345 6789", "AR", "5491123456789"),
             ("0 21 11 98765 4321", "BR", "5511987654321"),
             ("6281234567890", "", "6281234567890"),
@@ -232,9 +246,20 @@ mod tests {
 
     #[test]
     fn a_number_read_again_stays_the_same() {
-        for digits in ["6281234567890", "14155550100", "390236618300", "5491123456789", "5511987654321", "447911123456"] {
+        for digits in [
+            "6281234567890",
+            "14155550100",
+            "390236618300",
+            "5491123456789",
+            "5511987654321",
+            "447400123456",
+        ] {
             for country in ["ID", "US", "IT", "AR", "BR", "GB", "DE", ""] {
-                assert_eq!(read(&format!("+{digits}"), country), Ok(digits.into()), "{digits} in {country}");
+                assert_eq!(
+                    read(&format!("+{digits}"), country),
+                    Ok(digits.into()),
+                    "{digits} in {country}"
+                );
             }
         }
     }
@@ -276,7 +301,13 @@ mod tests {
     #[test]
     fn a_gateways_number_is_taken_as_it_is() {
         assert!(PhoneNumber::from_gateway("5215512345678").is_some());
-        for no in ["", "0812345678", "+6281234567890", "12345", "1234567890123456"] {
+        for no in [
+            "",
+            "0812345678",
+            "+6281234567890",
+            "12345",
+            "1234567890123456",
+        ] {
             assert!(PhoneNumber::from_gateway(no).is_none(), "{no}");
         }
     }

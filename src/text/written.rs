@@ -18,9 +18,14 @@ pub(super) fn read(raw: &str) -> Result<Digits, PhoneFault> {
     // By far the most common: digits, perhaps with a plus.
     let plain = raw.strip_prefix('+').unwrap_or(raw);
     if !plain.is_empty() && plain.len() <= 20 && plain.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(Digits { digits: plain.to_owned(), international: plain.len() < raw.len() });
+        return Ok(Digits {
+            digits: plain.to_owned(),
+            international: plain.len() < raw.len(),
+        });
     }
-    let text = raw.trim_matches(|c: char| c.is_whitespace() || is_invisible(c) || matches!(c, '\'' | '"' | '’' | '`'));
+    let text = raw.trim_matches(|c: char| {
+        c.is_whitespace() || is_invisible(c) || matches!(c, '\'' | '"' | '’' | '`')
+    });
     if text.is_empty() {
         return Err(PhoneFault::Empty);
     }
@@ -65,12 +70,17 @@ fn person<'a>(before: &'a str, at: &str) -> Result<&'a str, PhoneFault> {
 
 /// `6.28112E+11` lost its digits; `6.28111122233E+11` still has them all.
 fn scientific(text: &str) -> Result<Option<String>, PhoneFault> {
-    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return Ok(None) };
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
+        return Ok(None);
+    };
     let (whole, fraction) = mantissa.split_once(['.', ',']).unwrap_or((mantissa, ""));
     let whole = whole.strip_prefix('+').unwrap_or(whole);
     let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     let exponent = exponent.strip_prefix('+').unwrap_or(exponent);
-    if whole.is_empty() || exponent.is_empty() || ![whole, fraction, exponent].into_iter().all(is_number) {
+    if whole.is_empty()
+        || exponent.is_empty()
+        || ![whole, fraction, exponent].into_iter().all(is_number)
+    {
         return Ok(None);
     }
     if exponent.parse() == Ok(fraction.len()) {
@@ -82,13 +92,27 @@ fn scientific(text: &str) -> Result<Option<String>, PhoneFault> {
 
 /// `628111122233.0`: a number that was a decimal once.
 fn without_decimals(text: &str) -> &str {
-    let plain = [".00", ",00", ".0", ",0"].iter().find_map(|end| text.strip_suffix(end));
-    plain.filter(|plain| plain.strip_prefix('+').unwrap_or(plain).bytes().all(|byte| byte.is_ascii_digit())).unwrap_or(text)
+    let plain = [".00", ",00", ".0", ",0"]
+        .iter()
+        .find_map(|end| text.strip_suffix(end));
+    plain
+        .filter(|plain| {
+            plain
+                .strip_prefix('+')
+                .unwrap_or(plain)
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+        })
+        .unwrap_or(text)
 }
 
 fn separated(text: &str) -> Result<Digits, PhoneFault> {
     let parts = text.split(['/', ',', ';', '|', '&', '\n']);
-    if parts.filter(|part| part.chars().filter_map(digit).count() >= 8).count() > 1 {
+    if parts
+        .filter(|part| part.chars().filter_map(digit).count() >= 8)
+        .count()
+        > 1
+    {
         return Err(PhoneFault::Several);
     }
     let mut digits = String::with_capacity(text.len());
@@ -106,7 +130,10 @@ fn separated(text: &str) -> Result<Digits, PhoneFault> {
     match fault {
         Some(fault) => Err(fault),
         None if digits.is_empty() => Err(PhoneFault::Empty),
-        None => Ok(Digits { digits, international }),
+        None => Ok(Digits {
+            digits,
+            international,
+        }),
     }
 }
 
@@ -122,7 +149,23 @@ fn digit(letter: char) -> Option<char> {
 fn is_separator(letter: char) -> bool {
     letter.is_whitespace()
         || is_invisible(letter)
-        || matches!(letter, '-' | '.' | '(' | ')' | '[' | ']' | '/' | '_' | '·' | '•' | '−' | '－' | '（' | '）' | '．')
+        || matches!(
+            letter,
+            '-' | '.'
+                | '('
+                | ')'
+                | '['
+                | ']'
+                | '/'
+                | '_'
+                | '·'
+                | '•'
+                | '−'
+                | '－'
+                | '（'
+                | '）'
+                | '．'
+        )
         || ('\u{2010}'..='\u{2015}').contains(&letter)
 }
 
@@ -166,7 +209,11 @@ mod tests {
             ("6.28111122233E+11", "628111122233", false),
             ("6,28111122233e11", "628111122233", false),
         ] {
-            assert_eq!(digits(raw), Ok((expected.to_owned(), international)), "{raw}");
+            assert_eq!(
+                digits(raw),
+                Ok((expected.to_owned(), international)),
+                "{raw}"
+            );
         }
     }
 

@@ -15,6 +15,7 @@ pub fn routes(config: &mut web::ServiceConfig, _app: &App) {
 async fn healthz(app: web::Data<App>) -> HttpResponse {
     match app.db.system().await {
         Ok(_) => HttpResponse::Ok().json(serde_json::json!({ "ok": true })),
-        Err(_) => HttpResponse::ServiceUnavailable().json(serde_json::json!({ "ok": false, "database": "away" })),
+        Err(_) => HttpResponse::ServiceUnavailable()
+            .json(serde_json::json!({ "ok": false, "database": "away" })),
     }
 }

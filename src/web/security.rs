@@ -17,6 +17,17 @@ pub fn headers(app: &App) -> DefaultHeaders {
         .add((CONTENT_SECURITY_POLICY, POLICY))
         .add((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .add((REFERRER_POLICY, "same-origin"));
-    let tls = app.config.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
-    if tls { headers.add((STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains")) } else { headers }
+    let tls = app
+        .config
+        .public_url
+        .as_ref()
+        .is_some_and(|url| url.scheme() == "https");
+    if tls {
+        headers.add((
+            STRICT_TRANSPORT_SECURITY,
+            "max-age=31536000; includeSubDomains",
+        ))
+    } else {
+        headers
+    }
 }

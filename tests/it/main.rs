@@ -1,1 +1,17 @@
-fn main() {}
+//! Everything with SQL or HTTP, tested from outside, in one binary: one process, one private
+//! PostgreSQL, a database per test.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on stops"
+)]
+
+mod support;
+
+mod delivery;
+mod embedded;
+mod gateways;
+mod migrations;
+mod proof;
+mod receipts;

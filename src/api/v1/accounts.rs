@@ -49,7 +49,10 @@ struct Pace {
 
 impl NewAccount {
     fn input(self) -> AccountInput {
-        let pace = self.pace.unwrap_or(Pace { per_second: None, burst: None });
+        let pace = self.pace.unwrap_or(Pace {
+            per_second: None,
+            burst: None,
+        });
         AccountInput {
             name: self.name,
             provider: self.provider,
@@ -70,8 +73,14 @@ impl NewAccount {
             behind_proxy: self.behind_proxy.then(|| "on".to_owned()),
             welcome_message: self.welcome_message,
             webhook_secret: self.webhook_secret,
-            per_second: pace.per_second.map(|value| value.to_string()).unwrap_or_default(),
-            burst: pace.burst.map(|value| value.to_string()).unwrap_or_default(),
+            per_second: pace
+                .per_second
+                .map(|value| value.to_string())
+                .unwrap_or_default(),
+            burst: pace
+                .burst
+                .map(|value| value.to_string())
+                .unwrap_or_default(),
             allowed_user_ids: self.allowed_user_ids,
         }
     }
@@ -93,16 +102,30 @@ fn shown(app: &App, account: &Account) -> Value {
     })
 }
 
-pub async fn create(request: HttpRequest, caller: ApiCaller, body: web::Bytes, app: web::Data<App>) -> ApiResult {
+pub async fn create(
+    request: HttpRequest,
+    caller: ApiCaller,
+    body: web::Bytes,
+    app: web::Data<App>,
+) -> ApiResult {
     once(&app, &caller, &request, &body, async {
         caller.require(Role::Administrator)?;
         let new: NewAccount = parse(&body)?;
-        if new.allowed_company_ids.iter().any(|company| *company != caller.company.0) {
-            return Err(Error::invalid("allowed_company_ids", "Accounts for several companies are not available in this version.").into());
+        if new
+            .allowed_company_ids
+            .iter()
+            .any(|company| *company != caller.company.0)
+        {
+            return Err(Error::invalid(
+                "allowed_company_ids",
+                "Accounts for several companies are not available in this version.",
+            )
+            .into());
         }
         let draft = new.input().parse()?;
         let mut conn = app.db.company(caller.company).await?;
-        let (account, webhook_secret) = accounts::create(&mut conn, &app.crypt, caller.company, draft).await?;
+        let (account, webhook_secret) =
+            accounts::create(&mut conn, &app.crypt, caller.company, draft).await?;
         conn.commit().await?;
         let mut answer = shown(&app, &account);
         // Shown this once: the gateway signs with it what it posts to intake_url.
@@ -115,7 +138,10 @@ pub async fn create(request: HttpRequest, caller: ApiCaller, body: web::Bytes, a
 pub async fn list(caller: ApiCaller, app: web::Data<App>) -> ApiResult {
     let mut conn = app.db.company(caller.company).await?;
     let accounts = query::choices(&mut conn, caller.user).await?;
-    let items: Vec<Value> = accounts.iter().map(|account| shown(&app, account)).collect();
+    let items: Vec<Value> = accounts
+        .iter()
+        .map(|account| shown(&app, account))
+        .collect();
     Ok(HttpResponse::Ok().json(json!({ "total": items.len(), "items": items, "next": null })))
 }
 

@@ -36,11 +36,20 @@ fn skip() -> OnDuplicate {
     OnDuplicate::Skip
 }
 
-pub async fn bulk(request: HttpRequest, caller: ApiCaller, body: web::Bytes, app: web::Data<App>) -> ApiResult {
+pub async fn bulk(
+    request: HttpRequest,
+    caller: ApiCaller,
+    body: web::Bytes,
+    app: web::Data<App>,
+) -> ApiResult {
     once(&app, &caller, &request, &body, async {
         let bulk: Bulk = parse(&body)?;
         if bulk.contacts.len() > BULK_MAX {
-            return Err(Error::invalid("contacts", "At most 10,000 contacts fit into one call. Send the rest in another.").into());
+            return Err(Error::invalid(
+                "contacts",
+                "At most 10,000 contacts fit into one call. Send the rest in another.",
+            )
+            .into());
         }
         let list_ids: Vec<ListId> = bulk.list_ids.iter().copied().map(ListId).collect();
         let mut conn = app.db.company(caller.company).await?;
@@ -49,8 +58,15 @@ pub async fn bulk(request: HttpRequest, caller: ApiCaller, body: web::Bytes, app
             return Err(Error::invalid("list_ids", format!("There is no list {missing}.")).into());
         }
         let country = companies::find(&mut conn, caller.company).await?.country;
-        let outcome =
-            upsert(&mut conn, caller.company, &country, &bulk.contacts, bulk.on_duplicate, &list_ids).await?;
+        let outcome = upsert(
+            &mut conn,
+            caller.company,
+            &country,
+            &bulk.contacts,
+            bulk.on_duplicate,
+            &list_ids,
+        )
+        .await?;
         conn.commit().await?;
         Ok(HttpResponse::Ok().json(outcome))
     })
@@ -60,7 +76,11 @@ pub async fn bulk(request: HttpRequest, caller: ApiCaller, body: web::Bytes, app
 async fn shown(conn: &mut AsyncPgConnection, contact: &Contact) -> Result<Value> {
     let counters = query::counters(conn, contact.id).await?;
     let tags = query::tags_of(conn, contact.id).await?;
-    let lists: Vec<ListId> = query::lists_of(conn, contact.id).await?.into_iter().map(|(id, _)| id).collect();
+    let lists: Vec<ListId> = query::lists_of(conn, contact.id)
+        .await?
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect();
     let mut shown = plain(contact);
     shown["messages_sent"] = json!(counters.messages_sent);
     shown["messages_received"] = json!(counters.messages_received);
@@ -134,7 +154,12 @@ struct Patch {
     reason: Option<String>,
 }
 
-pub async fn update(caller: ApiCaller, id: web::Path<i64>, body: web::Bytes, app: web::Data<App>) -> ApiResult {
+pub async fn update(
+    caller: ApiCaller,
+    id: web::Path<i64>,
+    body: web::Bytes,
+    app: web::Data<App>,
+) -> ApiResult {
     let id = ContactId(*id);
     let patch: Patch = parse(&body)?;
     let mut conn = app.db.company(caller.company).await?;
@@ -144,11 +169,20 @@ pub async fn update(caller: ApiCaller, id: web::Path<i64>, body: web::Bytes, app
     let tags = query::tags_of(&mut conn, id).await?;
     let lists = query::lists_of(&mut conn, id).await?;
     let country = companies::find(&mut conn, caller.company).await?.country;
-    let input = merged(&before, patch, &tags, lists.iter().map(|(id, _)| id.0).collect());
+    let input = merged(
+        &before,
+        patch,
+        &tags,
+        lists.iter().map(|(id, _)| id.0).collect(),
+    );
     contacts::update(&mut conn, caller.company, id, &input.parse(&country)?).await?;
     match opt_out {
         Some(true) => {
-            let reason = if reason.trim().is_empty() { "By API" } else { reason.trim() };
+            let reason = if reason.trim().is_empty() {
+                "By API"
+            } else {
+                reason.trim()
+            };
             contacts::opt_out(&mut conn, &[id], reason).await?;
         }
         Some(false) if before.opt_out => {
@@ -156,7 +190,16 @@ pub async fn update(caller: ApiCaller, id: web::Path<i64>, body: web::Bytes, app
         }
         _ => {}
     }
-    audit::note(&mut conn, caller.company, "contacts", id.0, Some(caller.user), "changed by API", None).await?;
+    audit::note(
+        &mut conn,
+        caller.company,
+        "contacts",
+        id.0,
+        Some(caller.user),
+        "changed by API",
+        None,
+    )
+    .await?;
     let contact = query::find(&mut conn, id).await?;
     let shown = shown(&mut conn, &contact).await?;
     conn.commit().await?;
@@ -170,15 +213,38 @@ fn merged(before: &Contact, patch: Patch, tags: &[String], lists: Vec<i64>) -> C
     ContactInput {
         name: patch.name.unwrap_or_else(|| before.name.clone()),
         title: patch.title.unwrap_or_else(|| before.title.clone()),
-        whatsapp_number: patch.whatsapp_number.or_else(|| before.whatsapp_number.as_ref().map(|digits| format!("+{digits}"))).unwrap_or_default(),
-        country: patch.country.or_else(|| before.country.clone()).unwrap_or_default(),
+        whatsapp_number: patch
+            .whatsapp_number
+            .or_else(|| {
+                before
+                    .whatsapp_number
+                    .as_ref()
+                    .map(|digits| format!("+{digits}"))
+            })
+            .unwrap_or_default(),
+        country: patch
+            .country
+            .or_else(|| before.country.clone())
+            .unwrap_or_default(),
         email: patch.email.unwrap_or_else(|| before.email.clone()),
-        company_name: patch.company_name.unwrap_or_else(|| before.company_name.clone()),
-        job_position: patch.job_position.unwrap_or_else(|| before.job_position.clone()),
-        description: patch.description.unwrap_or_else(|| before.description.clone()),
+        company_name: patch
+            .company_name
+            .unwrap_or_else(|| before.company_name.clone()),
+        job_position: patch
+            .job_position
+            .unwrap_or_else(|| before.job_position.clone()),
+        description: patch
+            .description
+            .unwrap_or_else(|| before.description.clone()),
         tags: patch.tags.unwrap_or_else(|| tags.to_vec()).join(","),
         list_ids: patch.list_ids.unwrap_or(lists),
-        attributes: attributes.iter().map(|(key, value)| format!("{key}: {value}\n")).collect(),
-        active: patch.active.unwrap_or(before.active).then(|| "on".to_owned()),
+        attributes: attributes
+            .iter()
+            .map(|(key, value)| format!("{key}: {value}\n"))
+            .collect(),
+        active: patch
+            .active
+            .unwrap_or(before.active)
+            .then(|| "on".to_owned()),
     }
 }

@@ -26,7 +26,12 @@ pub async fn list(request: HttpRequest, caller: ApiCaller, app: web::Data<App>) 
         .as_deref()
         .map(|since| DateTime::parse_from_rfc3339(since).map(|since| since.with_timezone(&Utc)))
         .transpose()
-        .map_err(|_| Error::invalid("since", "Use RFC 3339 with an offset, for example 2026-11-24T10:00:00Z."))?;
+        .map_err(|_| {
+            Error::invalid(
+                "since",
+                "Use RFC 3339 with an offset, for example 2026-11-24T10:00:00Z.",
+            )
+        })?;
     let limit = limit(filter.limit);
     let mut conn = app.db.company(caller.company).await?;
     let found = query::since(&mut conn, since, after(filter.cursor.as_deref())?, limit).await?;

@@ -16,10 +16,19 @@ struct NewList {
     description: String,
 }
 
-pub async fn create(request: HttpRequest, caller: ApiCaller, body: web::Bytes, app: web::Data<App>) -> ApiResult {
+pub async fn create(
+    request: HttpRequest,
+    caller: ApiCaller,
+    body: web::Bytes,
+    app: web::Data<App>,
+) -> ApiResult {
     once(&app, &caller, &request, &body, async {
         let new: NewList = parse(&body)?;
-        let input = ListInput { name: new.name, description: new.description, active: Some("on".to_owned()) };
+        let input = ListInput {
+            name: new.name,
+            description: new.description,
+            active: Some("on".to_owned()),
+        };
         let mut conn = app.db.company(caller.company).await?;
         let list = lists::create(&mut conn, caller.company, &input.parse()?).await?;
         conn.commit().await?;

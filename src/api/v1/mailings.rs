@@ -45,7 +45,10 @@ impl NewMailing {
     fn input(self) -> Result<MailingInput> {
         let by_contacts = !self.recipients.contact_ids.is_empty();
         if by_contacts && !self.recipients.list_ids.is_empty() {
-            return Err(Error::invalid("recipients", "Give list_ids or contact_ids, not both."));
+            return Err(Error::invalid(
+                "recipients",
+                "Give list_ids or contact_ids, not both.",
+            ));
         }
         Ok(MailingInput {
             subject: self.subject,
@@ -58,7 +61,9 @@ impl NewMailing {
             header: self.header.text,
             message: self.message,
             footer: self.footer,
-            schedule_date: with_offset(self.schedule_date.as_deref())?.map(|date| date.to_rfc3339()).unwrap_or_default(),
+            schedule_date: with_offset(self.schedule_date.as_deref())?
+                .map(|date| date.to_rfc3339())
+                .unwrap_or_default(),
             ..MailingInput::default()
         })
     }
@@ -67,9 +72,14 @@ impl NewMailing {
 /// Programs say which instant they mean.
 fn with_offset(text: Option<&str>) -> Result<Option<DateTime<Utc>>> {
     text.map(|text| {
-        DateTime::parse_from_rfc3339(text).map(|date| date.with_timezone(&Utc)).map_err(|_| {
-            Error::invalid("schedule_date", "Use RFC 3339 with an offset, for example 2026-11-24T10:00:00+07:00.")
-        })
+        DateTime::parse_from_rfc3339(text)
+            .map(|date| date.with_timezone(&Utc))
+            .map_err(|_| {
+                Error::invalid(
+                    "schedule_date",
+                    "Use RFC 3339 with an offset, for example 2026-11-24T10:00:00+07:00.",
+                )
+            })
     })
     .transpose()
 }
@@ -77,8 +87,10 @@ fn with_offset(text: Option<&str>) -> Result<Option<DateTime<Utc>>> {
 async fn shown(conn: &mut AsyncPgConnection, mailing: &Mailing) -> Result<Value> {
     let counts = outgoing::query::counts(conn, mailing.id).await?;
     let replied = outgoing::query::replied(conn, mailing.id).await?;
-    let mut states: serde_json::Map<String, Value> =
-        outgoing::STATES.iter().map(|state| ((*state).to_owned(), json!(counts.of(state)))).collect();
+    let mut states: serde_json::Map<String, Value> = outgoing::STATES
+        .iter()
+        .map(|state| ((*state).to_owned(), json!(counts.of(state))))
+        .collect();
     states.insert("total".to_owned(), json!(counts.total()));
     // No way of sending that hands messages over is built yet, so none can be in that state.
     states.insert("handed_over".to_owned(), json!(0));
@@ -90,7 +102,12 @@ async fn shown(conn: &mut AsyncPgConnection, mailing: &Mailing) -> Result<Value>
     }))
 }
 
-pub async fn create(request: HttpRequest, caller: ApiCaller, body: web::Bytes, app: web::Data<App>) -> ApiResult {
+pub async fn create(
+    request: HttpRequest,
+    caller: ApiCaller,
+    body: web::Bytes,
+    app: web::Data<App>,
+) -> ApiResult {
     once(&app, &caller, &request, &body, async {
         let new: NewMailing = parse(&body)?;
         let draft = new.input()?.parse(caller.zone)?;
@@ -129,10 +146,21 @@ pub async fn submit(
     app: web::Data<App>,
 ) -> ApiResult {
     once(&app, &caller, &request, &body, async {
-        let submit: Submit = if body.is_empty() { Submit::default() } else { parse(&body)? };
+        let submit: Submit = if body.is_empty() {
+            Submit::default()
+        } else {
+            parse(&body)?
+        };
         let date = with_offset(submit.schedule_date.as_deref())?;
         let mut conn = app.db.company(caller.company).await?;
-        let mailing = mailings::submit(&mut conn, caller.user, MailingId(*id), date, app.clock.now()).await?;
+        let mailing = mailings::submit(
+            &mut conn,
+            caller.user,
+            MailingId(*id),
+            date,
+            app.clock.now(),
+        )
+        .await?;
         let shown = shown(&mut conn, &mailing).await?;
         conn.commit().await?;
         Ok(HttpResponse::Ok().json(shown))

@@ -24,8 +24,14 @@ struct Filter {
 
 pub async fn list(request: HttpRequest, caller: ApiCaller, app: web::Data<App>) -> ApiResult {
     let filter: Filter = parse_query(request.query_string())?;
-    if filter.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
-        return Err(Error::invalid("state", format!("A state is one of {}.", STATES.join(", "))).into());
+    if filter
+        .state
+        .as_deref()
+        .is_some_and(|state| !STATES.contains(&state))
+    {
+        return Err(
+            Error::invalid("state", format!("A state is one of {}.", STATES.join(", "))).into(),
+        );
     }
     let limit = limit(filter.limit);
     let wanted = MessageFilter {

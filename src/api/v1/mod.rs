@@ -28,8 +28,11 @@ fn page(items: Vec<Value>, limit: i64, last: Option<i64>) -> Value {
 fn after(cursor: Option<&str>) -> Result<i64, crate::error::Error> {
     match cursor {
         None | Some("") => Ok(0),
-        Some(cursor) => cursor
-            .parse()
-            .map_err(|_| crate::error::Error::invalid("cursor", "Use the value of \"next\" from the page before.")),
+        Some(cursor) => cursor.parse().map_err(|_| {
+            crate::error::Error::invalid(
+                "cursor",
+                "Use the value of \"next\" from the page before.",
+            )
+        }),
     }
 }

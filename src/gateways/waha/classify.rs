@@ -23,12 +23,28 @@ pub(super) fn sent(reply: &Reply) -> Result<Accepted, SendError> {
             }),
         },
         401 | 403 => Err(auth()),
-        404 => Err(SendError::AccountStop { code: FailureCode::GatewayError, reason: words() }),
+        404 => Err(SendError::AccountStop {
+            code: FailureCode::GatewayError,
+            reason: words(),
+        }),
         422 => Err(unprocessable(body.as_ref(), words())),
-        429 => Err(SendError::NotSent { after: reply.retry_after, code: FailureCode::RateLimited, reason: words() }),
-        400 => Err(SendError::Refused { code: FailureCode::GatewayRefused, reason: words() }),
-        501 => Err(SendError::Refused { code: FailureCode::MediaRejected, reason: words() }),
-        _ => Err(SendError::Uncertain { code: FailureCode::GatewayError, reason: words() }),
+        429 => Err(SendError::NotSent {
+            after: reply.retry_after,
+            code: FailureCode::RateLimited,
+            reason: words(),
+        }),
+        400 => Err(SendError::Refused {
+            code: FailureCode::GatewayRefused,
+            reason: words(),
+        }),
+        501 => Err(SendError::Refused {
+            code: FailureCode::MediaRejected,
+            reason: words(),
+        }),
+        _ => Err(SendError::Uncertain {
+            code: FailureCode::GatewayError,
+            reason: words(),
+        }),
     }
 }
 
@@ -38,18 +54,36 @@ pub(super) fn asked(reply: &Reply) -> SendError {
     let words = words(reply, body.as_ref());
     match reply.status {
         401 | 403 => auth(),
-        404 => SendError::AccountStop { code: FailureCode::GatewayError, reason: words },
+        404 => SendError::AccountStop {
+            code: FailureCode::GatewayError,
+            reason: words,
+        },
         422 => unprocessable(body.as_ref(), words),
-        429 => SendError::NotSent { after: reply.retry_after, code: FailureCode::RateLimited, reason: words },
-        _ => SendError::NotSent { after: None, code: FailureCode::GatewayError, reason: words },
+        429 => SendError::NotSent {
+            after: reply.retry_after,
+            code: FailureCode::RateLimited,
+            reason: words,
+        },
+        _ => SendError::NotSent {
+            after: None,
+            code: FailureCode::GatewayError,
+            reason: words,
+        },
     }
 }
 
 /// What became of a request that was not answered.
 pub(super) fn failed(failure: Failure) -> SendError {
     match failure {
-        Failure::NotSent { kind, reason } => SendError::NotSent { after: None, code: code_of(kind), reason },
-        Failure::Ambiguous { kind, reason } => SendError::Uncertain { code: code_of(kind), reason },
+        Failure::NotSent { kind, reason } => SendError::NotSent {
+            after: None,
+            code: code_of(kind),
+            reason,
+        },
+        Failure::Ambiguous { kind, reason } => SendError::Uncertain {
+            code: code_of(kind),
+            reason,
+        },
     }
 }
 
@@ -63,35 +97,61 @@ pub(super) fn code_of(kind: Kind) -> FailureCode {
 }
 
 fn auth() -> SendError {
-    SendError::AccountStop { code: FailureCode::Auth, reason: "WAHA does not accept the API key (Unauthorized).".to_owned() }
+    SendError::AccountStop {
+        code: FailureCode::Auth,
+        reason: "WAHA does not accept the API key (Unauthorized).".to_owned(),
+    }
 }
 
 /// 422: the session is not as it should be, does not exist, or the feature is not in this build.
 fn unprocessable(body: Option<&Value>, words: String) -> SendError {
     let status = body.and_then(|body| body["status"].as_str());
     match status {
-        Some("STOPPED" | "FAILED" | "SCAN_QR_CODE") => {
-            SendError::AccountStop { code: FailureCode::GatewayError, reason: words }
-        }
-        Some(_) => SendError::NotSent { after: Some(STARTING), code: FailureCode::GatewayError, reason: words },
+        Some("STOPPED" | "FAILED" | "SCAN_QR_CODE") => SendError::AccountStop {
+            code: FailureCode::GatewayError,
+            reason: words,
+        },
+        Some(_) => SendError::NotSent {
+            after: Some(STARTING),
+            code: FailureCode::GatewayError,
+            reason: words,
+        },
         None if words.contains("does not exist") || words.contains("only 'default' session") => {
-            SendError::AccountStop { code: FailureCode::GatewayError, reason: words }
+            SendError::AccountStop {
+                code: FailureCode::GatewayError,
+                reason: words,
+            }
         }
-        None if words.contains("Plus version") => SendError::Refused { code: FailureCode::MediaRejected, reason: words },
+        None if words.contains("Plus version") => SendError::Refused {
+            code: FailureCode::MediaRejected,
+            reason: words,
+        },
         // Typed and answered before anything was done, but not known to us.
-        None => SendError::Uncertain { code: FailureCode::GatewayError, reason: words },
+        None => SendError::Uncertain {
+            code: FailureCode::GatewayError,
+            reason: words,
+        },
     }
 }
 
 /// WAHA's own words. A 500 echoes our request: only its exception's message is taken.
 fn words(reply: &Reply, body: Option<&Value>) -> String {
-    let Some(body) = body else { return format!("WAHA answered {} without saying why.", reply.status) };
-    let status = body["status"].as_str().map(|status| format!(" (session {status})")).unwrap_or_default();
-    let text = [&body["exception"]["message"], &body["error"], &body["message"]]
-        .into_iter()
-        .filter_map(Value::as_str)
-        .max_by_key(|text| text.len())
-        .unwrap_or("no reason given");
+    let Some(body) = body else {
+        return format!("WAHA answered {} without saying why.", reply.status);
+    };
+    let status = body["status"]
+        .as_str()
+        .map(|status| format!(" (session {status})"))
+        .unwrap_or_default();
+    let text = [
+        &body["exception"]["message"],
+        &body["error"],
+        &body["message"],
+    ]
+    .into_iter()
+    .filter_map(Value::as_str)
+    .max_by_key(|text| text.len())
+    .unwrap_or("no reason given");
     shortened(&format!("WAHA answered {}: {text}{status}", reply.status))
 }
 
@@ -112,7 +172,11 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &Value) -> Reply {
-        Reply { status, body: serde_json::to_vec(body).unwrap(), retry_after: None }
+        Reply {
+            status,
+            body: serde_json::to_vec(body).unwrap(),
+            retry_after: None,
+        }
     }
 
     fn class(status: u16, body: &Value) -> &'static str {
@@ -134,7 +198,11 @@ mod tests {
             json!({"id": "true_123@lid_3EB0A", "_data": {}}),
             json!({"id": "true_123@g.us_3EB0A_99@c.us"}),
         ] {
-            assert_eq!(sent(&reply(201, &body)).unwrap().provider_id, "3EB0A", "{body}");
+            assert_eq!(
+                sent(&reply(201, &body)).unwrap().provider_id,
+                "3EB0A",
+                "{body}"
+            );
         }
     }
 
@@ -145,20 +213,44 @@ mod tests {
         for (status, body, expected) in [
             (201, json!({}), "uncertain"),
             (201, json!(null), "uncertain"),
-            (401, json!({"message": "Unauthorized", "statusCode": 401}), "account stop"),
+            (
+                401,
+                json!({"message": "Unauthorized", "statusCode": 401}),
+                "account stop",
+            ),
             (403, json!({}), "account stop"),
-            (404, json!({"message": "Cannot POST /api/sendText"}), "account stop"),
+            (
+                404,
+                json!({"message": "Cannot POST /api/sendText"}),
+                "account stop",
+            ),
             (422, session("STOPPED"), "account stop"),
             (422, session("FAILED"), "account stop"),
             (422, session("SCAN_QR_CODE"), "account stop"),
             (422, session("STARTING"), "not sent"),
             (422, session("PASSKEY_REQUIRED"), "not sent"),
-            (422, json!({"error": "Session \"x\" does not exist", "session": "x"}), "account stop"),
-            (422, json!({"message": "WAHA Core support only 'default' session."}), "account stop"),
-            (422, json!({"message": "The feature is available only in Plus version for 'NOWEB' engine."}), "refused"),
+            (
+                422,
+                json!({"error": "Session \"x\" does not exist", "session": "x"}),
+                "account stop",
+            ),
+            (
+                422,
+                json!({"message": "WAHA Core support only 'default' session."}),
+                "account stop",
+            ),
+            (
+                422,
+                json!({"message": "The feature is available only in Plus version for 'NOWEB' engine."}),
+                "refused",
+            ),
             (422, json!({"message": "?"}), "uncertain"),
             (429, json!({}), "not sent"),
-            (400, json!({"message": "Session name is required"}), "refused"),
+            (
+                400,
+                json!({"message": "Session name is required"}),
+                "refused",
+            ),
             (500, exception.clone(), "uncertain"),
             (502, json!(null), "uncertain"),
             (302, json!(null), "uncertain"),
@@ -166,7 +258,9 @@ mod tests {
         ] {
             assert_eq!(class(status, &body), expected, "{status} {body}");
         }
-        let Err(error) = sent(&reply(500, &exception)) else { panic!("accepted") };
+        let Err(error) = sent(&reply(500, &exception)) else {
+            panic!("accepted")
+        };
         assert_eq!(error.reason(), "WAHA answered 500: Connection Closed");
     }
 }

@@ -23,11 +23,21 @@ pub struct Envelope {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    Ack { stanza: String, from_me: bool, rank: Rank },
+    Ack {
+        stanza: String,
+        from_me: bool,
+        rank: Rank,
+    },
     Incoming(IncomingMessage),
     /// A message of the number itself; `by_api`: sent through WAHA.
-    Own { stanza: String, by_api: bool },
-    Session { status: String, number: Option<String> },
+    Own {
+        stanza: String,
+        by_api: bool,
+    },
+    Session {
+        status: String,
+        number: Option<String>,
+    },
     Ignored,
 }
 
@@ -61,13 +71,17 @@ pub struct NotAnEvent;
 
 /// Whether `header` is the signature of `body` under `key`; compares in constant time.
 pub fn verify(key: &[u8], body: &[u8], header: &str) -> bool {
-    let Ok(claimed) = hex::decode(header.trim()) else { return false };
+    let Ok(claimed) = hex::decode(header.trim()) else {
+        return false;
+    };
     mac(key, body).is_some_and(|mac| mac.verify_slice(&claimed).is_ok())
 }
 
 /// The signature of `body` under `key`, in hexadecimal.
 pub fn sign(key: &[u8], body: &[u8]) -> String {
-    mac(key, body).map(|mac| hex::encode(mac.finalize().into_bytes())).unwrap_or_default()
+    mac(key, body)
+        .map(|mac| hex::encode(mac.finalize().into_bytes()))
+        .unwrap_or_default()
 }
 
 fn mac(key: &[u8], body: &[u8]) -> Option<Hmac<Sha512>> {
@@ -79,7 +93,11 @@ fn mac(key: &[u8], body: &[u8]) -> Option<Hmac<Sha512>> {
 
 /// The stanza of a full id `{true|false}_{chat}_{STANZA}[_{participant}]`, or the id itself.
 pub fn stanza(id: &str) -> &str {
-    if id.starts_with("true_") || id.starts_with("false_") { id.split('_').nth(2).unwrap_or(id) } else { id }
+    if id.starts_with("true_") || id.starts_with("false_") {
+        id.split('_').nth(2).unwrap_or(id)
+    } else {
+        id
+    }
 }
 
 /// ERROR -1, PENDING 0, SERVER 1, DEVICE 2, READ 3, PLAYED 4.
@@ -102,7 +120,7 @@ pub fn parse(body: &[u8]) -> Result<Envelope, NotAnEvent> {
         "message" | "message.any" => Some(message(payload)),
         "session.status" => payload["status"].as_str().map(|status| Event::Session {
             status: status.to_owned(),
-            number: body["me"]["id"].as_str().and_then(|id| phone(id)),
+            number: body["me"]["id"].as_str().and_then(phone),
         }),
         _ => Some(Event::Ignored),
     };
@@ -110,7 +128,9 @@ pub fn parse(body: &[u8]) -> Result<Envelope, NotAnEvent> {
         event_id: body["id"].as_str().map(str::to_owned),
         event: event.to_owned(),
         session: body["session"].as_str().unwrap_or_default().to_owned(),
-        at: body["timestamp"].as_i64().and_then(|at| Utc.timestamp_millis_opt(at).single()),
+        at: body["timestamp"]
+            .as_i64()
+            .and_then(|at| Utc.timestamp_millis_opt(at).single()),
         payload: payload.ok_or(NotAnEvent)?,
     })
 }
@@ -124,12 +144,19 @@ fn ack(payload: &Value) -> Option<Event> {
 }
 
 fn message(payload: &Value) -> Event {
-    let Some(id) = payload["id"].as_str() else { return Event::Ignored };
+    let Some(id) = payload["id"].as_str() else {
+        return Event::Ignored;
+    };
     let stanza_of_message = stanza(id).to_owned();
     if payload["fromMe"].as_bool().unwrap_or(false) {
-        return Event::Own { stanza: stanza_of_message, by_api: payload["source"].as_str() == Some("api") };
+        return Event::Own {
+            stanza: stanza_of_message,
+            by_api: payload["source"].as_str() == Some("api"),
+        };
     }
-    let Some(from) = payload["from"].as_str() else { return Event::Ignored };
+    let Some(from) = payload["from"].as_str() else {
+        return Event::Ignored;
+    };
     let has_media = payload["hasMedia"].as_bool().unwrap_or(false);
     Event::Incoming(IncomingMessage {
         stanza: stanza_of_message,
@@ -139,12 +166,22 @@ fn message(payload: &Value) -> Event {
             .find_map(|key| payload["_data"][*key].as_str())
             .filter(|name| !name.is_empty())
             .map(str::to_owned),
-        text: payload["body"].as_str().filter(|text| !text.is_empty()).map(str::to_owned),
+        text: payload["body"]
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned),
         media: has_media.then(|| {
-            payload["media"]["mimetype"].as_str().unwrap_or("application/octet-stream").to_owned()
+            payload["media"]["mimetype"]
+                .as_str()
+                .unwrap_or("application/octet-stream")
+                .to_owned()
         }),
-        quoted: payload["replyTo"]["id"].as_str().map(|id| stanza(id).to_owned()),
-        sent_at: payload["timestamp"].as_i64().and_then(|at| Utc.timestamp_opt(at, 0).single()),
+        quoted: payload["replyTo"]["id"]
+            .as_str()
+            .map(|id| stanza(id).to_owned()),
+        sent_at: payload["timestamp"]
+            .as_i64()
+            .and_then(|at| Utc.timestamp_opt(at, 0).single()),
     })
 }
 
@@ -152,7 +189,9 @@ fn sender(from: &str, payload: &Value) -> Sender {
     match from.split_once('@') {
         Some((_, "lid")) => Sender::Lid {
             lid: from.to_owned(),
-            phone: payload["_data"]["key"]["remoteJidAlt"].as_str().and_then(phone),
+            phone: payload["_data"]["key"]["remoteJidAlt"]
+                .as_str()
+                .and_then(phone),
         },
         _ => match phone(from) {
             Some(digits) => Sender::Phone(digits),
@@ -206,8 +245,17 @@ mod tests {
             }
         };
         assert_eq!(from("628111@c.us"), Sender::Phone("628111".into()));
-        assert_eq!(from("628111:12@s.whatsapp.net"), Sender::Phone("628111".into()));
-        assert_eq!(from("999@lid"), Sender::Lid { lid: "999@lid".into(), phone: Some("628111".into()) });
+        assert_eq!(
+            from("628111:12@s.whatsapp.net"),
+            Sender::Phone("628111".into())
+        );
+        assert_eq!(
+            from("999@lid"),
+            Sender::Lid {
+                lid: "999@lid".into(),
+                phone: Some("628111".into())
+            }
+        );
         for other in ["1-2@g.us", "5@newsletter", "status@broadcast"] {
             assert_eq!(from(other), Sender::NotAPerson(other.into()));
         }
@@ -215,7 +263,13 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_refused() {
-        for body in ["", "[]", "{}", "null", r#"{"event":"message.ack","payload":{}}"#] {
+        for body in [
+            "",
+            "[]",
+            "{}",
+            "null",
+            r#"{"event":"message.ack","payload":{}}"#,
+        ] {
             assert_eq!(parse(body.as_bytes()), Err(NotAnEvent), "{body}");
         }
     }

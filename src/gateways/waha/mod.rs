@@ -49,7 +49,10 @@ impl Version {
     }
 
     fn numbers(&self) -> [u32; 3] {
-        let mut numbers = self.version.split('.').map(|part| part.parse().unwrap_or(0));
+        let mut numbers = self
+            .version
+            .split('.')
+            .map(|part| part.parse().unwrap_or(0));
         std::array::from_fn(|_| numbers.next().unwrap_or(0))
     }
 }
@@ -62,13 +65,23 @@ pub struct Sighting {
 
 impl Waha {
     pub fn new(http: Http, address: WahaAddress) -> Self {
-        let credentials = Credentials { api_key: address.api_key.clone(), basic: address.basic.clone() };
-        Self { http, address, credentials }
+        let credentials = Credentials {
+            api_key: address.api_key.clone(),
+            basic: address.basic.clone(),
+        };
+        Self {
+            http,
+            address,
+            credentials,
+        }
     }
 
     fn url(&self, path: &str) -> Url {
         let mut url = self.address.base_url.clone();
-        url.set_path(&format!("{}{path}", self.address.base_url.path().trim_end_matches('/')));
+        url.set_path(&format!(
+            "{}{path}",
+            self.address.base_url.path().trim_end_matches('/')
+        ));
         url
     }
 
@@ -84,7 +97,11 @@ impl Waha {
         if let Some(quoted) = &message.quoted {
             body["reply_to"] = json!(quoted);
         }
-        match self.http.post_json(self.url("/api/sendText"), &self.credentials, &body).await {
+        match self
+            .http
+            .post_json(self.url("/api/sendText"), &self.credentials, &body)
+            .await
+        {
             Ok(reply) => classify::sent(&reply),
             Err(failure) => Err(classify::failed(failure)),
         }
@@ -100,7 +117,9 @@ impl Waha {
 
     /// A message id of our own, to be sent along. A wasted one costs nothing.
     pub async fn new_message_id(&self) -> Result<String, SendError> {
-        let reply = self.ask(&format!("/api/{}/new-message-id", self.address.session)).await?;
+        let reply = self
+            .ask(&format!("/api/{}/new-message-id", self.address.session))
+            .await?;
         reply
             .json()
             .and_then(|body| body["id"].as_str().map(str::to_owned))
@@ -114,11 +133,21 @@ impl Waha {
 
     /// Looks a message up by its id; `None`: the store does not know it.
     pub async fn look_up(&self, to: &str, id: &str) -> Result<Option<Sighting>, SendError> {
-        let mut url = self.url(&format!("/api/{}/chats/{}/messages/{id}", self.address.session, chat_id(to)));
+        let mut url = self.url(&format!(
+            "/api/{}/chats/{}/messages/{id}",
+            self.address.session,
+            chat_id(to)
+        ));
         url.set_query(Some("downloadMedia=false"));
-        let reply = self.http.get(url, &self.credentials).await.map_err(classify::failed)?;
+        let reply = self
+            .http
+            .get(url, &self.credentials)
+            .await
+            .map_err(classify::failed)?;
         match (reply.status, reply.json()) {
-            (200, Some(body)) => Ok(Some(Sighting { rank: body["ack"].as_i64().map(events::rank) })),
+            (200, Some(body)) => Ok(Some(Sighting {
+                rank: body["ack"].as_i64().map(events::rank),
+            })),
             (404, _) => Ok(None),
             _ => Err(classify::asked(&reply)),
         }
@@ -126,27 +155,67 @@ impl Waha {
 
     /// A question: nothing is sent by it, so every failure is *not sent* or stops the account.
     async fn ask(&self, path: &str) -> Result<Reply, SendError> {
-        let reply = self.http.get(self.url(path), &self.credentials).await.map_err(|failure| {
-            let (kind, reason) = match failure {
-                Failure::NotSent { kind, reason } | Failure::Ambiguous { kind, reason } => (kind, reason),
-            };
-            SendError::NotSent { after: None, code: classify::code_of(kind), reason }
-        })?;
-        if (200..300).contains(&reply.status) { Ok(reply) } else { Err(classify::asked(&reply)) }
+        let reply = self
+            .http
+            .get(self.url(path), &self.credentials)
+            .await
+            .map_err(|failure| {
+                let (kind, reason) = match failure {
+                    Failure::NotSent { kind, reason } | Failure::Ambiguous { kind, reason } => {
+                        (kind, reason)
+                    }
+                };
+                SendError::NotSent {
+                    after: None,
+                    code: classify::code_of(kind),
+                    reason,
+                }
+            })?;
+        if (200..300).contains(&reply.status) {
+            Ok(reply)
+        } else {
+            Err(classify::asked(&reply))
+        }
     }
 
     /// *Test WAHA Credentials*: reachable, WAHA, key, session, number; stops where the rest is pointless.
     pub async fn test(&self) -> Vec<Check> {
         let mut checks = Vec::new();
-        let ping = self.http.get_within(self.url("/ping"), &Credentials { api_key: None, ..self.credentials.clone() }, CHECK).await;
+        let ping = self
+            .http
+            .get_within(
+                self.url("/ping"),
+                &Credentials {
+                    api_key: None,
+                    ..self.credentials.clone()
+                },
+                CHECK,
+            )
+            .await;
         if let Err(failure) = ping {
-            checks.push(bad("reachable", unreachable(&failure, &self.address.base_url)));
+            checks.push(bad(
+                "reachable",
+                unreachable(&failure, &self.address.base_url),
+            ));
             return checks;
         }
-        checks.push(good("reachable", format!("{} answers.", self.address.base_url.host_str().unwrap_or_default())));
-        let version = match self.http.get_within(self.url("/api/server/version"), &self.credentials, CHECK).await {
+        checks.push(good(
+            "reachable",
+            format!(
+                "{} answers.",
+                self.address.base_url.host_str().unwrap_or_default()
+            ),
+        ));
+        let version = match self
+            .http
+            .get_within(self.url("/api/server/version"), &self.credentials, CHECK)
+            .await
+        {
             Err(failure) => {
-                checks.push(bad("reachable", unreachable(&failure, &self.address.base_url)));
+                checks.push(bad(
+                    "reachable",
+                    unreachable(&failure, &self.address.base_url),
+                ));
                 return checks;
             }
             Ok(reply) => match (reply.status, version_of(&reply)) {
@@ -161,7 +230,10 @@ impl Waha {
                 }
             },
         };
-        checks.push(good("waha", format!("WAHA {} with engine {}.", version.version, version.engine)));
+        checks.push(good(
+            "waha",
+            format!("WAHA {} with engine {}.", version.version, version.engine),
+        ));
         checks.push(good("key", self.key_words().await));
         checks.extend(self.session_checks().await);
         checks
@@ -169,7 +241,10 @@ impl Waha {
 
     /// Whether a key is needed at all: an open WAHA can be used by anybody who finds it.
     async fn key_words(&self) -> String {
-        let nobody = Credentials { api_key: None, basic: self.credentials.basic.clone() };
+        let nobody = Credentials {
+            api_key: None,
+            basic: self.credentials.basic.clone(),
+        };
         let open = self
             .http
             .get_within(self.url("/api/server/version"), &nobody, CHECK)
@@ -184,22 +259,45 @@ impl Waha {
 
     async fn session_checks(&self) -> Vec<Check> {
         let name = &self.address.session;
-        let reply = match self.http.get_within(self.url(&format!("/api/sessions/{name}")), &self.credentials, CHECK).await {
+        let reply = match self
+            .http
+            .get_within(
+                self.url(&format!("/api/sessions/{name}")),
+                &self.credentials,
+                CHECK,
+            )
+            .await
+        {
             Ok(reply) => reply,
-            Err(failure) => return vec![bad("session", unreachable(&failure, &self.address.base_url))],
+            Err(failure) => {
+                return vec![bad(
+                    "session",
+                    unreachable(&failure, &self.address.base_url),
+                )];
+            }
         };
         let Some(body) = reply.json().filter(|_| reply.status == 200) else {
-            return vec![bad("session", format!("WAHA has no session called “{name}”. Correct Phone Number ID (WAHA), or create the session in WAHA."))];
+            return vec![bad(
+                "session",
+                format!(
+                    "WAHA has no session called “{name}”. Correct Phone Number ID (WAHA), or create the session in WAHA."
+                ),
+            )];
         };
         let status = body["status"].as_str().unwrap_or("unknown");
         let advice = match status {
             "WORKING" => {
-                let number = body["me"]["id"].as_str().map(|id| id.split(['@', ':']).next().unwrap_or(id).to_owned());
+                let number = body["me"]["id"]
+                    .as_str()
+                    .map(|id| id.split(['@', ':']).next().unwrap_or(id).to_owned());
                 let number = match number {
                     Some(number) => good("number", format!("Connected as +{number}.")),
                     None => good("number", "Connected.".to_owned()),
                 };
-                return vec![good("session", format!("Session “{name}” is working.")), number];
+                return vec![
+                    good("session", format!("Session “{name}” is working.")),
+                    number,
+                ];
             }
             "SCAN_QR_CODE" => "Open WAHA and scan the QR code with the phone.",
             "STARTING" => "It is starting. Try again in a minute.",
@@ -207,13 +305,20 @@ impl Waha {
             "FAILED" => "Restart it in WAHA and scan the QR code again.",
             _ => "Look at it in WAHA.",
         };
-        vec![bad("session", format!("Session “{name}” is not working: its status is {status}. {advice}"))]
+        vec![bad(
+            "session",
+            format!("Session “{name}” is not working: its status is {status}. {advice}"),
+        )]
     }
 }
 
 /// What WAHA sends to: digits become a chat of one person.
 fn chat_id(to: &str) -> String {
-    if to.contains('@') { to.to_owned() } else { format!("{to}@c.us") }
+    if to.contains('@') {
+        to.to_owned()
+    } else {
+        format!("{to}@c.us")
+    }
 }
 
 fn version_of(reply: &Reply) -> Option<Version> {
@@ -225,11 +330,19 @@ fn version_of(reply: &Reply) -> Option<Version> {
 }
 
 fn good(name: &'static str, message: String) -> Check {
-    Check { name, ok: true, message }
+    Check {
+        name,
+        ok: true,
+        message,
+    }
 }
 
 fn bad(name: &'static str, message: String) -> Check {
-    Check { name, ok: false, message }
+    Check {
+        name,
+        ok: false,
+        message,
+    }
 }
 
 /// Why nothing was reached, and what to do.
@@ -239,11 +352,20 @@ fn unreachable(failure: &Failure, url: &Url) -> String {
     let (Failure::NotSent { kind, reason } | Failure::Ambiguous { kind, reason }) = failure;
     match kind {
         Kind::Dns => format!("The name {host} is not known. Check the spelling of the address."),
-        Kind::Connect => format!("Nothing listens at {host} port {port}. Is WAHA running, and is the port right?"),
-        Kind::Tls => format!("{host} does not answer with a valid https certificate. If WAHA has none, begin the address with http://."),
-        Kind::Timeout => format!("{host} did not answer within {} seconds. Check the address and the firewall.", CHECK.as_secs()),
+        Kind::Connect => format!(
+            "Nothing listens at {host} port {port}. Is WAHA running, and is the port right?"
+        ),
+        Kind::Tls => format!(
+            "{host} does not answer with a valid https certificate. If WAHA has none, begin the address with http://."
+        ),
+        Kind::Timeout => format!(
+            "{host} did not answer within {} seconds. Check the address and the firewall.",
+            CHECK.as_secs()
+        ),
         Kind::Address => shortened(reason),
-        Kind::Broken | Kind::TooLarge => format!("{host} answers, but not in HTTP: {}", shortened(reason)),
+        Kind::Broken | Kind::TooLarge => {
+            format!("{host} answers, but not in HTTP: {}", shortened(reason))
+        }
     }
 }
 
@@ -253,7 +375,13 @@ mod tests {
 
     #[test]
     fn own_ids_come_with_a_version_and_an_engine() {
-        let has = |version: &str, engine: &str| Version { version: version.into(), engine: engine.into() }.has_own_ids();
+        let has = |version: &str, engine: &str| {
+            Version {
+                version: version.into(),
+                engine: engine.into(),
+            }
+            .has_own_ids()
+        };
         assert!(has("2026.4.3", "NOWEB") && has("2026.7.1", "GOWS") && has("2027.1.0", "NOWEB"));
         assert!(!has("2026.4.2", "NOWEB") && !has("2026.7.1", "WEBJS") && !has("", "NOWEB"));
     }

@@ -1,0 +1,414 @@
+//! A mailing from the API to the phone, and everything that can come between.
+
+use chrono::TimeDelta;
+use serde_json::json;
+use wablast::simulator::Options;
+
+use crate::support::{TestApp, arrived, simulator, tell};
+
+#[tokio::test]
+async fn a_mailing_reaches_everybody_once_and_its_receipts_come_back() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    let list = app.list_of(300).await;
+    let mailing = app
+        .mailing(account, list, "Hi {{contact.name|there}}!")
+        .await;
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    let sent = app.deliver(mailing).await;
+    assert_eq!(sent["state"], "done", "{sent}");
+    assert_eq!(sent["counts"]["total"], 300);
+    app.until("all are read", || async {
+        app.apply_webhooks().await;
+        app.show(mailing).await["counts"]["read"] == 300
+    })
+    .await;
+    let arrived = arrived(&waha).await;
+    assert_eq!(
+        (arrived["total"].as_i64(), arrived["doubled"].as_i64()),
+        (Some(300), Some(0))
+    );
+    assert!(
+        arrived["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|message| message["text"] == "Hi P7!")
+    );
+    let messages = app
+        .ok(
+            "GET",
+            &format!("/messages?mailing_id={mailing}&limit=1"),
+            None,
+        )
+        .await;
+    assert_eq!(messages["items"][0]["attempts"], 1);
+    assert_eq!(messages["items"][0]["state"], "read");
+}
+
+#[tokio::test]
+async fn an_answer_that_proves_nothing_rests_as_uncertain_and_is_never_sent_again() {
+    let app = TestApp::new().await;
+    // An older WAHA: no ids of our own, and no events that could settle anything.
+    let waha = simulator(Options {
+        version: "2026.2.1".into(),
+        acks: false,
+        ..Options::default()
+    })
+    .await;
+    tell(
+        &waha,
+        "/simulator/faults",
+        &json!({ "numbers": { "6281200000001": "error_after", "6281200000002": "error_before", "6281200000003": "reset_after",
+            "6281200000004": "empty_answer", "6281200000005": "reset_before" } }),
+    )
+    .await;
+    let account = app.account(&waha).await;
+    let list = app.list_of(8).await;
+    let mailing = app.mailing(account, list, "Hello").await;
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    let sent = app.deliver(mailing).await;
+    assert_eq!(
+        (
+            sent["counts"]["accepted"].as_i64(),
+            sent["counts"]["uncertain"].as_i64()
+        ),
+        (Some(3), Some(5)),
+        "{sent}"
+    );
+    let once = arrived(&waha).await;
+    assert_eq!(
+        (once["total"].as_i64(), once["doubled"].as_i64()),
+        (Some(6), Some(0))
+    );
+    // Hours later nothing has changed.
+    app.advance(TimeDelta::hours(5)).await;
+    let later = app.deliver(mailing).await;
+    assert_eq!(later["counts"], sent["counts"]);
+    assert_eq!(arrived(&waha).await["total"], 6);
+    let log = app
+        .value(&format!(
+            "SELECT error_message FROM logs WHERE mailing_id = {mailing}"
+        ))
+        .await;
+    assert!(!log.is_empty(), "the log says what the gateway said");
+}
+
+#[tokio::test]
+async fn evidence_settles_what_was_uncertain() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    tell(
+        &waha,
+        "/simulator/faults",
+        &json!({ "numbers": { "6281200000001": "reset_after", "6281200000002": "reset_before" } }),
+    )
+    .await;
+    let account = app.account(&waha).await;
+    let list = app.list_of(3).await;
+    let mailing = app.mailing(account, list, "Hello").await;
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    app.deliver(mailing).await;
+    app.until("the one that arrived is known by our own id", || async {
+        app.apply_webhooks().await;
+        let counts = app.show(mailing).await["counts"].clone();
+        counts["read"] == 2 && counts["uncertain"] == 1
+    })
+    .await;
+    assert_eq!(arrived(&waha).await["total"], 2);
+}
+
+#[tokio::test]
+async fn a_refused_key_stops_the_account_and_burns_no_message() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options {
+        api_key: Some("another-key".into()),
+        ..Options::default()
+    })
+    .await;
+    let account = app.account(&waha).await;
+    let list = app.list_of(5).await;
+    let mailing = app.mailing(account, list, "Hello").await;
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    wablast::mailings::release::advance(&app.app).await.unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let deliverer = tokio::spawn(wablast::outgoing::deliver::run(app.app.clone(), stopped));
+    app.until("the account is stopped", || async {
+        app.ok("GET", &format!("/accounts/{account}"), None).await["health"]["state"] == "stopped"
+    })
+    .await;
+    stop.send(true).unwrap();
+    deliverer.await.unwrap();
+    let shown = app.show(mailing).await;
+    assert_eq!(
+        (shown["state"].as_str(), shown["counts"]["queued"].as_i64()),
+        (Some("sending"), Some(5))
+    );
+    assert_eq!(arrived(&waha).await["total"], 0);
+}
+
+#[tokio::test]
+async fn a_session_that_stops_and_works_again_lets_the_rest_go() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    tell(&waha, "/simulator/session", &json!({ "status": "STOPPED" })).await;
+    let list = app.list_of(5).await;
+    let mailing = app.mailing(account, list, "Hello").await;
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    app.until("the account is stopped", || async {
+        app.apply_webhooks().await;
+        app.ok("GET", &format!("/accounts/{account}"), None).await["health"]["state"] == "stopped"
+    })
+    .await;
+    tell(&waha, "/simulator/session", &json!({ "status": "WORKING" })).await;
+    app.until("the account runs", || async {
+        app.apply_webhooks().await;
+        app.ok("GET", &format!("/accounts/{account}"), None).await["health"]["state"] == "running"
+    })
+    .await;
+    assert_eq!(app.deliver(mailing).await["state"], "done");
+    assert_eq!(arrived(&waha).await["doubled"], 0);
+}
+
+#[tokio::test]
+async fn who_opted_out_is_left_out_with_the_reason_also_after_the_release() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    let list = app.list_of(4).await;
+    let contacts = app
+        .ok("GET", &format!("/contacts?list_id={list}"), None)
+        .await;
+    let id = |n: usize| contacts["items"][n]["id"].as_i64().unwrap();
+    app.ok(
+        "PATCH",
+        &format!("/contacts/{}", id(0)),
+        Some(&json!({ "opt_out": true, "reason": "asked by phone" })),
+    )
+    .await;
+    let mailing = app.mailing(account, list, "Hello").await;
+    let preflight = app
+        .ok("GET", &format!("/mailings/{mailing}/preflight"), None)
+        .await;
+    assert_eq!(
+        (
+            preflight["will_send"].as_i64(),
+            preflight["left_out"]["opted_out"].as_i64()
+        ),
+        (Some(3), Some(1))
+    );
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    wablast::mailings::release::advance(&app.app).await.unwrap();
+    app.ok(
+        "PATCH",
+        &format!("/contacts/{}", id(1)),
+        Some(&json!({ "opt_out": true })),
+    )
+    .await;
+    let sent = app.deliver(mailing).await;
+    assert_eq!(
+        (sent["state"].as_str(), sent["counts"]["skipped"].as_i64()),
+        (Some("done"), Some(2)),
+        "{sent}"
+    );
+    assert_eq!(arrived(&waha).await["total"], 2);
+    let skipped = app
+        .ok(
+            "GET",
+            &format!("/messages?mailing_id={mailing}&state=skipped"),
+            None,
+        )
+        .await;
+    assert!(
+        skipped["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|message| message["reason"] == "opted_out"),
+        "{skipped}"
+    );
+}
+
+#[tokio::test]
+async fn a_stop_by_message_opts_out_and_the_next_mailing_leaves_that_person_out() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    let list = app.list_of(3).await;
+    let first = app.mailing(account, list, "Hello").await;
+    app.ok("POST", &format!("/mailings/{first}/send_now"), None)
+        .await;
+    app.deliver(first).await;
+    tell(
+        &waha,
+        "/simulator/incoming",
+        &json!({ "from": "6281200000001", "text": " Berhenti! ", "name": "Siti" }),
+    )
+    .await;
+    tell(
+        &waha,
+        "/simulator/incoming",
+        &json!({ "from": "120363@g.us", "text": "STOP" }),
+    )
+    .await;
+    app.until("the message is there", || async {
+        app.apply_webhooks().await;
+        app.ok("GET", "/incoming", None).await["items"]
+            .as_array()
+            .unwrap()
+            .len()
+            == 1
+    })
+    .await;
+    assert_eq!(app.show(first).await["funnel"]["replied"], 1);
+    let second = app.mailing(account, list, "Hello again").await;
+    let preflight = app
+        .ok("GET", &format!("/mailings/{second}/preflight"), None)
+        .await;
+    assert_eq!(preflight["left_out"], json!({ "opted_out": 1 }));
+    // The group made nobody a contact.
+    assert_eq!(app.value("SELECT count(*) FROM contacts").await, "3");
+}
+
+#[tokio::test]
+async fn a_submitted_mailing_is_never_early_and_survives_an_outage() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    let list = app.list_of(2).await;
+    let mailing = app.mailing(account, list, "Hello").await;
+    let due = app.app.clock.now() + TimeDelta::minutes(30);
+    app.ok(
+        "POST",
+        &format!("/mailings/{mailing}/submit"),
+        Some(&json!({ "schedule_date": due.to_rfc3339() })),
+    )
+    .await;
+    app.advance(TimeDelta::minutes(29) + TimeDelta::seconds(55))
+        .await;
+    app.tick().await;
+    assert_eq!(app.show(mailing).await["state"], "submitted");
+    // Down for six hours, and then it goes out all the same, once.
+    app.advance(TimeDelta::hours(6)).await;
+    app.tick().await;
+    app.tick().await;
+    assert_eq!(app.show(mailing).await["state"], "sending");
+    assert_eq!(app.deliver(mailing).await["state"], "done");
+    assert_eq!(arrived(&waha).await["total"], 2);
+    assert_eq!(app.value("SELECT count(*) FROM logs").await, "1");
+}
+
+#[tokio::test]
+async fn a_mailing_later_than_the_tolerance_asks_a_person() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    let list = app.list_of(2).await;
+    let mailing = app.mailing(account, list, "Hello").await;
+    let due = app.app.clock.now() + TimeDelta::minutes(30);
+    app.ok(
+        "POST",
+        &format!("/mailings/{mailing}/submit"),
+        Some(&json!({ "schedule_date": due.to_rfc3339() })),
+    )
+    .await;
+    app.advance(TimeDelta::hours(26)).await;
+    app.tick().await;
+    assert_eq!(app.show(mailing).await["state"], "missed");
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    assert_eq!(app.deliver(mailing).await["state"], "done");
+}
+
+#[tokio::test]
+async fn send_now_twice_is_one_run_and_the_scheduler_makes_no_second_one() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    let list = app.list_of(3).await;
+    let mailing = app.mailing(account, list, "Hello").await;
+    let due = app.app.clock.now() + TimeDelta::minutes(5);
+    app.ok(
+        "POST",
+        &format!("/mailings/{mailing}/submit"),
+        Some(&json!({ "schedule_date": due.to_rfc3339() })),
+    )
+    .await;
+    for _ in 0..2 {
+        app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+            .await;
+    }
+    app.deliver(mailing).await;
+    app.advance(TimeDelta::minutes(10)).await;
+    app.tick().await;
+    app.deliver(mailing).await;
+    assert_eq!(arrived(&waha).await["total"], 3);
+    assert_eq!(app.value("SELECT count(*) FROM logs").await, "1");
+    let (status, answer) = app
+        .call("POST", &format!("/mailings/{mailing}/submit"), None)
+        .await;
+    assert_eq!(
+        (status, answer["error"]["code"].as_str()),
+        (409, Some("conflict"))
+    );
+}
+
+#[tokio::test]
+async fn a_canceled_mailing_sends_nothing_more() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    let list = app.list_of(50).await;
+    let mailing = app.mailing(account, list, "Hello").await;
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    wablast::mailings::release::advance(&app.app).await.unwrap();
+    let canceled = app
+        .ok("POST", &format!("/mailings/{mailing}/cancel"), None)
+        .await;
+    assert_eq!(
+        (
+            canceled["state"].as_str(),
+            canceled["counts"]["canceled"].as_i64()
+        ),
+        (Some("canceled"), Some(50))
+    );
+    app.deliver(mailing).await;
+    assert_eq!(arrived(&waha).await["total"], 0);
+}
+
+#[tokio::test]
+async fn a_retried_request_with_one_idempotency_key_happens_once() {
+    let app = TestApp::new().await;
+    let body = json!({ "name": "Newsletter" }).to_string();
+    let auth = format!("Bearer {}", app.token);
+    let headers = [
+        ("Authorization", auth.as_str()),
+        ("Idempotency-Key", "k1"),
+        ("Content-Type", "application/json"),
+    ];
+    assert_eq!(
+        app.post_raw("/api/v1/lists", &headers, body.clone().into_bytes())
+            .await,
+        201
+    );
+    assert_eq!(
+        app.post_raw("/api/v1/lists", &headers, body.into_bytes())
+            .await,
+        201
+    );
+    assert_eq!(
+        app.post_raw("/api/v1/lists", &headers, b"{\"name\":\"Other\"}".to_vec())
+            .await,
+        422
+    );
+    assert_eq!(app.value("SELECT count(*) FROM lists").await, "1");
+}

@@ -1,0 +1,183 @@
+//! The promise, with the real program and a kill -9 in the middle: nobody twice, nobody lost.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wablast::simulator::Options;
+
+use crate::support::instance::{Instance, free_port, run};
+use crate::support::{PASSWORD, arrived, simulator, tell, until};
+
+const PEOPLE: usize = 10_000;
+
+struct Api {
+    client: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Api {
+    async fn call(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
+        let mut request = self
+            .client
+            .request(method, format!("{}/api/v1{path}", self.url))
+            .bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {answer}");
+        answer
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        self.call(reqwest::Method::POST, path, Some(body)).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.call(reqwest::Method::GET, path, None).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "the test's own client")]
+async fn a_crash_between_claim_and_finish_sends_nothing_twice_and_loses_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    // No acknowledgements: what the crash left unknown stays visible as uncertain.
+    let waha = simulator(Options {
+        acks: false,
+        latency: Duration::from_millis(15),
+        ..Options::default()
+    })
+    .await;
+    let data = folder.path().to_owned();
+    let setup = [
+        "setup",
+        "--company",
+        "Batik",
+        "--country",
+        "ID",
+        "--time-zone",
+        "Asia/Jakarta",
+        "--admin-name",
+        "Dewi",
+        "--admin-email",
+        "dewi@example.com",
+        "--admin-password-stdin",
+    ];
+    run(&data, &setup, PASSWORD);
+    let token = run(
+        &data,
+        &[
+            "token",
+            "create",
+            "--email",
+            "dewi@example.com",
+            "--name",
+            "proof",
+        ],
+        "",
+    );
+    let port = free_port();
+    let mut instance = Instance::start(&data, port).await;
+    let api = Api {
+        client: reqwest::Client::new(),
+        url: instance.url.clone(),
+        token: token.lines().last().unwrap().to_owned(),
+    };
+    let account = api
+        .post("/accounts", json!({ "name": "Toko", "provider": "waha", "api_url": waha.url(), "api_key": "simulator-key",
+            "pace": { "per_second": 5000, "burst": 5000 } }))
+        .await;
+    let list = api.post("/lists", json!({ "name": "Everybody" })).await;
+    let contacts: Vec<Value> = (0..PEOPLE)
+        .map(|n| json!({ "name": format!("P{n}"), "whatsapp_number": (6_281_200_000_000_i64 + n as i64).to_string() }))
+        .collect();
+    let added = api
+        .post(
+            "/contacts/bulk",
+            json!({ "list_ids": [list["id"]], "contacts": contacts }),
+        )
+        .await;
+    assert_eq!(added["created"], PEOPLE);
+    let mailing = api
+        .post("/mailings", json!({ "subject": "Proof", "account_id": account["id"], "recipients": { "list_ids": [list["id"]] },
+            "message": "Hi {{contact.name}}" }))
+        .await;
+    let path = format!("/mailings/{}", mailing["id"]);
+    api.post(&format!("{path}/send_now"), json!({})).await;
+    until("a third has arrived", Duration::from_secs(120), || async {
+        arrived(&waha).await["total"].as_u64().unwrap() > PEOPLE as u64 / 3
+    })
+    .await;
+    instance.kill();
+    let at_kill = arrived(&waha).await["total"].as_u64().unwrap();
+    assert!(
+        at_kill < PEOPLE as u64,
+        "the kill came too late to prove anything"
+    );
+    let mut instance = Instance::start(&data, port).await;
+    until("nothing is open", Duration::from_secs(240), || async {
+        let shown = api.get(&path).await;
+        let open = ["queued", "claimed", "sending"]
+            .iter()
+            .map(|state| shown["counts"][*state].as_i64().unwrap())
+            .sum::<i64>();
+        open == 0 && shown["counts"]["total"] == PEOPLE
+    })
+    .await;
+    check(&api, &path, &mailing, &waha).await;
+    instance.stop();
+    tell(&waha, "/simulator/reset", &json!({})).await;
+}
+
+/// Holds what we say against what the phones got, person by person.
+async fn check(api: &Api, path: &str, mailing: &Value, waha: &wablast::simulator::Running) {
+    let shown = api.get(path).await;
+    let arrived = arrived(waha).await;
+    assert_eq!(arrived["doubled"], 0, "somebody was written to twice");
+    let by_number: BTreeMap<String, u64> =
+        serde_json::from_value(arrived["by_number"].clone()).unwrap();
+    let mut cursor = Some("0".to_owned());
+    let (mut uncertain, mut uncertain_not_arrived, mut seen) = (0, 0, 0);
+    while let Some(after) = cursor {
+        let page = api
+            .get(&format!(
+                "/messages?mailing_id={}&limit=1000&cursor={after}",
+                mailing["id"]
+            ))
+            .await;
+        for message in page["items"].as_array().unwrap() {
+            seen += 1;
+            let did_arrive = by_number.contains_key(message["to"].as_str().unwrap());
+            match message["state"].as_str().unwrap() {
+                "accepted" => assert!(did_arrive, "accepted, but it never arrived: {message}"),
+                "uncertain" => {
+                    uncertain += 1;
+                    uncertain_not_arrived += usize::from(!did_arrive);
+                }
+                other => panic!("left as {other}: {message}"),
+            }
+        }
+        cursor = page["next"].as_str().map(str::to_owned);
+    }
+    assert_eq!(seen, PEOPLE);
+    assert_eq!(
+        by_number.len() + uncertain_not_arrived,
+        PEOPLE,
+        "somebody was lost"
+    );
+    // Never more than the requests of one account at one time.
+    assert!(uncertain <= 64, "{uncertain} uncertain after one kill");
+    println!(
+        "{PEOPLE} people, one kill -9: {} arrived, {uncertain} uncertain, of which {uncertain_not_arrived} did not arrive",
+        by_number.len()
+    );
+    assert_eq!(
+        shown["counts"]["uncertain"].as_u64(),
+        Some(uncertain as u64)
+    );
+}

@@ -1,0 +1,96 @@
+//! A database per test, cloned from one migrated template in one private cluster per run.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use tokio_postgres::NoTls;
+use wablast::db;
+use wablast::embedded::{Embedded, Purpose};
+
+struct Cluster {
+    /// How to reach it, without the database's name.
+    server: String,
+    /// Removed when the process ends.
+    _folder: tempfile::TempDir,
+}
+
+static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+
+/// The cluster of this run. It ends with this process (the launcher sees to that).
+fn cluster() -> &'static Cluster {
+    CLUSTER.get_or_init(|| {
+        std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let folder = tempfile::tempdir().unwrap();
+                let launcher = Path::new(env!("CARGO_BIN_EXE_wablast"));
+                let embedded = Embedded::start(folder.path(), None, launcher, Purpose::Tests).await.unwrap();
+                let server = embedded.url().replace(" dbname=wablast", "");
+                db::migrate(embedded.url()).await.unwrap();
+                // The template's clock can be moved.
+                execute_at(
+                    embedded.url(),
+                    "SET ROLE wablast;
+                     CREATE TABLE test_clock (shift interval NOT NULL);
+                     INSERT INTO test_clock VALUES ('0');
+                     GRANT SELECT ON test_clock TO wablast_app, wablast_worker;
+                     CREATE OR REPLACE FUNCTION wablast_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+                       'SELECT clock_timestamp() + (SELECT shift FROM test_clock)';",
+                )
+                .await;
+                // It lives as long as the process.
+                std::mem::forget(embedded);
+                Cluster { server, _folder: folder }
+            })
+        })
+        .join()
+        .unwrap()
+    })
+}
+
+pub struct TestDatabase {
+    pub url: String,
+}
+
+impl TestDatabase {
+    pub async fn create() -> Self {
+        let cluster = tokio::task::spawn_blocking(cluster).await.unwrap();
+        let name = format!("t_{}", wablast::random::token(12).to_lowercase());
+        let admin = format!("{} dbname=postgres", cluster.server);
+        // Cloning needs the template to itself: one test at a time.
+        static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let _turn = TURN.lock().await;
+        execute_at(
+            &admin,
+            &format!("CREATE DATABASE {name} TEMPLATE wablast OWNER wablast"),
+        )
+        .await;
+        Self {
+            url: format!("{} dbname={name}", cluster.server),
+        }
+    }
+
+    pub async fn execute(&self, statement: &str) {
+        execute_at(&self.url, statement).await;
+    }
+
+    pub async fn value(&self, query: &str) -> String {
+        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let rows = client.simple_query(query).await.unwrap();
+        rows.iter()
+            .find_map(|row| match row {
+                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                _ => None,
+            })
+            .unwrap_or_default()
+    }
+}
+
+async fn execute_at(url: &str, statement: &str) {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.batch_execute(statement).await.unwrap();
+    drop(client);
+    connection.await.unwrap().unwrap();
+}

@@ -1,0 +1,102 @@
+//! The real program as its own process, to be killed.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A port nobody listens on now.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+fn command(folder: &Path, port: u16) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wablast"));
+    command
+        .env("WABLAST_DATA_DIR", folder)
+        .env("WABLAST_LISTEN", format!("127.0.0.1:{port}"))
+        .env("WABLAST_LOG", "warn")
+        .env_remove("DATABASE_URL");
+    command
+}
+
+/// Runs a command of the program and returns what it printed.
+pub fn run(folder: &Path, arguments: &[&str], input: &str) -> String {
+    let mut child = command(folder, 1)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A running `wablast serve`; killed when dropped.
+pub struct Instance {
+    child: Child,
+    pub url: String,
+}
+
+impl Instance {
+    pub async fn start(folder: &Path, port: u16) -> Self {
+        let child = command(folder, port)
+            .arg("serve")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let instance = Self {
+            child,
+            url: format!("http://127.0.0.1:{port}"),
+        };
+        super::until("the instance answers", Duration::from_secs(60), || async {
+            tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .is_ok()
+        })
+        .await;
+        instance
+    }
+
+    /// kill -9
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and wait for the end.
+    pub fn stop(&mut self) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

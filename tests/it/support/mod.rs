@@ -1,0 +1,286 @@
+//! The product as a test sees it: a real server on a real database with a clock that moves by hand.
+
+pub mod db;
+pub mod instance;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use wablast::app::{App, Wake};
+use wablast::clock::Clock;
+use wablast::config::Config;
+use wablast::crypt::Crypt;
+use wablast::db::Db;
+use wablast::gateways::http::Http;
+use wablast::mailings::{release, settle};
+use wablast::outgoing::deliver;
+use wablast::server::Server;
+use wablast::settings::{self, SetUpInput};
+use wablast::simulator::{self, Options, Running};
+use wablast::{auth, intake, scheduler};
+
+pub const PASSWORD: &str = "correct horse battery";
+pub const EMAIL: &str = "dewi@example.com";
+
+/// A server with its own database; jobs run only when the test says so.
+pub struct TestApp {
+    pub app: App,
+    pub address: String,
+    pub token: String,
+    client: reqwest::Client,
+    _database: db::TestDatabase,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tests' own client")]
+fn client() -> reqwest::Client {
+    let _ = Http::new();
+    reqwest::Client::new()
+}
+
+impl TestApp {
+    /// Set up, with one administrator and a token.
+    pub async fn new() -> Self {
+        let app = Self::bare().await;
+        let input = SetUpInput {
+            company: "Batik Sekar Arum".into(),
+            country: "ID".into(),
+            time_zone: "Asia/Jakarta".into(),
+            name: "Dewi Kartikasari".into(),
+            email: EMAIL.into(),
+            password: PASSWORD.into(),
+        };
+        let (company, user) = settings::set_up(&app.app, &input).await.unwrap();
+        let mut conn = app.app.db.system().await.unwrap();
+        let token = auth::token::create(&mut conn, company, user, "tests", &[])
+            .await
+            .unwrap();
+        drop(conn);
+        Self { token, ..app }
+    }
+
+    /// Before the first set-up.
+    pub async fn bare() -> Self {
+        let database = db::TestDatabase::create().await;
+        let config =
+            Config::from(|name| (name == "WABLAST_LISTEN").then(|| "127.0.0.1:0".to_owned()))
+                .unwrap();
+        let app = App {
+            db: Db::connect(&database.url).await.unwrap(),
+            clock: Clock::manual(),
+            http: Http::new().unwrap(),
+            crypt: Crypt::new([7; 32]),
+            wake: Wake::default(),
+            config: Arc::new(config),
+        };
+        let server = Server::build(app.clone(), 1).unwrap();
+        let address = format!("http://{}", server.address);
+        tokio::spawn(server.run());
+        Self {
+            app,
+            address,
+            token: String::new(),
+            client: client(),
+            _database: database,
+        }
+    }
+
+    /// Moves every clock of the product.
+    pub async fn advance(&self, by: TimeDelta) {
+        self.app.clock.advance(by);
+        self._database
+            .execute(&format!(
+                "UPDATE test_clock SET shift = shift + interval '{} milliseconds'",
+                by.num_milliseconds()
+            ))
+            .await;
+    }
+
+    pub fn url(&self) -> &str {
+        &self._database.url
+    }
+
+    /// Runs SQL as the database's owner.
+    pub async fn execute(&self, statement: &str) {
+        self._database.execute(statement).await;
+    }
+
+    /// The first column of the first row, as text.
+    pub async fn value(&self, query: &str) -> String {
+        self._database.value(query).await
+    }
+
+    pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self
+            .client
+            .request(method, format!("{}/api/v1{path}", self.address))
+            .bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    /// A call that must succeed.
+    pub async fn ok(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let (status, answer) = self.call(method, path, body).await;
+        assert!(
+            (200..300).contains(&status),
+            "{method} {path}: {status} {answer}"
+        );
+        answer
+    }
+
+    pub async fn post_raw(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> u16 {
+        let mut request = self
+            .client
+            .post(format!("{}{path}", self.address))
+            .body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    /// An account on the simulator, whose events come to this server.
+    pub async fn account(&self, simulator: &Running) -> i64 {
+        let account = self
+            .ok(
+                "POST",
+                "/accounts",
+                Some(&json!({ "name": "Toko Bandung", "provider": "waha", "api_url": simulator.url(), "api_key": "simulator-key",
+                    "pace": { "per_second": 5000, "burst": 5000 } })),
+            )
+            .await;
+        let hook = json!({ "url": format!("{}/webhooks/waha/{}", self.address, account["account_key"].as_str().unwrap()),
+            "hmac_key": account["webhook_secret"] });
+        client()
+            .post(format!("{}/simulator/webhook", simulator.url()))
+            .json(&hook)
+            .send()
+            .await
+            .unwrap();
+        account["id"].as_i64().unwrap()
+    }
+
+    /// A list with people called P0, P1 ... and numbers from 6281200000000 on.
+    pub async fn list_of(&self, people: usize) -> i64 {
+        let list = self
+            .ok(
+                "POST",
+                "/lists",
+                Some(&json!({ "name": format!("List of {people}") })),
+            )
+            .await;
+        let contacts: Vec<Value> = (0..people)
+            .map(|n| json!({ "name": format!("P{n}"), "whatsapp_number": (6_281_200_000_000_i64 + n as i64).to_string() }))
+            .collect();
+        let added = self
+            .ok(
+                "POST",
+                "/contacts/bulk",
+                Some(&json!({ "list_ids": [list["id"]], "contacts": contacts })),
+            )
+            .await;
+        assert_eq!(added["created"], people, "{added}");
+        list["id"].as_i64().unwrap()
+    }
+
+    pub async fn mailing(&self, account: i64, list: i64, message: &str) -> i64 {
+        let mailing = self
+            .ok(
+                "POST",
+                "/mailings",
+                Some(&json!({ "subject": "Hello", "account_id": account, "recipients": { "list_ids": [list] }, "message": message })),
+            )
+            .await;
+        mailing["id"].as_i64().unwrap()
+    }
+
+    pub async fn show(&self, mailing: i64) -> Value {
+        self.ok("GET", &format!("/mailings/{mailing}"), None).await
+    }
+
+    /// Releases and delivers until nothing of the mailing is open, then applies what came back.
+    pub async fn deliver(&self, mailing: i64) -> Value {
+        release::advance(&self.app).await.unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let deliverer = tokio::spawn(deliver::run(self.app.clone(), stopped));
+        self.until("nothing is open", || async {
+            let counts = self.show(mailing).await["counts"].clone();
+            counts["queued"] == 0 && counts["claimed"] == 0 && counts["sending"] == 0
+        })
+        .await;
+        stop.send(true).unwrap();
+        deliverer.await.unwrap();
+        settle::all(&self.app).await.unwrap();
+        self.show(mailing).await
+    }
+
+    /// One look of the scheduler at its jobs.
+    pub async fn tick(&self) {
+        scheduler::tick(&self.app).await.unwrap();
+    }
+
+    pub async fn apply_webhooks(&self) {
+        intake::apply::all(&self.app).await.unwrap();
+    }
+
+    /// Waits for a condition with a deadline.
+    pub async fn until<F: Future<Output = bool>>(&self, what: &str, condition: impl Fn() -> F) {
+        until(what, Duration::from_secs(30), condition).await;
+    }
+}
+
+pub async fn until<F: Future<Output = bool>>(
+    what: &str,
+    within: Duration,
+    condition: impl Fn() -> F,
+) {
+    let deadline = Instant::now() + within;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited {within:?} until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A simulated WAHA that answers at once.
+pub async fn simulator(options: Options) -> Running {
+    simulator::start(Options {
+        waits: false,
+        ..options
+    })
+    .await
+    .unwrap()
+}
+
+/// What took effect at the simulator.
+pub async fn arrived(simulator: &Running) -> Value {
+    let url = format!(
+        "{}/simulator/arrived?details=1&limit=100000",
+        simulator.url()
+    );
+    client()
+        .get(url)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap()
+}
+
+/// Tells the simulator something.
+pub async fn tell(simulator: &Running, path: &str, body: &Value) {
+    client()
+        .post(format!("{}{path}", simulator.url()))
+        .json(body)
+        .send()
+        .await
+        .unwrap();
+}
