@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
@@ -40,6 +40,7 @@ impl Place<'_> {
 #[derive(Clone)]
 pub struct Crypt {
     cipher: Arc<XChaCha20Poly1305>,
+    cookie_key: [u8; 64],
     fingerprint: String,
 }
 
@@ -48,6 +49,7 @@ impl Crypt {
         let digest = Sha256::digest([b"wablast key fingerprint".as_slice(), &key].concat());
         Self {
             cipher: Arc::new(XChaCha20Poly1305::new(&Key::from(key))),
+            cookie_key: Sha512::digest([b"wablast cookies".as_slice(), &key].concat()).into(),
             fingerprint: hex::encode(&digest[..8]),
         }
     }
@@ -83,6 +85,11 @@ impl Crypt {
             )
         })?;
         Ok(Self::new(key))
+    }
+
+    /// What session cookies are encrypted with; the same in all instances.
+    pub fn cookie_key(&self) -> &[u8; 64] {
+        &self.cookie_key
     }
 
     /// Tells keys apart without telling the key.

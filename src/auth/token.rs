@@ -88,3 +88,28 @@ pub async fn revoke(conn: &mut AsyncPgConnection, id: i64) -> QueryResult<bool> 
     .await?;
     Ok(changed == 1)
 }
+
+/// A token as its page lists it; never the token itself.
+#[derive(Debug, Clone, diesel::QueryableByName)]
+pub struct Listed {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    pub id: i64,
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    pub name: String,
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    pub user_name: String,
+    #[diesel(sql_type = diesel::sql_types::Timestamptz)]
+    pub created_at: chrono::DateTime<chrono::Utc>,
+    #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Timestamptz>)]
+    pub last_used_at: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+/// The company's living tokens, newest first.
+pub async fn all(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Listed>> {
+    diesel::sql_query(
+        "SELECT t.id, t.name, u.name AS user_name, t.created_at, t.last_used_at FROM api_tokens t JOIN users u ON u.id = t.user_id
+         WHERE t.revoked_at IS NULL ORDER BY t.id DESC",
+    )
+    .load(conn)
+    .await
+}

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use super::country_names::OTHER;
 use super::keyword;
 
-/// ISO 3166 code and English name (from the iso-codes tables), by code.
+/// ISO 3166 code and English name, by code.
 pub const ALL: &[(&str, &str)] = &[
     ("AD", "Andorra"),
     ("AE", "United Arab Emirates"),

@@ -44,8 +44,16 @@ pub async fn file(path: web::Path<(String, String)>) -> HttpResponse {
     };
     let kind = mime_guess::from_path(&path).first_or_octet_stream();
     let text = kind.type_() == "text" || kind.subtype() == "javascript" || path.ends_with(".svg");
-    let kind = if text { format!("{kind}; charset=utf-8") } else { kind.to_string() };
-    let cache = if version == *VERSION { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let kind = if text {
+        format!("{kind}; charset=utf-8")
+    } else {
+        kind.to_string()
+    };
+    let cache = if version == *VERSION {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
     let mut answer = HttpResponse::Ok();
     answer
         .insert_header((CONTENT_TYPE, kind))
@@ -68,7 +76,11 @@ mod tests {
             let value = answer.headers().get(name);
             value.map_or(String::new(), |value| value.to_str().unwrap().to_owned())
         };
-        (answer.status().as_u16(), header(CONTENT_TYPE), header(CACHE_CONTROL))
+        (
+            answer.status().as_u16(),
+            header(CONTENT_TYPE),
+            header(CACHE_CONTROL),
+        )
     }
 
     #[actix_web::test]
@@ -81,7 +93,10 @@ mod tests {
     #[actix_web::test]
     async fn assets_an_old_address_is_answered_and_not_cached() {
         let (status, kind, cache) = get("000000000000/vendor/inter-latin.woff2").await;
-        assert_eq!((status, kind.as_str(), cache.as_str()), (200, "font/woff2", "no-cache"));
+        assert_eq!(
+            (status, kind.as_str(), cache.as_str()),
+            (200, "font/woff2", "no-cache")
+        );
     }
 
     #[actix_web::test]

@@ -69,7 +69,8 @@ pub fn look(vocabulary: &str, value: &str) -> (&'static str, &'static str) {
 /// Vocabularies whose words stand elsewhere in the catalogue than under `state.`.
 fn key(vocabulary: &str, value: &str) -> String {
     match vocabulary {
-        "code" | "skip" | "trigger" | "kind" | "provider" | "send_through" | "delivery" | "role" => {
+        "code" | "skip" | "trigger" | "kind" | "provider" | "send_through" | "delivery"
+        | "role" => {
             format!("{vocabulary}.{value}")
         }
         _ => format!("state.{vocabulary}.{value}"),
@@ -93,23 +94,54 @@ mod tests {
         let vocabularies: [(&str, &[&str]); 4] = [
             (
                 "mailing",
-                &["draft", "submitted", "sending", "paused", "done", "partial_failure", "failed", "canceled", "missed"],
+                &[
+                    "draft",
+                    "submitted",
+                    "sending",
+                    "paused",
+                    "done",
+                    "partial_failure",
+                    "failed",
+                    "canceled",
+                    "missed",
+                ],
             ),
             (
                 "message",
                 &[
-                    "queued", "claimed", "sending", "accepted", "sent", "delivered", "read", "failed", "uncertain",
-                    "skipped", "canceled", "expired", "replied",
+                    "queued",
+                    "claimed",
+                    "sending",
+                    "accepted",
+                    "sent",
+                    "delivered",
+                    "read",
+                    "failed",
+                    "uncertain",
+                    "skipped",
+                    "canceled",
+                    "expired",
+                    "replied",
                 ],
             ),
-            ("log", &["running", "done", "partial_failure", "failed", "canceled"]),
+            (
+                "log",
+                &["running", "done", "partial_failure", "failed", "canceled"],
+            ),
             ("health", &["running", "paused", "stopped"]),
         ];
         for (vocabulary, values) in vocabularies {
             for value in values {
-                assert!(!look(vocabulary, value).1.is_empty(), "{vocabulary} {value} has no icon");
+                assert!(
+                    !look(vocabulary, value).1.is_empty(),
+                    "{vocabulary} {value} has no icon"
+                );
                 for lang in Lang::ALL {
-                    assert_ne!(word(lang, vocabulary, value), *value, "{vocabulary} {value} has no word");
+                    assert_ne!(
+                        word(lang, vocabulary, value),
+                        *value,
+                        "{vocabulary} {value} has no word"
+                    );
                 }
             }
         }
@@ -124,14 +156,26 @@ mod tests {
 
     #[test]
     fn badges_a_done_mailing_says_how_many_are_uncertain() {
-        assert_eq!(word(Lang::En, "mailing", "uncertain:2"), "Done, 2 uncertain");
+        assert_eq!(
+            word(Lang::En, "mailing", "uncertain:2"),
+            "Done, 2 uncertain"
+        );
         assert_eq!(look("mailing", "uncertain:2"), (AMBER, "help-circle"));
     }
 
     #[test]
     fn badges_every_icon_is_in_the_sprite() {
         let sprite = include_str!("../../static/icons.svg");
-        for value in ["draft", "submitted", "sending", "paused", "done", "failed", "missed", "canceled"] {
+        for value in [
+            "draft",
+            "submitted",
+            "sending",
+            "paused",
+            "done",
+            "failed",
+            "missed",
+            "canceled",
+        ] {
             let icon = look("mailing", value).1;
             assert!(sprite.contains(&format!("id=\"{icon}\"")), "{icon}");
         }

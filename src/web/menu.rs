@@ -53,8 +53,20 @@ pub struct Entry {
     pub built: bool,
 }
 
-const fn entry(menu: Menu, label: &'static str, href: &'static str, role: Role, built: bool) -> Entry {
-    Entry { menu, label, href, role, built }
+const fn entry(
+    menu: Menu,
+    label: &'static str,
+    href: &'static str,
+    role: Role,
+    built: bool,
+) -> Entry {
+    Entry {
+        menu,
+        label,
+        href,
+        role,
+        built,
+    }
 }
 
 use Menu::{Broadcasts, Configuration, Contacts, Reporting, Technical, Templates};
@@ -108,9 +120,9 @@ mod tests {
 
     #[test]
     fn menu_a_user_sees_neither_configuration_nor_technical() {
-        assert_eq!(visible(Menu::Configuration, User).count(), 0);
-        assert_eq!(visible(Menu::Technical, Role::Manager).count(), 0);
-        assert!(visible(Menu::Technical, Administrator).count() > 0);
+        assert_eq!(visible(Configuration, User).count(), 0);
+        assert_eq!(visible(Technical, Role::Manager).count(), 0);
+        assert!(visible(Technical, Administrator).count() > 0);
     }
 
     #[test]

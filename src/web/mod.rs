@@ -1,14 +1,64 @@
-//! The panel: pages and forms.
+//! The panel: pages and forms. A file a noun; this one is the site map.
+//!
+//! Invariants: a handler extracts, asks for a right, calls one verb and answers; no SQL stands here;
+//! every successful POST answers 303.
 
+pub mod assets;
+pub mod badges;
+pub mod banners;
+pub mod error;
+pub mod form;
+pub mod login;
+pub mod menu;
+pub mod page;
+pub mod pieces;
+pub mod preferences;
 pub mod security;
+pub mod session;
+pub mod setup;
+pub mod tokens;
 
 use actix_web::{HttpResponse, web};
 
 use crate::app::App;
+use crate::web::error::WebResult;
+use crate::web::form::see_other;
+use crate::web::session::Signed;
 
 /// The site map of the panel.
-pub fn routes(config: &mut web::ServiceConfig, _app: &App) {
-    config.route("/healthz", web::get().to(healthz));
+pub fn routes(config: &mut web::ServiceConfig, app: &App) {
+    config
+        .route("/healthz", web::get().to(healthz))
+        .route("/static/{version}/{path:.*}", web::get().to(assets::file))
+        .service(
+            web::scope("")
+                .wrap(session::middleware(app))
+                .wrap(security::private())
+                .route("/", web::get().to(first_page))
+                .route("/setup", web::get().to(setup::page))
+                .route("/setup", web::post().to(setup::set_up))
+                .route("/login", web::get().to(login::page))
+                .route("/login", web::post().to(login::sign_in))
+                .route("/logout", web::post().to(login::sign_out))
+                .route("/company", web::post().to(login::switch_company))
+                .configure(nouns)
+                .default_service(web::to(nowhere)),
+        );
+}
+
+/// The pages of each noun.
+fn nouns(config: &mut web::ServiceConfig) {
+    config
+        .configure(preferences::routes)
+        .configure(tokens::routes);
+}
+
+async fn first_page(_: Signed) -> HttpResponse {
+    see_other("/mailings")
+}
+
+async fn nowhere(_: Signed) -> WebResult {
+    Err(crate::error::Error::NotFound.into())
 }
 
 /// Whether the process and its database answer.

@@ -4,6 +4,8 @@
 //! Invariant: a page shows instants in the person's zone and words in their language only through
 //! [`Shell`]. Knows no SQL and no session: `web::session` fills it.
 
+use std::fmt::Display;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
@@ -36,6 +38,14 @@ impl Theme {
             Self::Light => "light",
             Self::Dark => "dark",
             Self::Auto => "auto",
+        }
+    }
+
+    pub fn icon(self) -> &'static str {
+        match self {
+            Self::Light => "sun",
+            Self::Dark => "moon",
+            Self::Auto => "device-mobile",
         }
     }
 
@@ -97,15 +107,24 @@ pub struct Flash {
 
 impl Flash {
     pub fn success(text: impl Into<String>) -> Self {
-        Self { kind: FlashKind::Success, text: text.into() }
+        Self {
+            kind: FlashKind::Success,
+            text: text.into(),
+        }
     }
 
     pub fn warning(text: impl Into<String>) -> Self {
-        Self { kind: FlashKind::Warning, text: text.into() }
+        Self {
+            kind: FlashKind::Warning,
+            text: text.into(),
+        }
     }
 
     pub fn error(text: impl Into<String>) -> Self {
-        Self { kind: FlashKind::Error, text: text.into() }
+        Self {
+            kind: FlashKind::Error,
+            text: text.into(),
+        }
     }
 
     pub fn sentence(&self) -> &str {
@@ -131,11 +150,19 @@ pub struct Action {
 
 impl Action {
     pub fn link(label: impl Into<String>, href: impl Into<String>) -> Self {
-        Self { label: label.into(), href: href.into(), post: false, icon: "" }
+        Self {
+            label: label.into(),
+            href: href.into(),
+            post: false,
+            icon: "",
+        }
     }
 
     pub fn post(label: impl Into<String>, href: impl Into<String>) -> Self {
-        Self { post: true, ..Self::link(label, href) }
+        Self {
+            post: true,
+            ..Self::link(label, href)
+        }
     }
 
     pub fn icon(self, icon: &'static str) -> Self {
@@ -158,6 +185,35 @@ impl Banner {
 
     pub fn details(&self) -> impl Iterator<Item = &str> {
         self.text.lines().skip(1)
+    }
+}
+
+/// A whole number a page shows; templates pass references.
+pub trait Count {
+    fn count(&self) -> i64;
+}
+
+impl Count for i64 {
+    fn count(&self) -> i64 {
+        *self
+    }
+}
+
+impl Count for i32 {
+    fn count(&self) -> i64 {
+        i64::from(*self)
+    }
+}
+
+impl Count for usize {
+    fn count(&self) -> i64 {
+        i64::try_from(*self).unwrap_or(i64::MAX)
+    }
+}
+
+impl<T: Count> Count for &T {
+    fn count(&self) -> i64 {
+        (*self).count()
     }
 }
 
@@ -218,17 +274,17 @@ impl Shell {
     }
 
     /// `key.one` or `key.other` with the number filled in.
-    pub fn tn(&self, key: &str, count: impl Into<i64>) -> String {
-        i18n::tn(self.lang, key, count.into())
+    pub fn tn(&self, key: &str, count: impl Count) -> String {
+        i18n::tn(self.lang, key, count.count())
     }
 
-    pub fn number(&self, value: impl Into<i64>) -> String {
-        i18n::number(self.lang, value.into())
+    pub fn number(&self, value: impl Count) -> String {
+        i18n::number(self.lang, value.count())
     }
 
     /// "72 %" of a whole; "–" of nothing.
-    pub fn percent(&self, part: i64, whole: i64) -> String {
-        i18n::percent(self.lang, part, whole, false)
+    pub fn percent(&self, part: impl Count, whole: impl Count) -> String {
+        i18n::percent(self.lang, part.count(), whole.count(), false)
     }
 
     /// "23 Nov 09:41" in the person's zone, with the year only where it is another.
@@ -323,9 +379,31 @@ impl Shell {
         menu::is_current(entry, &self.path)
     }
 
+    /// Whether two values are written alike: templates compare ids, numbers and words with it.
+    pub fn same(&self, one: impl Display, other: impl Display) -> bool {
+        one.to_string() == other.to_string()
+    }
+
+    /// Whether one number is less than another.
+    pub fn before(&self, one: impl Count, other: impl Count) -> bool {
+        one.count() < other.count()
+    }
+
+    /// Whether a value is in a list, compared as written.
+    pub fn has<T: Display>(&self, list: &[T], value: impl Display) -> bool {
+        let value = value.to_string();
+        list.iter().any(|item| item.to_string() == value)
+    }
+
+    pub fn themes(&self) -> [Theme; 3] {
+        Theme::ALL
+    }
+
     /// Whether [`Self::company`] is this one.
     pub fn in_company(&self, company: &CompanyChoice) -> bool {
-        self.company.as_ref().is_some_and(|own| own.id == company.id)
+        self.company
+            .as_ref()
+            .is_some_and(|own| own.id == company.id)
     }
 }
 
@@ -341,7 +419,10 @@ pub fn html_with(status: StatusCode, template: impl Template) -> HttpResponse {
             .content_type("text/html; charset=utf-8")
             .body(page),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "a page could not be written");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a page could not be written"
+            );
             HttpResponse::InternalServerError()
                 .content_type("text/plain; charset=utf-8")
                 .body("Something went wrong on our side.")

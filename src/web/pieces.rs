@@ -26,7 +26,11 @@ pub struct Icon<'a> {
 
 impl<'a> Icon<'a> {
     pub fn new(name: &'a str, size: &'static str) -> Self {
-        Self { name, size, sprite: assets::asset("icons.svg") }
+        Self {
+            name,
+            size,
+            sprite: assets::asset("icons.svg"),
+        }
     }
 }
 
@@ -49,7 +53,11 @@ impl Badge {
     /// "optout", "token". A mailing that is done with uncertain messages is `uncertain:2`.
     pub fn new(lang: Lang, vocabulary: &str, value: &str) -> Self {
         let (class, icon) = badges::look(vocabulary, value);
-        Self { class, icon, word: badges::word(lang, vocabulary, value) }
+        Self {
+            class,
+            icon,
+            word: badges::word(lang, vocabulary, value),
+        }
     }
 }
 
@@ -78,9 +86,15 @@ impl Face {
             [only] => only.chars().take(2).collect(),
             [first, .., last] => first.chars().take(1).chain(last.chars().take(1)).collect(),
         };
-        let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let sum = name.bytes().fold(0_u32, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(byte.into())
+        });
         let hue = char::from(b"abcdef"[(sum % 6) as usize]);
-        Self { hue, size, initials: initials.to_uppercase() }
+        Self {
+            hue,
+            size,
+            initials: initials.to_uppercase(),
+        }
     }
 }
 
@@ -128,7 +142,11 @@ impl Meter {
         Self {
             whole,
             hue,
-            width: if whole > 0 { (100 * part / whole).clamp(0, 100) } else { 0 },
+            width: if whole > 0 {
+                (100 * part / whole).clamp(0, 100)
+            } else {
+                0
+            },
             figure: i18n::percent(lang, part, whole, false),
         }
     }
@@ -202,23 +220,38 @@ pub struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     /// Bar and legend; `href` ends where the name of the state goes, such as `/outgoing?mailing=7&f=`.
-    pub fn new(shell: &'a Shell, figures: Figures, href: impl Into<String>) -> Self {
+    pub fn new(shell: &'a Shell, figures: &Figures, href: impl Into<String>) -> Self {
         let whole = figures.whole();
         let mut from = 0.0;
         let mut pieces = Vec::new();
         for (hue, state, count) in figures.ordered() {
             if count > 0 {
                 let width = 100.0 * count as f64 / whole as f64;
-                pieces.push(Piece { hue, state, count, from, width });
+                pieces.push(Piece {
+                    hue,
+                    state,
+                    count,
+                    from,
+                    width,
+                });
                 from += width;
             }
         }
-        Self { shell, figures, pieces, href: href.into(), thin: false }
+        Self {
+            shell,
+            figures: *figures,
+            pieces,
+            href: href.into(),
+            thin: false,
+        }
     }
 
     /// The bar alone, 6 px.
-    pub fn thin(shell: &'a Shell, figures: Figures) -> Self {
-        Self { thin: true, ..Self::new(shell, figures, "") }
+    pub fn thin(shell: &'a Shell, figures: &Figures) -> Self {
+        Self {
+            thin: true,
+            ..Self::new(shell, figures, "")
+        }
     }
 
     /// What the image says: "912 Read, 640 Delivered".
@@ -229,7 +262,13 @@ impl<'a> Progress<'a> {
         let parts: Vec<String> = self
             .pieces
             .iter()
-            .map(|piece| format!("{} {}", self.shell.number(piece.count), self.word(piece.state)))
+            .map(|piece| {
+                format!(
+                    "{} {}",
+                    self.shell.number(piece.count),
+                    self.word(piece.state)
+                )
+            })
             .collect();
         parts.join(", ")
     }
@@ -238,12 +277,24 @@ impl<'a> Progress<'a> {
         badges::word(self.shell.lang, "message", state)
     }
 
-    fn share(&self, count: i64) -> String {
+    fn share(&self, count: &i64) -> String {
         self.shell.percent(count, self.figures.whole())
     }
 }
 
 impl HtmlSafe for Progress<'_> {}
+
+/// One line of a record's history.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// None: the system, shown with the icon.
+    pub by: Option<String>,
+    pub at: DateTime<Utc>,
+    pub icon: &'static str,
+    pub text: String,
+    /// Field, old value, new value.
+    pub changes: Vec<(String, String, String)>,
+}
 
 #[cfg(test)]
 mod tests {
@@ -255,16 +306,24 @@ mod tests {
         assert_eq!(Face::new("Agus", "").initials, "AG");
         assert_eq!(Face::new("ß 🌸", "").initials, "SS");
         assert_eq!(Face::new("", "").initials, "");
-        assert_eq!(Face::new("<b>", "").to_string(), Face::new("<b>", "").render().unwrap());
+        assert_eq!(
+            Face::new("<b>", "").to_string(),
+            Face::new("<b>", "").render().unwrap()
+        );
         assert!(!Face::new("<b>", "").to_string().contains("<b>"));
     }
 
     #[test]
     fn pieces_the_bar_keeps_one_order_and_leaves_out_the_skipped() {
         let shell = Shell::signed_out(Lang::En, DateTime::<Utc>::default());
-        let figures = Figures { read: 1, queued: 3, skipped: 90, ..Figures::default() };
+        let figures = Figures {
+            read: 1,
+            queued: 3,
+            skipped: 90,
+            ..Figures::default()
+        };
         assert_eq!(figures.whole(), 4);
-        let bar = Progress::new(&shell, figures, "").to_string();
+        let bar = Progress::new(&shell, &figures, "").to_string();
         assert!(bar.contains(r#"aria-label="1 Read, 3 Queued""#), "{bar}");
         assert!(bar.contains(r#"width="25.00%""#), "{bar}");
     }

@@ -1,7 +1,8 @@
 //! Headers every answer carries.
 
 use actix_web::http::header::{
-    CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::DefaultHeaders;
 
@@ -30,4 +31,9 @@ pub fn headers(app: &App) -> DefaultHeaders {
     } else {
         headers
     }
+}
+
+/// Pages of people are not kept by anybody on the way.
+pub fn private() -> DefaultHeaders {
+    DefaultHeaders::new().add((CACHE_CONTROL, "no-store"))
 }

@@ -1,5 +1,6 @@
 //! The product as a test sees it: a real server on a real database with a clock that moves by hand.
 
+pub mod browser;
 pub mod db;
 pub mod instance;
 
@@ -113,27 +114,25 @@ impl TestApp {
     }
 
     pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
-        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self
-            .client
-            .request(method, format!("{}/api/v1{path}", self.address))
-            .bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(body);
+        self.caller().call(method, path, body).await
+    }
+
+    /// The same server as somebody else calls it.
+    pub fn as_token(&self, token: &str) -> Caller {
+        Caller {
+            client: self.client.clone(),
+            address: self.address.clone(),
+            token: token.to_owned(),
         }
-        let response = request.send().await.unwrap();
-        let status = response.status().as_u16();
-        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    fn caller(&self) -> Caller {
+        self.as_token(&self.token)
     }
 
     /// A call that must succeed.
     pub async fn ok(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
-        let (status, answer) = self.call(method, path, body).await;
-        assert!(
-            (200..300).contains(&status),
-            "{method} {path}: {status} {answer}"
-        );
-        answer
+        self.caller().ok(method, path, body).await
     }
 
     pub async fn post_raw(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> u16 {
@@ -234,6 +233,38 @@ impl TestApp {
     /// Waits for a condition with a deadline.
     pub async fn until<F: Future<Output = bool>>(&self, what: &str, condition: impl Fn() -> F) {
         until(what, Duration::from_secs(30), condition).await;
+    }
+}
+
+/// Somebody with a token.
+pub struct Caller {
+    client: reqwest::Client,
+    address: String,
+    token: String,
+}
+
+impl Caller {
+    pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self
+            .client
+            .request(method, format!("{}/api/v1{path}", self.address))
+            .bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    pub async fn ok(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let (status, answer) = self.call(method, path, body).await;
+        assert!(
+            (200..300).contains(&status),
+            "{method} {path}: {status} {answer}"
+        );
+        answer
     }
 }
 

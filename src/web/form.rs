@@ -1,0 +1,148 @@
+//! Posted forms: from this page, by this person, or not at all.
+//!
+//! Invariants: the token of the session is compared in constant time; a request that another site caused
+//! is refused; GET never writes.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_session::{Session, SessionExt as _};
+use actix_web::dev::Payload;
+use actix_web::http::header::{HOST, LOCATION, ORIGIN};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use serde::de::DeserializeOwned;
+use subtle::ConstantTimeEq as _;
+
+use crate::error::{Error, Result};
+use crate::web::error::WebError;
+use crate::web::page::{Flash, FlashKind};
+
+const CSRF: &str = "csrf";
+
+/// The session's token, made when it has none.
+pub fn csrf_token(session: &Session) -> Result<String> {
+    if let Ok(Some(token)) = session.get::<String>(CSRF) {
+        return Ok(token);
+    }
+    let token = crate::random::token(40);
+    session
+        .insert(CSRF, &token)
+        .map_err(|error| anyhow::anyhow!("keeping the form's token: {error}"))?;
+    Ok(token)
+}
+
+/// Whether a posted form comes from a page of this session.
+pub fn check(session: &Session, given: &str) -> Result<()> {
+    let wanted: Option<String> = session.get(CSRF).ok().flatten();
+    let fits = wanted.is_some_and(|wanted| bool::from(wanted.as_bytes().ct_eq(given.as_bytes())));
+    if fits { Ok(()) } else { Err(Error::Forbidden) }
+}
+
+/// Whether the request was caused by one of our own pages, as far as the browser tells.
+pub fn check_origin(request: &HttpRequest) -> Result<()> {
+    let header = |name: &str| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    if header("Sec-Fetch-Site").is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+        return Err(Error::Forbidden);
+    }
+    let origin = header(ORIGIN.as_str())
+        .and_then(|origin| origin.split_once("://"))
+        .map(|(_, host)| host);
+    match (origin, header(HOST.as_str())) {
+        (Some(origin), Some(host)) if origin != host => Err(Error::Forbidden),
+        _ => Ok(()),
+    }
+}
+
+/// The fields of a posted form; repeated ones are lists.
+#[derive(Debug)]
+pub struct Posted<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Posted<T> {
+    type Error = WebError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, WebError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = web::Bytes::from_request(request, payload);
+        let session = request.get_session();
+        let origin = check_origin(request);
+        Box::pin(async move {
+            origin?;
+            let body = bytes
+                .await
+                .map_err(|_| Error::invalid("form", "The form could not be read."))?;
+            let fields: Vec<(String, String)> = serde_html_form::from_bytes(&body)
+                .map_err(|_| Error::invalid("form", "The form could not be read."))?;
+            let token = fields
+                .iter()
+                .find(|(name, _)| name == CSRF)
+                .map_or("", |(_, token)| token.as_str());
+            check(&session, token)?;
+            let form = serde_html_form::from_bytes(&body).map_err(|error| {
+                Error::invalid("form", format!("The form could not be read: {error}"))
+            })?;
+            Ok(Self(form))
+        })
+    }
+}
+
+/// A form without fields: only the press of its button.
+#[derive(Debug, serde::Deserialize)]
+pub struct Pressed {}
+
+/// Tells something once, on the next page.
+pub fn flash(session: &Session, kind: FlashKind, text: impl Into<String>) {
+    let mut waiting: Vec<Flash> = session.get("flash").ok().flatten().unwrap_or_default();
+    waiting.push(Flash {
+        kind,
+        text: text.into(),
+    });
+    // A word that is lost is no reason to fail what succeeded.
+    let _ = session.insert("flash", waiting);
+}
+
+/// 303, the answer to every form that succeeded.
+pub fn see_other(location: impl Into<String>) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, location.into()))
+        .finish()
+}
+
+/// `next` when it is a path of this site, else the first page.
+pub fn own_path(next: &str) -> &str {
+    let plain = next.starts_with('/')
+        && !next.starts_with("//")
+        && !next.contains(['\\', '\r', '\n', '\t'])
+        && next.chars().all(|letter| !letter.is_control());
+    if plain { next } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_this_site_are_gone_to() {
+        for evil in [
+            "//evil.example",
+            "/\\evil",
+            "https:evil",
+            "https://evil.example",
+            "javascript:x",
+            "",
+            "\t//evil",
+            "/\t/evil",
+            "/\r\nX: y",
+        ] {
+            assert_eq!(own_path(evil), "/", "{evil:?}");
+        }
+        assert_eq!(
+            own_path("/mailings/7?tab=variables"),
+            "/mailings/7?tab=variables"
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! Signing in and out.
+//!
+//! Invariants: failures slow down by e-mail and by address; a wrong password and an unknown person look
+//! and cost the same; signing in makes a new session id.
+
+use actix_session::Session;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use secrecy::SecretString;
+
+use crate::app::App;
+use crate::auth::{failures, password};
+use crate::error::{Error, Result};
+use crate::i18n::Lang;
+use crate::users::{self, User};
+use crate::web::error::WebResult;
+use crate::web::form::{Posted, Pressed, csrf_token, own_path, see_other};
+use crate::web::page::{Shell, html_with};
+use crate::web::session::{Signed, USER};
+
+#[derive(Template)]
+#[template(path = "login/form.html")]
+struct LoginPage {
+    shell: Shell,
+    email: String,
+    next: String,
+    fault: String,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+pub struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct Login {
+    email: String,
+    password: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// The shell of pages before anybody is signed in.
+pub fn signed_out(app: &App, session: &Session, request: &HttpRequest) -> Result<Shell> {
+    let accepted = request
+        .headers()
+        .get("Accept-Language")
+        .and_then(|value| value.to_str().ok());
+    let mut shell = Shell::signed_out(Lang::parse(accepted.unwrap_or_default()), app.clock.now());
+    shell.csrf = csrf_token(session)?;
+    Ok(shell)
+}
+
+/// Browsers drop the cookie of a plain http page unless it comes from this machine.
+fn cookie_would_be_dropped(app: &App, request: &HttpRequest) -> bool {
+    let local = request
+        .peer_addr()
+        .is_some_and(|peer| peer.ip().is_loopback());
+    !local && app.config.public_url.is_none()
+}
+
+pub async fn page(
+    request: HttpRequest,
+    session: Session,
+    next: web::Query<Next>,
+    app: web::Data<App>,
+) -> WebResult {
+    let shell = signed_out(&app, &session, &request)?;
+    let fault = if cookie_would_be_dropped(&app, &request) {
+        shell.t("login.plain_http")
+    } else {
+        String::new()
+    };
+    Ok(html_with(
+        StatusCode::OK,
+        LoginPage {
+            shell,
+            email: String::new(),
+            next: next.next.clone(),
+            fault,
+        },
+    ))
+}
+
+pub async fn sign_in(
+    request: HttpRequest,
+    session: Session,
+    Posted(login): Posted<Login>,
+    app: web::Data<App>,
+) -> WebResult {
+    let address = request
+        .peer_addr()
+        .map(|peer| peer.ip().to_string())
+        .unwrap_or_default();
+    match check(&app, &login, &address).await? {
+        Checked::Fits(user) => {
+            session.renew();
+            session
+                .insert(USER, user.id)
+                .map_err(|error| anyhow::anyhow!("signing in: {error}"))?;
+            Ok(see_other(own_path(&login.next)))
+        }
+        Checked::Wrong { wait } => {
+            let shell = signed_out(&app, &session, &request)?;
+            let fault = if wait > 0 {
+                shell.tf("login.wait", &[wait.to_string()])
+            } else {
+                shell.t("login.wrong")
+            };
+            Ok(html_with(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                LoginPage {
+                    shell,
+                    email: login.email,
+                    next: login.next,
+                    fault,
+                },
+            ))
+        }
+    }
+}
+
+enum Checked {
+    Fits(User),
+    /// Seconds until another try counts.
+    Wrong {
+        wait: u64,
+    },
+}
+
+async fn check(app: &App, login: &Login, address: &str) -> Result<Checked> {
+    let subjects = [
+        format!("email:{}", users::normalized(&login.email)),
+        format!("address:{address}"),
+    ];
+    let now = app.clock.now();
+    let user = {
+        let mut conn = app.db.system().await?;
+        for subject in &subjects {
+            let wait = failures::wait(&mut conn, subject, now).await?;
+            if wait > 0 {
+                return Ok(Checked::Wrong { wait });
+            }
+        }
+        users::find_by_email(&mut conn, &login.email)
+            .await?
+            .filter(|user| user.active)
+    };
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let fits = password::verify(SecretString::from(login.password.clone()), hash).await?;
+    let mut conn = app.db.system().await?;
+    match user {
+        Some(user) if fits => {
+            failures::forget(&mut conn, &subjects[0]).await?;
+            Ok(Checked::Fits(user))
+        }
+        _ => {
+            for subject in &subjects {
+                failures::note(&mut conn, subject, now).await?;
+            }
+            Ok(Checked::Wrong { wait: 0 })
+        }
+    }
+}
+
+pub async fn sign_out(session: Session, Posted(_): Posted<Pressed>) -> HttpResponse {
+    session.purge();
+    let mut answer = see_other("/login");
+    answer.headers_mut().insert(
+        actix_web::http::header::HeaderName::from_static("clear-site-data"),
+        actix_web::http::header::HeaderValue::from_static("\"cache\", \"storage\""),
+    );
+    answer
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct Switch {
+    company: i64,
+}
+
+/// Works in another company from now on.
+pub async fn switch_company(
+    signed: Signed,
+    Posted(switch): Posted<Switch>,
+    app: web::Data<App>,
+) -> WebResult {
+    let mut conn = app.db.system().await?;
+    let company = crate::ids::CompanyId(switch.company);
+    if !users::switch_company(&mut conn, signed.user, company).await? {
+        return Err(Error::NotFound.into());
+    }
+    Ok(see_other("/"))
+}

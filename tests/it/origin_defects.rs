@@ -1,0 +1,413 @@
+//! Defects of the add-on this product grew out of, each as a test that it does not come back. The
+//! numbers are those of the list of 34 that the design keeps.
+//!
+//! | defect | test |
+//! |---|---|
+//! | 1, 2 lost after an outage, sent early | `delivery::a_submitted_mailing_is_never_early_and_survives_an_outage` |
+//! | 3 manual contacts reach everybody | `defect_3_manual_contacts_are_exactly_the_chosen_ones` |
+//! | 4 opt-out never read | `delivery::who_opted_out_is_left_out_with_the_reason_also_after_the_release` |
+//! | 5 Send Now sends twice | `delivery::send_now_twice_is_one_run_and_the_scheduler_makes_no_second_one` |
+//! | 6 date rules | `defect_6_send_now_ignores_the_date_and_submit_wants_one_that_is_not_past` |
+//! | 7 one account a provider | `defect_7_two_accounts_of_one_provider_but_not_of_one_number` |
+//! | 9 token handed to anybody | `defect_9_no_address_hands_out_a_secret` |
+//! | 10 counters counted twice | `receipts::receipts_in_any_order_end_the_same` |
+//! | 11 posted again until called back | `proof::a_crash_between_claim_and_finish_sends_nothing_twice_and_loses_nobody` |
+//! | 12 numbers kept raw | `defect_12_numbers_are_normalised_on_the_api` |
+//! | 14 only the first placeholder filled | `defect_14_every_occurrence_is_filled_and_unknown_ones_stop_the_submit` |
+//! | 17 nobody to send to | `defect_17_a_mailing_to_nobody_is_refused_with_the_reason` |
+//! | 18 total failure called partial | `defect_18_failed_and_partial_failure_are_told_apart` |
+//! | 19 the gateway's error is lost | `delivery::an_answer_that_proves_nothing_rests_as_uncertain_and_is_never_sent_again` |
+//! | 20 buttons for everything | `mailings::mailing::tests::every_state_allows_exactly_what_the_table_says` |
+//! | 21 errors and tokens in the log | `gateways::no_reason_repeats_the_message_or_the_key` |
+//! | 22 the test prints secrets | `defect_22_no_answer_contains_a_secret` |
+//! | 24, 25 incoming twice, groups as contacts | `defect_24_an_incoming_message_is_one_row_however_often_it_comes`, `delivery::a_stop_by_message_opts_out_and_the_next_mailing_leaves_that_person_out` |
+//! | 28 HTML stored and shown | `defect_28_pasted_html_is_stored_as_whatsapp_text` |
+//! | 29 no company | `defect_29_another_company_s_records_do_not_exist` |
+//! | 30 subject unique | `defect_30_one_subject_may_be_used_twice` |
+//! | 33 edits between submit and send | `defect_33_a_person_in_two_lists_is_written_to_once_and_the_text_is_frozen` |
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use wablast::auth;
+use wablast::ids::{CompanyId, UserId};
+use wablast::simulator::{Options, Running};
+
+use crate::support::browser::Browser;
+use crate::support::{TestApp, arrived, simulator, tell};
+
+async fn ready() -> (TestApp, Running, i64) {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    (app, waha, account)
+}
+
+#[tokio::test]
+async fn defect_3_manual_contacts_are_exactly_the_chosen_ones() {
+    let (app, waha, account) = ready().await;
+    let list = app.list_of(5).await;
+    let contacts = app
+        .ok("GET", &format!("/contacts?list_id={list}"), None)
+        .await;
+    let chosen = contacts["items"][2]["id"].as_i64().unwrap();
+    let mailing = app
+        .ok("POST", "/mailings", Some(&json!({ "subject": "One", "account_id": account, "recipients": { "contact_ids": [chosen] }, "message": "Hi" })))
+        .await["id"]
+        .as_i64()
+        .unwrap();
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    app.deliver(mailing).await;
+    let arrived = arrived(&waha).await;
+    assert_eq!(
+        (
+            arrived["total"].as_i64(),
+            arrived["items"][0]["to"].as_str()
+        ),
+        (Some(1), Some("6281200000002"))
+    );
+}
+
+#[tokio::test]
+async fn defect_6_send_now_ignores_the_date_and_submit_wants_one_that_is_not_past() {
+    let (app, _waha, account) = ready().await;
+    let list = app.list_of(1).await;
+    let mailing = app.mailing(account, list, "Hi").await;
+    let submit = format!("/mailings/{mailing}/submit");
+    assert_eq!(
+        app.call("POST", &submit, None).await.0,
+        422,
+        "no date at all"
+    );
+    let at = |minutes: i64| json!({ "schedule_date": (app.app.clock.now() + TimeDelta::minutes(minutes)).to_rfc3339() });
+    assert_eq!(app.call("POST", &submit, Some(&at(-10))).await.0, 422);
+    assert_eq!(
+        app.call(
+            "POST",
+            &submit,
+            Some(&json!({ "schedule_date": "2027-01-01T10:00:00" }))
+        )
+        .await
+        .0,
+        422,
+        "no offset"
+    );
+    assert_eq!(
+        app.call("POST", &submit, Some(&at(-1))).await.0,
+        200,
+        "the form stood open for a minute"
+    );
+    assert_eq!(
+        app.call("POST", &format!("/mailings/{mailing}/send_now"), None)
+            .await
+            .0,
+        200
+    );
+}
+
+#[tokio::test]
+async fn defect_7_two_accounts_of_one_provider_but_not_of_one_number() {
+    let app = TestApp::new().await;
+    let account = |name: &str, session: &str| json!({ "name": name, "provider": "waha", "api_url": "http://127.0.0.1:3000", "session": session });
+    assert_eq!(
+        app.call("POST", "/accounts", Some(&account("A", "one")))
+            .await
+            .0,
+        201
+    );
+    assert_eq!(
+        app.call("POST", "/accounts", Some(&account("B", "two")))
+            .await
+            .0,
+        201
+    );
+    let (status, answer) = app
+        .call("POST", "/accounts", Some(&account("C", "two")))
+        .await;
+    assert_eq!(status, 422);
+    assert!(
+        answer["error"]["fields"]["session"][0]
+            .as_str()
+            .unwrap()
+            .contains("already uses this number")
+    );
+}
+
+#[tokio::test]
+async fn defect_9_no_address_hands_out_a_secret() {
+    let app = TestApp::new().await;
+    for path in ["/api/v1/token", "/api/v1/accounts"] {
+        let status = app.post_raw(path, &[], Vec::new()).await;
+        assert!(matches!(status, 401 | 404 | 405), "{path}: {status}");
+    }
+    assert_eq!(
+        Browser::new(&app).get("/isi/get_token").await.path,
+        "/login"
+    );
+}
+
+#[tokio::test]
+async fn defect_12_numbers_are_normalised_on_the_api() {
+    let app = TestApp::new().await;
+    let contacts = json!([{ "name": "A", "whatsapp_number": "0812 3456-7890" }, { "name": "B", "whatsapp_number": "+62 812 3456 7890" },
+        { "name": "C", "whatsapp_number": "abc" }, { "name": "D", "whatsapp_number": "+1 415 555 2671", "country": "United States" }]);
+    let outcome = app
+        .ok(
+            "POST",
+            "/contacts/bulk",
+            Some(&json!({ "contacts": contacts })),
+        )
+        .await;
+    assert_eq!(
+        (outcome["created"].as_i64(), outcome["skipped"].as_i64()),
+        (Some(2), Some(1)),
+        "{outcome}"
+    );
+    assert_eq!(outcome["rejected"][0]["index"], 2);
+    assert_eq!(
+        app.value("SELECT string_agg(whatsapp_number, ',' ORDER BY whatsapp_number) FROM contacts")
+            .await,
+        "14155552671,6281234567890"
+    );
+}
+
+#[tokio::test]
+async fn defect_14_every_occurrence_is_filled_and_unknown_ones_stop_the_submit() {
+    let (app, waha, account) = ready().await;
+    let list = app.list_of(1).await;
+    let mailing = app.mailing(account, list, "{{contact.name}}, {{contact.name}} and {{contact.name}}: {{subject}} for {{mailingList.name}}").await;
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    app.deliver(mailing).await;
+    assert_eq!(
+        arrived(&waha).await["items"][0]["text"],
+        "P0, P0 and P0: Hello for List of 1"
+    );
+    let unknown = app.mailing(account, list, "Hi {{contact.pointz}}").await;
+    let (status, answer) = app
+        .call("POST", &format!("/mailings/{unknown}/send_now"), None)
+        .await;
+    assert_eq!(status, 422);
+    assert!(
+        answer["error"]["fields"]["message"][0]
+            .as_str()
+            .unwrap()
+            .contains("{{contact.pointz}}"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn defect_17_a_mailing_to_nobody_is_refused_with_the_reason() {
+    let (app, _waha, account) = ready().await;
+    let empty = app
+        .ok("POST", "/lists", Some(&json!({ "name": "Empty" })))
+        .await["id"]
+        .as_i64()
+        .unwrap();
+    let mailing = app.mailing(account, empty, "Hi").await;
+    let (status, answer) = app
+        .call("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    assert_eq!(status, 422);
+    assert!(
+        answer["error"]["fields"]["list_ids"][0]
+            .as_str()
+            .unwrap()
+            .contains("Nobody"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn defect_18_failed_and_partial_failure_are_told_apart() {
+    let (app, waha, account) = ready().await;
+    let list = app.list_of(2).await;
+    let all = json!({ "numbers": { "6281200000000": "error_ack", "6281200000001": "error_ack" } });
+    let one = json!({ "numbers": { "6281200000001": "error_ack" } });
+    for (faults, expected) in [(all, "failed"), (one, "partial_failure")] {
+        tell(&waha, "/simulator/faults", &faults).await;
+        let mailing = app.mailing(account, list, "Hi").await;
+        app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+            .await;
+        app.deliver(mailing).await;
+        app.until(expected, || async {
+            app.apply_webhooks().await;
+            app.show(mailing).await["state"] == expected
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn defect_22_no_answer_contains_a_secret() {
+    let app = TestApp::new().await;
+    let account = json!({ "name": "A", "provider": "waha", "api_url": "http://127.0.0.1:9", "api_key": "canary-key-1", "webhook_password": "canary-pass-2" });
+    let id = app.ok("POST", "/accounts", Some(&account)).await["id"]
+        .as_i64()
+        .unwrap();
+    let mut seen = String::new();
+    for (method, path) in [
+        ("GET", format!("/accounts/{id}")),
+        ("GET", "/accounts".to_owned()),
+        ("POST", format!("/accounts/{id}/test")),
+    ] {
+        seen.push_str(&app.call(method, &path, None).await.1.to_string());
+    }
+    assert!(
+        !seen.contains("canary") && seen.contains("\"set\""),
+        "{seen}"
+    );
+    assert_eq!(
+        app.value("SELECT count(*) FROM accounts WHERE accounts::text LIKE '%canary%'")
+            .await,
+        "0",
+        "sealed at rest"
+    );
+}
+
+#[tokio::test]
+async fn defect_24_an_incoming_message_is_one_row_however_often_it_comes() {
+    let (app, waha, _) = ready().await;
+    for _ in 0..3 {
+        tell(
+            &waha,
+            "/simulator/incoming",
+            &json!({ "from": "628555", "text": "Hi", "id": "SAME" }),
+        )
+        .await;
+    }
+    app.until("three events are applied", || async {
+        app.apply_webhooks().await;
+        app.value("SELECT count(*) FROM inbox WHERE state = 'applied'")
+            .await
+            == "3"
+    })
+    .await;
+    assert_eq!(app.value("SELECT count(*) FROM incoming").await, "1");
+}
+
+#[tokio::test]
+async fn defect_28_pasted_html_is_stored_as_whatsapp_text() {
+    let (app, _waha, account) = ready().await;
+    let list = app.list_of(1).await;
+    app.mailing(
+        account,
+        list,
+        "<p>Hi <b>you</b></p><script>alert(1)</script>",
+    )
+    .await;
+    let stored = app.value("SELECT message FROM mailings").await;
+    assert!(
+        stored.starts_with("Hi *you*") && !stored.contains("<script"),
+        "{stored}"
+    );
+}
+
+#[tokio::test]
+async fn defect_29_another_company_s_records_do_not_exist() {
+    let (app, _waha, account) = ready().await;
+    let list = app.list_of(1).await;
+    let mailing = app.mailing(account, list, "Hi").await;
+    let contact = app.ok("GET", "/contacts", None).await["items"][0]["id"]
+        .as_i64()
+        .unwrap();
+    app.execute(
+        "INSERT INTO companies (name, country, time_zone) VALUES ('Other', 'ID', 'Asia/Jakarta');
+         INSERT INTO user_companies SELECT 1, id, 'administrator' FROM companies WHERE name = 'Other'",
+    )
+    .await;
+    let token = {
+        let mut conn = app.app.db.system().await.unwrap();
+        auth::token::create(&mut conn, CompanyId(2), UserId(1), "other", &[])
+            .await
+            .unwrap()
+    };
+    let other = app.as_token(&token);
+    let calls: Vec<(&str, String, Option<Value>)> = vec![
+        ("GET", format!("/accounts/{account}"), None),
+        ("POST", format!("/accounts/{account}/test"), None),
+        ("POST", format!("/accounts/{account}/pause"), None),
+        ("GET", format!("/contacts/{contact}"), None),
+        (
+            "PATCH",
+            format!("/contacts/{contact}"),
+            Some(json!({ "name": "stolen" })),
+        ),
+        ("GET", format!("/mailings/{mailing}"), None),
+        ("GET", format!("/mailings/{mailing}/preflight"), None),
+        ("POST", format!("/mailings/{mailing}/send_now"), None),
+        ("POST", format!("/mailings/{mailing}/submit"), None),
+        ("POST", format!("/mailings/{mailing}/cancel"), None),
+        ("POST", format!("/mailings/{mailing}/duplicate"), None),
+    ];
+    for (method, path, body) in calls {
+        let (status, answer) = other.call(method, &path, body.as_ref()).await;
+        assert_eq!(status, 404, "{method} {path}: {answer}");
+    }
+    for path in ["/contacts", "/lists", "/accounts", "/messages", "/incoming"] {
+        assert_eq!(
+            other.ok("GET", path, None).await["items"],
+            json!([]),
+            "{path}"
+        );
+    }
+    let (status, _) = other
+        .call(
+            "POST",
+            "/contacts/bulk",
+            Some(&json!({ "list_ids": [list], "contacts": [] })),
+        )
+        .await;
+    assert_eq!(status, 422, "another company's list");
+    let crossed = json!({ "subject": "x", "account_id": account, "recipients": { "list_ids": [list] }, "message": "x" });
+    assert_eq!(other.call("POST", "/mailings", Some(&crossed)).await.0, 422);
+    assert_eq!(app.show(mailing).await["state"], "draft");
+}
+
+#[tokio::test]
+async fn defect_30_one_subject_may_be_used_twice() {
+    let (app, _waha, account) = ready().await;
+    let list = app.list_of(1).await;
+    let (first, second) = (
+        app.mailing(account, list, "Hi").await,
+        app.mailing(account, list, "Hi").await,
+    );
+    assert_ne!(first, second);
+}
+
+#[tokio::test]
+async fn defect_33_a_person_in_two_lists_is_written_to_once_and_the_text_is_frozen() {
+    let (app, waha, account) = ready().await;
+    let first = app.list_of(3).await;
+    let second = app
+        .ok("POST", "/lists", Some(&json!({ "name": "Second" })))
+        .await["id"]
+        .as_i64()
+        .unwrap();
+    let again = json!({ "list_ids": [second], "contacts": [{ "name": "x", "whatsapp_number": "6281200000001" }, { "name": "New", "whatsapp_number": "6281200000009" }] });
+    app.ok("POST", "/contacts/bulk", Some(&again)).await;
+    let body = json!({ "subject": "Both", "account_id": account, "recipients": { "list_ids": [first, second] }, "message": "Before" });
+    let mailing = app.ok("POST", "/mailings", Some(&body)).await["id"]
+        .as_i64()
+        .unwrap();
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    wablast::mailings::release::advance(&app.app).await.unwrap();
+    app.execute("UPDATE mailings SET message = 'After'").await;
+    let late = json!({ "list_ids": [first], "contacts": [{ "name": "Late", "whatsapp_number": "6281200000077" }] });
+    app.ok("POST", "/contacts/bulk", Some(&late)).await;
+    app.deliver(mailing).await;
+    let arrived = arrived(&waha).await;
+    assert_eq!(
+        (arrived["total"].as_i64(), arrived["doubled"].as_i64()),
+        (Some(4), Some(0))
+    );
+    assert!(
+        arrived["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|message| message["text"] == "Before")
+    );
+}

@@ -1,0 +1,268 @@
+//! A person's browser: keeps cookies, posts the form that is on the page, reads what is shown.
+
+use std::collections::BTreeMap;
+
+use reqwest::header::{COOKIE, HeaderMap, LOCATION, ORIGIN, SET_COOKIE};
+use scraper::{Html, Selector};
+
+use super::{EMAIL, PASSWORD, TestApp};
+
+pub struct Browser {
+    client: reqwest::Client,
+    address: String,
+    cookies: BTreeMap<String, String>,
+    /// The last Set-Cookie header, whole.
+    pub last_cookie: String,
+}
+
+/// A page as it came.
+pub struct Page {
+    pub status: u16,
+    /// Where the redirects ended, without the query.
+    pub path: String,
+    pub html: String,
+    headers: HeaderMap,
+}
+
+/// A form of a page, filled as the page filled it.
+#[derive(Debug, Clone)]
+pub struct Form {
+    action: String,
+    fields: Vec<(String, String)>,
+}
+
+fn selector(text: &str) -> Selector {
+    Selector::parse(text).unwrap()
+}
+
+impl Form {
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.fields.retain(|(known, _)| known != name);
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds one more value of a repeated field.
+    pub fn add(mut self, name: &str, value: impl ToString) -> Self {
+        self.fields.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// The same fields posted to another address, as a button with formaction does.
+    pub fn to(mut self, action: &str) -> Self {
+        self.action = action.to_owned();
+        self
+    }
+
+    pub fn get(&self, name: &str) -> String {
+        self.fields
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+            .unwrap_or_default()
+    }
+}
+
+impl Page {
+    /// The form that posts to `action`; a page without it fails the test.
+    pub fn form(&self, action: &str) -> Form {
+        let document = Html::parse_document(&self.html);
+        let form = document
+            .select(&selector("form"))
+            .find(|form| form.value().attr("action") == Some(action))
+            .unwrap_or_else(|| panic!("no form to {action} on {} ({})", self.path, self.status));
+        let mut fields = Vec::new();
+        for field in form.select(&selector("input, textarea, select")) {
+            let (element, Some(name)) = (field.value(), field.value().attr("name")) else {
+                continue;
+            };
+            match (element.name(), element.attr("type")) {
+                ("input", Some("checkbox" | "radio")) => {
+                    if element.attr("checked").is_some() {
+                        fields.push((
+                            name.to_owned(),
+                            element.attr("value").unwrap_or("on").to_owned(),
+                        ));
+                    }
+                }
+                ("input", Some("submit" | "button" | "file")) => {}
+                ("input", _) => fields.push((
+                    name.to_owned(),
+                    element.attr("value").unwrap_or_default().to_owned(),
+                )),
+                ("textarea", _) => fields.push((name.to_owned(), field.text().collect())),
+                _ => {
+                    let options: Vec<_> = field.select(&selector("option")).collect();
+                    let chosen = options
+                        .iter()
+                        .find(|option| option.value().attr("selected").is_some())
+                        .or(options.first());
+                    if let Some(option) = chosen {
+                        let text: String = option.text().collect();
+                        fields.push((
+                            name.to_owned(),
+                            option.value().attr("value").map_or(text, str::to_owned),
+                        ));
+                    }
+                }
+            }
+        }
+        Form {
+            action: action.to_owned(),
+            fields,
+        }
+    }
+
+    /// What a person reads.
+    pub fn text(&self) -> String {
+        let document = Html::parse_document(&self.html);
+        let main = document
+            .select(&selector("body"))
+            .next()
+            .map(|body| body.text().collect::<String>());
+        main.unwrap_or_default()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// The value of an input by its name.
+    pub fn value(&self, name: &str) -> String {
+        let document = Html::parse_document(&self.html);
+        document
+            .select(&selector(&format!("[name={name}]")))
+            .next()
+            .and_then(|input| input.value().attr("value").map(str::to_owned))
+            .unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> String {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+impl Browser {
+    pub fn new(app: &TestApp) -> Self {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self {
+            client,
+            address: app.address.clone(),
+            cookies: BTreeMap::new(),
+            last_cookie: String::new(),
+        }
+    }
+
+    pub async fn sign_in(&mut self) {
+        let page = self.get("/login").await;
+        let answer = self
+            .submit_once(
+                page.form("/login")
+                    .set("email", EMAIL)
+                    .set("password", PASSWORD),
+            )
+            .await;
+        assert_eq!(answer.0, 303, "signing in");
+    }
+
+    /// A page, redirects followed.
+    pub async fn get(&mut self, path: &str) -> Page {
+        let mut path = path.to_owned();
+        for _ in 0..5 {
+            let response = self
+                .client
+                .get(format!("{}{path}", self.address))
+                .header(COOKIE, self.cookie_header())
+                .send()
+                .await
+                .unwrap();
+            self.keep_cookies(response.headers());
+            if let Some(next) = response.headers().get(LOCATION) {
+                path = next.to_str().unwrap().to_owned();
+                continue;
+            }
+            return page(path, response).await;
+        }
+        panic!("redirects without end at {path}")
+    }
+
+    /// Posts a form and follows where it leads.
+    pub async fn submit(&mut self, form: Form) -> Page {
+        self.submit_from(form, None).await
+    }
+
+    pub async fn submit_from(&mut self, form: Form, origin: Option<&str>) -> Page {
+        let action = form.action.clone();
+        let response = self.post(form, origin).await;
+        match response.headers().get(LOCATION).cloned() {
+            Some(next) => self.get(next.to_str().unwrap()).await,
+            None => page(action, response).await,
+        }
+    }
+
+    /// Posts a form; the status and where it would lead.
+    pub async fn submit_once(&mut self, form: Form) -> (u16, String) {
+        let response = self.post(form, None).await;
+        let next = response
+            .headers()
+            .get(LOCATION)
+            .map(|next| next.to_str().unwrap().to_owned());
+        (response.status().as_u16(), next.unwrap_or_default())
+    }
+
+    async fn post(&mut self, form: Form, origin: Option<&str>) -> reqwest::Response {
+        let body: String = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&form.fields)
+            .finish();
+        let mut request = self
+            .client
+            .post(format!("{}{}", self.address, form.action))
+            .header(COOKIE, self.cookie_header())
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(body);
+        if let Some(origin) = origin {
+            request = request.header(ORIGIN, origin);
+        }
+        let response = request.send().await.unwrap();
+        self.keep_cookies(response.headers());
+        response
+    }
+
+    fn cookie_header(&self) -> String {
+        self.cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
+    fn keep_cookies(&mut self, headers: &HeaderMap) {
+        for cookie in headers.get_all(SET_COOKIE) {
+            let cookie = cookie.to_str().unwrap();
+            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            if cookie.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+                self.last_cookie = cookie.to_owned();
+            }
+        }
+    }
+}
+
+async fn page(path: String, response: reqwest::Response) -> Page {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let path = path.split('?').next().unwrap_or_default().to_owned();
+    Page {
+        status,
+        path,
+        headers,
+        html: response.text().await.unwrap(),
+    }
+}
