@@ -69,7 +69,7 @@ fn catalogue(text: &'static str) -> Catalogue {
 }
 
 /// The text behind `key`; English where the language has none, the key itself where nobody has.
-pub fn t<'a>(lang: Lang, key: &'a str) -> &'a str {
+pub fn t(lang: Lang, key: &str) -> &str {
     let own = match lang {
         Lang::En => None,
         Lang::Id => ID.get(key),
@@ -169,6 +169,21 @@ pub fn day(lang: Lang, zone: Tz, now: DateTime<Utc>, instant: &DateTime<Utc>) ->
     let text = date(lang, zone, now, instant);
     text.rsplit_once(' ')
         .map_or(text.clone(), |(day, _)| day.to_owned())
+}
+
+/// "2026-11" as "Nov 2026", "2026-11-23" as "23 Nov 2026"; anything else as it is.
+pub fn calendar(lang: Lang, value: &str) -> String {
+    let mut parts = value.split('-');
+    let year = parts.next().unwrap_or("");
+    let month = parts
+        .next()
+        .and_then(|month| month.parse::<usize>().ok())
+        .and_then(|month| t(lang, "date.months").split(' ').nth(month.checked_sub(1)?));
+    match (month, parts.next()) {
+        (None, _) => value.to_owned(),
+        (Some(month), None) => format!("{month} {year}"),
+        (Some(month), Some(day)) => format!("{} {month} {year}", day.trim_start_matches('0')),
+    }
 }
 
 /// "23 Nov 2026 09:41:07, Asia/Jakarta".

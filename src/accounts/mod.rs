@@ -7,6 +7,7 @@
 
 pub mod health;
 pub mod input;
+pub mod list;
 pub mod query;
 pub mod test;
 
@@ -367,4 +368,20 @@ fn number_taken(error: diesel::result::Error) -> Error {
         ),
         _ => error.into(),
     }
+}
+
+/// Makes a new random value for a secret; returned this once.
+pub async fn replace_secret(
+    conn: &mut AsyncPgConnection,
+    crypt: &Crypt,
+    company: CompanyId,
+    id: AccountId,
+    which: Secret,
+) -> Result<SecretString> {
+    if query::find(conn, id).await?.company_id != company {
+        return Err(Error::Forbidden);
+    }
+    let value = SecretString::from(crate::random::token(40));
+    seal(conn, crypt, id, company, which, &value).await?;
+    Ok(value)
 }

@@ -7,6 +7,8 @@
 
 pub mod audience;
 pub mod input;
+pub mod list;
+pub mod logs_list;
 pub mod mailing;
 pub mod preflight;
 pub mod query;

@@ -9,6 +9,7 @@
 pub mod backoff;
 pub mod begin;
 pub mod deliver;
+pub mod list;
 pub mod query;
 pub mod queue;
 pub mod receipts;

@@ -97,8 +97,10 @@ impl Worker {
                     queue::next(&mut conn, self.account).await?
                 };
                 match next {
-                    // What is still under way keeps its places until it is recorded.
-                    Next::Idle => return Ok(()),
+                    // What is under way keeps its places until it is recorded; a worker that went
+                    // sooner would leave room for twice as many.
+                    Next::Idle if self.places.available_permits() == IN_FLIGHT => return Ok(()),
+                    Next::Idle => self.rest(Duration::from_millis(50)).await,
                     Next::In(wait) => self.rest(wait).await,
                 }
                 continue;

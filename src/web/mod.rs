@@ -3,20 +3,32 @@
 //! Invariants: a handler extracts, asks for a right, calls one verb and answers; no SQL stands here;
 //! every successful POST answers 303.
 
+pub mod accounts;
 pub mod assets;
 pub mod badges;
 pub mod banners;
+pub mod contacts;
 pub mod error;
 pub mod form;
+pub mod imports;
+pub mod incoming;
+pub mod jobs;
+pub mod list;
+pub mod lists;
 pub mod login;
+pub mod logs;
 pub mod menu;
+pub mod outgoing;
 pub mod page;
 pub mod pieces;
 pub mod preferences;
 pub mod security;
 pub mod session;
 pub mod setup;
+pub mod table;
 pub mod tokens;
+pub mod visit;
+pub mod webhook_log;
 
 use actix_web::{HttpResponse, web};
 
@@ -49,8 +61,17 @@ pub fn routes(config: &mut web::ServiceConfig, app: &App) {
 /// The pages of each noun.
 fn nouns(config: &mut web::ServiceConfig) {
     config
-        .configure(preferences::routes)
-        .configure(tokens::routes);
+        .configure(logs::routes)
+        .configure(lists::routes)
+        .configure(contacts::routes)
+        .configure(imports::routes)
+        .configure(incoming::routes)
+        .configure(outgoing::routes)
+        .configure(accounts::routes)
+        .configure(jobs::routes)
+        .configure(webhook_log::routes)
+        .configure(tokens::routes)
+        .configure(preferences::routes);
 }
 
 async fn first_page(_: Signed) -> HttpResponse {

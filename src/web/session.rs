@@ -53,10 +53,10 @@ impl PgSessions {
         let json = serde_json::to_value(state)?;
         let now = self.app.clock.now();
         let mut conn = self.app.db.system().await?;
-        if let Some(key) = key {
-            if rows::update(&mut conn, key, user_of(state), &json, now).await? {
-                return Ok(key.to_owned());
-            }
+        if let Some(key) = key
+            && rows::update(&mut conn, key, user_of(state), &json, now).await?
+        {
+            return Ok(key.to_owned());
         }
         let fresh = hex::encode(crate::random::bytes::<32>());
         rows::store(&mut conn, &fresh, user_of(state), &json, now).await?;

@@ -1,0 +1,49 @@
+//! The list of mailing logs: one row a run, its totals counted from the attempts and messages.
+
+use crate::search::{Column, Direction, Filter, Group, GroupKind, Kind, ListSpec};
+
+pub static LIST: ListSpec = ListSpec {
+    noun: "logs",
+    from: "logs t JOIN mailings m ON m.id = t.mailing_id LEFT JOIN accounts a ON a.id = t.account_id",
+    id: "t.id",
+    columns: &[
+        Column::new("mailing", "logs.mailing", "m.subject", Kind::Strong)
+            .sortable()
+            .cell("m1"),
+        Column::new("started", "logs.sent_date", "t.started_at", Kind::Date)
+            .sortable()
+            .cell("m4"),
+        Column::new("lists", "logs.recipients", "t.recipients", Kind::Text),
+        Column::new("account", "logs.account", "a.name", Kind::Text).sortable_nullable(),
+        Column::new("trigger", "logs.trigger", "t.trigger", Kind::Badge("trigger")),
+        Column::new("state", "logs.status", "t.state", Kind::Badge("log")).cell("m2"),
+        Column::new("contacts", "logs.contacts", "(SELECT count(*) FROM outgoing o WHERE o.log_id = t.id)", Kind::Number).sum(),
+        Column::new("sent", "logs.sent", "(SELECT count(*) FROM outgoing o WHERE o.log_id = t.id AND o.state IN ('accepted', 'sent', 'delivered', 'read'))", Kind::Number).sum(),
+        Column::new("delivered", "logs.delivered", "(SELECT count(*) FROM outgoing o WHERE o.log_id = t.id AND o.state IN ('delivered', 'read'))", Kind::Number).sum(),
+        Column::new("failed", "logs.failed", "(SELECT count(*) FROM outgoing o WHERE o.log_id = t.id AND o.state IN ('failed', 'expired'))", Kind::Number).sum(),
+        Column::new("uncertain", "logs.uncertain", "(SELECT count(*) FROM outgoing o WHERE o.log_id = t.id AND o.state = 'uncertain')", Kind::Number).sum().optional(),
+        Column::new("error", "logs.error", "t.error_message", Kind::Text).cell("m3"),
+        Column::new("finished", "logs.finished", "t.finished_at", Kind::Date).sortable_nullable().optional(),
+    ],
+    filters: &[
+        Filter::new("running", "state.log.running", "t.state = 'running'", "state"),
+        Filter::new("done", "state.log.done", "t.state = 'done'", "state"),
+        Filter::new("partial_failure", "state.log.partial_failure", "t.state = 'partial_failure'", "state"),
+        Filter::new("failed", "state.log.failed", "t.state = 'failed'", "state"),
+        Filter::new("canceled", "state.log.canceled", "t.state = 'canceled'", "state"),
+        Filter::new("errors", "logs.with_errors", "t.error_message IS NOT NULL", "errors"),
+    ],
+    groups: &[
+        Group::new("mailing", "logs.mailing", "m.subject", GroupKind::Text),
+        Group::new("account", "logs.account", "a.name", GroupKind::Text),
+        Group::new("state", "logs.status", "t.state", GroupKind::Badge("log")),
+        Group::new("trigger", "logs.trigger", "t.trigger", GroupKind::Badge("trigger")),
+        Group::new("month", "logs.month", "t.started_at", GroupKind::Month),
+        Group::new("day", "logs.day", "t.started_at", GroupKind::Day),
+    ],
+    text: &["m.subject", "coalesce(t.error_message, '')", "t.recipients"],
+    sort: ("id", Direction::Descending),
+    group: &[],
+    always: "",
+    keep: &["tab"],
+};

@@ -1,0 +1,378 @@
+//! WhatsApp Business Accounts: connecting a number, testing it, seeing whether it may send.
+//!
+//! Invariant: a secret comes in and never goes out; the webhook's key is shown once, on the page that
+//! made it.
+
+use actix_web::http::StatusCode;
+use actix_web::web;
+use askama::Template;
+use diesel_async::AsyncPgConnection;
+use secrecy::ExposeSecret as _;
+
+use crate::accounts::list::LIST;
+use crate::accounts::{self, Account, AccountInput, Secret, health, query};
+use crate::auth::Role;
+use crate::error::{Error, FieldErrors, Result};
+use crate::ids::AccountId;
+use crate::outgoing::query::{Single, add_single};
+use crate::text::phone::PhoneNumber;
+use crate::web::error::WebResult;
+use crate::web::form::{Posted, Pressed, see_other};
+use crate::web::list::{Empty, ListView};
+use crate::web::page::{Action, Menu, Shell, html_with};
+use crate::web::table::{self, Table};
+use crate::web::visit::Visit;
+use crate::{audit, companies, users};
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/accounts", web::get().to(list))
+        .route("/accounts/new", web::get().to(new))
+        .route("/accounts", web::post().to(create))
+        .route("/accounts/{id}", web::get().to(show))
+        .route("/accounts/{id}", web::post().to(update))
+        .route("/accounts/{id}/test", web::post().to(test))
+        .route("/accounts/{id}/test-message", web::post().to(test_message))
+        .route("/accounts/{id}/webhook-key", web::post().to(webhook_key))
+        .route(
+            "/accounts/{id}/{verb:pause|resume|archive|unarchive}",
+            web::post().to(change),
+        );
+}
+
+/// One line of the last test.
+struct Line {
+    ok: bool,
+    message: String,
+}
+
+#[derive(Template)]
+#[template(path = "accounts/form.html")]
+struct AccountPage {
+    shell: Shell,
+    account: Option<Account>,
+    input: AccountInput,
+    errors: FieldErrors,
+    users: Vec<(i64, String)>,
+    lines: Vec<Line>,
+    intake_url: String,
+    /// Shown this once.
+    webhook_key: Option<String>,
+    not_built: Option<&'static str>,
+}
+
+impl AccountPage {
+    /// "23 Nov" when a secret is stored, nothing otherwise.
+    fn set(&self, secret: &str) -> String {
+        let Some(account) = &self.account else {
+            return String::new();
+        };
+        let stored = match secret {
+            "app_secret" => &account.app_secret,
+            "token" => &account.token,
+            "auth_password" => &account.auth_password,
+            _ => &account.api_key,
+        };
+        stored
+            .as_ref()
+            .map(|_| self.shell.day(&account.updated_at))
+            .unwrap_or_default()
+    }
+
+    fn action(&self) -> String {
+        self.account.as_ref().map_or_else(
+            || "/accounts".to_owned(),
+            |account| format!("/accounts/{}", account.id),
+        )
+    }
+
+    fn providers(&self) -> [(&'static str, &'static str); 2] {
+        [("waha", "WAHA"), ("meta", "Meta Cloud API")]
+    }
+
+    fn ways(&self) -> [(&'static str, &'static str); 2] {
+        [
+            ("api", "accounts.way_api"),
+            ("webhook", "accounts.way_webhook"),
+        ]
+    }
+
+    fn deliveries(&self) -> [(&'static str, &'static str); 2] {
+        [
+            ("direct", "accounts.direct"),
+            ("batched", "accounts.batched"),
+        ]
+    }
+}
+
+/// What is stored, as the form shows it. Secrets stay empty.
+fn stored(account: &Account, allowed: Vec<i64>) -> AccountInput {
+    AccountInput {
+        name: account.name.clone(),
+        provider: account.provider.clone(),
+        send_through: account.send_through.clone(),
+        delivery: account.delivery.clone(),
+        app_uid: account.app_uid.clone(),
+        account_uid: account.account_uid.clone(),
+        phone_uid: account.phone_uid.clone(),
+        base_url: account.base_url.clone(),
+        api_url: account.api_url.clone(),
+        webhook_url: account.webhook_url.clone(),
+        auth_user: account.auth_user.clone(),
+        session: account.session.clone(),
+        behind_proxy: account.behind_proxy.then(|| "true".to_owned()),
+        welcome_message: account.welcome_message.clone(),
+        per_second: account.per_second.to_string(),
+        burst: account.burst.to_string(),
+        allowed_user_ids: allowed,
+        ..AccountInput::default()
+    }
+}
+
+/// The form: of an account (`id`) or a new one; `input` is what was typed, when it had faults.
+async fn render(
+    visit: &Visit,
+    id: Option<AccountId>,
+    input: Option<AccountInput>,
+    errors: FieldErrors,
+    webhook_key: Option<String>,
+) -> WebResult {
+    visit.require(Role::Administrator)?;
+    let mut conn = visit.conn().await?;
+    let (mut account, mut allowed) = (None, Vec::new());
+    if let Some(id) = id {
+        account = Some(query::find(&mut conn, id).await?);
+        allowed = query::allowed_users(&mut conn, id).await?;
+    }
+    let people = {
+        let mut system = visit.app.db.system().await?;
+        users::of_company(&mut system, visit.company).await?
+    };
+    let input = input.unwrap_or_else(|| match &account {
+        Some(account) => stored(account, allowed.iter().map(|user| user.0).collect()),
+        None => AccountInput {
+            provider: "waha".to_owned(),
+            send_through: "api".to_owned(),
+            delivery: "direct".to_owned(),
+            ..AccountInput::default()
+        },
+    });
+    let status = if errors.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let page = AccountPage {
+        shell: visit.shell(Menu::Configuration, &mut conn).await?,
+        intake_url: account
+            .as_ref()
+            .map(|account| account.intake_url(&visit.app))
+            .unwrap_or_default(),
+        not_built: account.as_ref().and_then(Account::not_built),
+        lines: account.as_ref().map(lines).unwrap_or_default(),
+        account,
+        input,
+        errors,
+        users: people
+            .into_iter()
+            .map(|user| (user.id.0, user.name))
+            .collect(),
+        webhook_key,
+    };
+    Ok(html_with(status, page))
+}
+
+/// What the last test found.
+fn lines(account: &Account) -> Vec<Line> {
+    let checks = account
+        .test_checks
+        .as_ref()
+        .and_then(|checks| checks.as_array());
+    checks
+        .into_iter()
+        .flatten()
+        .map(|check| Line {
+            ok: check["ok"].as_bool().unwrap_or(false),
+            message: check["message"].as_str().unwrap_or_default().to_owned(),
+        })
+        .collect()
+}
+
+async fn list(visit: Visit) -> WebResult {
+    visit.require(Role::Administrator)?;
+    let mut conn = visit.conn().await?;
+    let found = table::load(&mut conn, &LIST, &visit, None).await?;
+    let shell = visit.shell(Menu::Configuration, &mut conn).await?;
+    let empty = Empty {
+        icon: "device-mobile-message",
+        title: "accounts.none",
+        text: "accounts.none_text",
+        actions: vec![Action::link(shell.t("accounts.new"), "/accounts/new").icon("plus")],
+    };
+    let table = Table::new(shell, "menu.accounts", "/accounts/", found);
+    Ok(ListView::new(table, "/accounts", empty)
+        .creating("/accounts/new")
+        .answer())
+}
+
+async fn new(visit: Visit) -> WebResult {
+    render(&visit, None, None, FieldErrors::default(), None).await
+}
+
+async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
+    let id = Some(AccountId(*id));
+    render(&visit, id, None, FieldErrors::default(), None).await
+}
+
+/// Says in the account's history who did what.
+async fn noted(
+    visit: &Visit,
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    what: &str,
+) -> Result<()> {
+    let by = Some(visit.user);
+    audit::note(conn, visit.company, "accounts", id.0, by, what, None).await?;
+    Ok(())
+}
+
+async fn create(visit: Visit, Posted(input): Posted<AccountInput>) -> WebResult {
+    visit.require(Role::Administrator)?;
+    let made: Result<_> = async {
+        let draft = input.parse()?;
+        let mut conn = visit.conn().await?;
+        let made = accounts::create(&mut conn, &visit.app.crypt, visit.company, draft).await?;
+        noted(&visit, &mut conn, made.0.id, "created").await?;
+        conn.commit().await?;
+        Ok(made)
+    }
+    .await;
+    match made {
+        Ok((account, key)) => {
+            let key = Some(key.expose_secret().to_owned());
+            render(&visit, Some(account.id), None, FieldErrors::default(), key).await
+        }
+        Err(Error::Invalid(errors)) => render(&visit, None, Some(input), errors, None).await,
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn update(
+    visit: Visit,
+    id: web::Path<i64>,
+    Posted(input): Posted<AccountInput>,
+) -> WebResult {
+    visit.require(Role::Administrator)?;
+    let id = AccountId(*id);
+    let saved: Result<()> = async {
+        let draft = input.parse()?;
+        let mut conn = visit.conn().await?;
+        accounts::update(&mut conn, &visit.app.crypt, visit.company, id, draft).await?;
+        noted(&visit, &mut conn, id, "changed").await?;
+        conn.commit().await
+    }
+    .await;
+    match saved {
+        Ok(()) => {
+            visit.tell("accounts.saved");
+            Ok(see_other(format!("/accounts/{id}")))
+        }
+        Err(Error::Invalid(errors)) => render(&visit, Some(id), Some(input), errors, None).await,
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn test(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
+    visit.require(Role::Administrator)?;
+    accounts::test::run(&visit.app, visit.company, AccountId(*id)).await?;
+    Ok(see_other(format!("/accounts/{}#test", *id)))
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct TestMessage {
+    number: String,
+    text: String,
+    /// Makes a double click one message.
+    key: String,
+}
+
+async fn test_message(
+    visit: Visit,
+    id: web::Path<i64>,
+    Posted(message): Posted<TestMessage>,
+) -> WebResult {
+    visit.require(Role::Administrator)?;
+    let id = AccountId(*id);
+    let sent: Result<()> = async {
+        let mut system = visit.app.db.system().await?;
+        let country = companies::find(&mut system, visit.company).await?.country;
+        drop(system);
+        let number = PhoneNumber::parse(&message.number, &country)
+            .map_err(|fault| Error::invalid("number", fault.to_string()))?;
+        if message.text.trim().is_empty() {
+            return Err(Error::invalid("text", "Write the message first."));
+        }
+        let mut conn = visit.conn().await?;
+        let account = accounts::usable(&mut conn, id, visit.user).await?;
+        if let Some(reason) = account.not_built() {
+            return Err(Error::conflict(reason));
+        }
+        let single = Single {
+            company: visit.company,
+            account: id,
+            kind: "test",
+            contact: None,
+            number: number.as_str(),
+            text: message.text.trim(),
+            user: Some(visit.user),
+            cause: &format!("test:{}:{}", visit.user, message.key),
+        };
+        add_single(&mut conn, &single).await?;
+        conn.commit().await
+    }
+    .await;
+    match sent {
+        Ok(()) => {
+            visit.app.wake.deliver.notify_one();
+            visit.tell("accounts.test_queued");
+            Ok(see_other("/outgoing"))
+        }
+        Err(Error::Invalid(errors)) => render(&visit, Some(id), None, errors, None).await,
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// A new key for the gateway's events; the page shows it this once.
+async fn webhook_key(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
+    visit.require(Role::Administrator)?;
+    let id = AccountId(*id);
+    let mut conn = visit.conn().await?;
+    let (crypt, which) = (&visit.app.crypt, Secret::WebhookSecret);
+    let key = accounts::replace_secret(&mut conn, crypt, visit.company, id, which).await?;
+    noted(&visit, &mut conn, id, "new webhook key").await?;
+    conn.commit().await?;
+    let key = Some(key.expose_secret().to_owned());
+    render(&visit, Some(id), None, FieldErrors::default(), key).await
+}
+
+async fn change(
+    visit: Visit,
+    path: web::Path<(i64, String)>,
+    Posted(_): Posted<Pressed>,
+) -> WebResult {
+    visit.require(Role::Administrator)?;
+    let (id, verb) = path.into_inner();
+    let id = AccountId(id);
+    let mut conn = visit.conn().await?;
+    query::find(&mut conn, id).await?;
+    match verb.as_str() {
+        "pause" => health::pause(&mut conn, id).await?,
+        "resume" => health::resume(&mut conn, id).await?,
+        "archive" => accounts::set_active(&mut conn, id, false).await?,
+        _ => accounts::set_active(&mut conn, id, true).await?,
+    }
+    noted(&visit, &mut conn, id, &verb).await?;
+    conn.commit().await?;
+    visit.app.wake.deliver.notify_one();
+    Ok(see_other(format!("/accounts/{id}")))
+}
