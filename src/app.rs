@@ -32,4 +32,6 @@ pub struct Wake {
     pub intake: Arc<Notify>,
     /// Some mailing may have settled.
     pub settle: Arc<Notify>,
+    /// Somebody asked for a run of a job.
+    pub jobs: Arc<Notify>,
 }

@@ -28,6 +28,7 @@ pub mod users;
 pub mod auth;
 pub mod settings;
 pub mod audit;
+pub mod jobs;
 pub mod accounts;
 pub mod logs;
 pub mod outgoing;

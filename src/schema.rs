@@ -290,7 +290,7 @@ diesel::table! {
         slot -> Timestamptz,
         trigger -> Text,
         user_id -> Nullable<BigInt>,
-        started_at -> Timestamptz,
+        started_at -> Nullable<Timestamptz>,
         ended_at -> Nullable<Timestamptz>,
         done -> BigInt,
         summary -> Nullable<Text>,

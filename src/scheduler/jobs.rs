@@ -1,6 +1,7 @@
 //! The crontab on one page: every job by its name, and what it does.
 
 use crate::app::App;
+use crate::jobs::SCHEDULER_SEND;
 use crate::mailings::release;
 
 /// What a run did, for people.
@@ -10,9 +11,7 @@ pub struct Summary {
     pub words: String,
 }
 
-/// Infinys Whatsapp Blasting : Scheduler Send
-pub const SCHEDULER_SEND: &str = "scheduler_send";
-
+/// Does the work of the job with this name.
 pub async fn perform(app: &App, name: &str) -> anyhow::Result<Summary> {
     match name {
         SCHEDULER_SEND => scheduler_send(app).await,

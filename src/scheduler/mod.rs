@@ -1,11 +1,9 @@
-//! Scheduled Actions: named periodic work inside the process.
+//! The door of time: looks for jobs that are due or asked for, and runs them inside the process.
 //!
-//! Invariants: the due time is a row; a slot runs once over all instances (compare-and-swap on the row,
-//! UNIQUE (job, slot)); missed slots collapse into one run; a run that panics stops nobody. Changing a
-//! row works without restart. Owns `jobs` and `job_runs`.
+//! Invariants: what is due, and that it happens once, is decided by the rows of `crate::jobs`; a run that
+//! panics stops nobody; a run somebody asked for takes the path of a slot.
 
 pub mod jobs;
-pub mod query;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -17,9 +15,8 @@ use tokio::sync::watch;
 use tokio_cron_scheduler::{Job as Tick, JobScheduler};
 
 use crate::app::App;
-use crate::error::{Error, Result};
-use crate::ids::UserId;
 use crate::intake;
+use crate::jobs::query;
 use crate::mailings::{release, settle};
 
 /// Looks for due jobs every second, until `stop`.
@@ -42,13 +39,23 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) -> anyhow::Result<()
         })?)
         .await?;
     ticks.start().await?;
-    let _ = stop.changed().await;
+    loop {
+        tokio::select! {
+            () = app.wake.jobs.notified() => {
+                if let Err(error) = asked(&app).await {
+                    tracing::error!("running what was asked for: {error:#}");
+                }
+            }
+            _ = stop.changed() => break,
+        }
+    }
     ticks.shutdown().await?;
     Ok(())
 }
 
-/// Runs what is due now.
+/// Runs what was asked for and what is due now.
 pub async fn tick(app: &App) -> anyhow::Result<()> {
+    asked(app).await?;
     let due = {
         let mut conn = app.db.system().await?;
         query::due(&mut conn).await?
@@ -66,17 +73,16 @@ pub async fn tick(app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// *Run now*: the same path, whether or not it is due or active.
-pub async fn run_now(app: &App, name: &str, user: UserId) -> Result<()> {
-    let run = {
-        let mut conn = app.db.system().await?;
-        query::find(&mut conn, name).await?;
-        query::start_manual(&mut conn, name, user).await?
-    };
-    let run = run
-        .ok_or_else(|| Error::conflict("This job is running already. Wait until it has ended."))?;
-    execute(app, name, run).await?;
-    Ok(())
+/// *Run now*: begins every run that somebody asked for, whether or not its job is due or active.
+async fn asked(app: &App) -> anyhow::Result<()> {
+    loop {
+        let taken = {
+            let mut conn = app.db.system().await?;
+            query::take_asked(&mut conn).await?
+        };
+        let Some(run) = taken else { return Ok(()) };
+        execute(app, &run.job, run.id).await?;
+    }
 }
 
 async fn execute(app: &App, name: &str, run: i64) -> anyhow::Result<()> {
