@@ -1,7 +1,16 @@
-//! The list of mailing logs: one row a run, its totals counted from the attempts and messages.
+//! Mailing logs as pages show them: one row a run, its totals counted from the messages.
 
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::error::Result;
+use crate::ids::{AccountId, LogId, MailingId};
 use crate::search::{Column, Direction, Filter, Group, GroupKind, Kind, ListSpec};
 
+/// Runs, the newest first. Their messages are found through the mailing, which has an index.
 pub static LIST: ListSpec = ListSpec {
     noun: "logs",
     from: "logs t JOIN mailings m ON m.id = t.mailing_id LEFT JOIN accounts a ON a.id = t.account_id",
@@ -17,11 +26,11 @@ pub static LIST: ListSpec = ListSpec {
         Column::new("account", "logs.account", "a.name", Kind::Text).sortable_nullable(),
         Column::new("trigger", "logs.trigger", "t.trigger", Kind::Badge("trigger")),
         Column::new("state", "logs.status", "t.state", Kind::Badge("log")).cell("m2"),
-        Column::new("contacts", "logs.contacts", "(SELECT count(*) FROM outgoing o WHERE o.log_id = t.id)", Kind::Number).sum(),
-        Column::new("sent", "logs.sent", "(SELECT count(*) FROM outgoing o WHERE o.log_id = t.id AND o.state IN ('accepted', 'sent', 'delivered', 'read'))", Kind::Number).sum(),
-        Column::new("delivered", "logs.delivered", "(SELECT count(*) FROM outgoing o WHERE o.log_id = t.id AND o.state IN ('delivered', 'read'))", Kind::Number).sum(),
-        Column::new("failed", "logs.failed", "(SELECT count(*) FROM outgoing o WHERE o.log_id = t.id AND o.state IN ('failed', 'expired'))", Kind::Number).sum(),
-        Column::new("uncertain", "logs.uncertain", "(SELECT count(*) FROM outgoing o WHERE o.log_id = t.id AND o.state = 'uncertain')", Kind::Number).sum().optional(),
+        Column::new("contacts", "logs.contacts", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id)", Kind::Number).sum(),
+        Column::new("sent", "logs.sent", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state IN ('accepted', 'sent', 'delivered', 'read'))", Kind::Number).sum(),
+        Column::new("delivered", "logs.delivered", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state IN ('delivered', 'read'))", Kind::Number).sum(),
+        Column::new("failed", "logs.failed", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state IN ('failed', 'expired'))", Kind::Number).sum(),
+        Column::new("uncertain", "logs.uncertain", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state = 'uncertain')", Kind::Number).sum().optional(),
         Column::new("error", "logs.error", "t.error_message", Kind::Text).cell("m3"),
         Column::new("finished", "logs.finished", "t.finished_at", Kind::Date).sortable_nullable().optional(),
     ],
@@ -45,5 +54,51 @@ pub static LIST: ListSpec = ListSpec {
     sort: ("id", Direction::Descending),
     group: &[],
     always: "",
-    keep: &["tab"],
+    keep: &["tab", "mailing"],
 };
+
+/// The runs of one mailing, as a list's extra condition.
+pub const OF_MAILING: &str = "t.mailing_id = $1";
+
+/// One run with the names around it.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct Detail {
+    #[diesel(sql_type = BigInt)]
+    pub id: LogId,
+    #[diesel(sql_type = BigInt)]
+    pub mailing_id: MailingId,
+    #[diesel(sql_type = Text)]
+    pub mailing: String,
+    #[diesel(sql_type = BigInt)]
+    pub account_id: AccountId,
+    #[diesel(sql_type = Text)]
+    pub account: String,
+    #[diesel(sql_type = Text)]
+    pub trigger: String,
+    /// Who started it; none: the scheduler.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub user_name: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub recipients: String,
+    #[diesel(sql_type = Text)]
+    pub state: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub error_message: Option<String>,
+    #[diesel(sql_type = Timestamptz)]
+    pub started_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+pub async fn find(conn: &mut AsyncPgConnection, id: LogId) -> Result<Detail> {
+    let found = sql_query(
+        "SELECT g.id, g.mailing_id, m.subject AS mailing, g.account_id, coalesce(a.name, '') AS account, g.trigger,
+           u.name AS user_name, g.recipients, g.state, g.error_message, g.started_at, g.finished_at
+         FROM logs g JOIN mailings m ON m.id = g.mailing_id LEFT JOIN accounts a ON a.id = g.account_id
+           LEFT JOIN users u ON u.id = g.user_id WHERE g.id = $1",
+    )
+    .bind::<BigInt, _>(id)
+    .get_result(conn)
+    .await?;
+    Ok(found)
+}

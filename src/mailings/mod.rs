@@ -14,6 +14,7 @@ pub mod preflight;
 pub mod query;
 pub mod release;
 pub mod settle;
+pub mod warnings;
 
 use chrono::{DateTime, Duration, Utc};
 use diesel::prelude::*;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Jsonb, Nullable, SmallInt, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Double, Jsonb, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::error::Result;
@@ -67,6 +67,13 @@ pub static LIST: ListSpec = ListSpec {
     always: "t.company_id = current_setting('app.company')::bigint",
     keep: &["tab", "mailing", "log"],
 };
+
+/// The messages of one mailing, as a list's extra condition.
+pub const OF_MAILING: &str = "t.mailing_id = $1";
+
+/// The messages of one run; found through its mailing, which has an index.
+pub const OF_LOG: &str =
+    "t.mailing_id = (SELECT g.mailing_id FROM logs g WHERE g.id = $1) AND t.log_id = $1";
 
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Row {
@@ -229,4 +236,37 @@ pub async fn waiting_before(
         .count()
         .get_result(conn)
         .await
+}
+
+/// How fast a message's account goes, and between how many mailings.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct Pace {
+    #[diesel(sql_type = Double)]
+    pub per_second: f64,
+    /// Mailings that are sending through it; each has an equal share.
+    #[diesel(sql_type = BigInt)]
+    pub mailings: i64,
+    /// The gateway asked to slow down until then.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub blocked_until: Option<DateTime<Utc>>,
+}
+
+impl Pace {
+    /// About how many seconds `waiting` messages of one mailing take.
+    pub fn seconds(&self, waiting: i64) -> f64 {
+        waiting as f64 * self.mailings.max(1) as f64 / self.per_second.max(0.001)
+    }
+}
+
+/// None where the company does not see the account any more.
+pub async fn pace(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResult<Option<Pace>> {
+    sql_query(
+        "SELECT a.per_second, (SELECT count(*) FROM mailings m WHERE m.account_id = a.id AND m.state = 'sending') AS mailings,
+           p.blocked_until
+         FROM accounts a LEFT JOIN account_pace p ON p.account_id = a.id WHERE a.id = $1",
+    )
+    .bind::<BigInt, _>(account)
+    .get_result(conn)
+    .await
+    .optional()
 }

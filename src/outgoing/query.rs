@@ -207,6 +207,24 @@ pub async fn counts_of(
     Ok(counts)
 }
 
+/// The messages of one run of a mailing.
+pub async fn counts_of_log(
+    conn: &mut AsyncPgConnection,
+    mailing: MailingId,
+    log: LogId,
+) -> QueryResult<Counts> {
+    let rows: Vec<CountRow> = sql_query(
+        "SELECT mailing_id, state, count(*) AS n FROM outgoing WHERE mailing_id = $1 AND log_id = $2 GROUP BY mailing_id, state",
+    )
+    .bind::<BigInt, _>(mailing)
+    .bind::<BigInt, _>(log)
+    .load(conn)
+    .await?;
+    Ok(Counts(
+        rows.into_iter().map(|row| (row.state, row.n)).collect(),
+    ))
+}
+
 /// Failures and skips of a mailing by their code.
 pub async fn reasons(
     conn: &mut AsyncPgConnection,

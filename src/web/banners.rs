@@ -1,30 +1,109 @@
-//! Warnings of the whole installation: an amber strip over every page.
+//! Warnings of the whole installation or company: amber strips over every page.
+//!
+//! Invariant: every page asks for them, so they cost two small reads. What can be mended gets a button,
+//! for those who may press it.
 
 use diesel_async::AsyncPgConnection;
 
 use crate::app::App;
+use crate::auth::Role;
 use crate::error::Result;
-use crate::web::page::Banner;
+use crate::i18n::{self, Lang};
+use crate::jobs::SCHEDULER_SEND;
+use crate::mailings::warnings::{self, Held, Sender};
+use crate::web::page::{Action, Banner};
 use crate::web::session::Signed;
 
-pub async fn all(
-    app: &App,
-    _signed: &Signed,
-    _conn: &mut AsyncPgConnection,
-) -> Result<Vec<Banner>> {
+pub async fn all(app: &App, signed: &Signed, conn: &mut AsyncPgConnection) -> Result<Vec<Banner>> {
+    let words = Words {
+        app,
+        signed,
+        lang: Lang::parse(&signed.language),
+    };
     let mut banners = Vec::new();
     if app.config.is_plain_http() {
-        banners.push(Banner {
-            text: "The connection is not encrypted.\nPut a proxy with https in front and set WABLAST_PUBLIC_URL to its address."
-                .to_owned(),
-            actions: Vec::new(),
-        });
+        banners.push(words.banner("banners.plain_http", "banners.plain_http_text"));
     }
     if !app.config.sending {
-        banners.push(Banner {
-            text: "This copy never sends.\nIt was started with WABLAST_SENDING=off.".to_owned(),
-            actions: Vec::new(),
-        });
+        banners.push(words.banner("banners.never_sends", "banners.never_sends_text"));
     }
+    let sender = warnings::sender(conn, signed.company).await?;
+    banners.extend(words.sender(&sender));
+    let held = warnings::held(conn, signed.company).await?;
+    banners.extend(held.iter().map(|held| words.held(held)));
     Ok(banners)
+}
+
+/// Who is told, and in which language.
+struct Words<'a> {
+    app: &'a App,
+    signed: &'a Signed,
+    lang: Lang,
+}
+
+impl Words<'_> {
+    fn t<'k>(&self, key: &'k str) -> &'k str {
+        i18n::t(self.lang, key)
+    }
+
+    fn banner(&self, sentence: &str, detail: &str) -> Banner {
+        Banner {
+            text: format!("{}\n{}", self.t(sentence), self.t(detail)),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Only for those who may do it.
+    fn administrators(&self, action: Action) -> Vec<Action> {
+        if self.signed.role >= Role::Administrator {
+            vec![action]
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// *Scheduler Send* is late, or off while something waits for it.
+    fn sender(&self, sender: &Sender) -> Option<Banner> {
+        if sender.late {
+            let sentence = match &sender.last_run {
+                Some(at) => {
+                    let (zone, now) = (self.signed.zone, self.app.clock.now());
+                    let at = i18n::date(self.lang, zone, now, at);
+                    i18n::tf(self.lang, "banners.late", &[&at])
+                }
+                None => self.t("banners.late_never").to_owned(),
+            };
+            let open = Action::link(self.t("menu.jobs"), "/jobs");
+            return Some(Banner {
+                text: format!("{sentence}\n{}", self.t("banners.late_text")),
+                actions: self.administrators(open),
+            });
+        }
+        if sender.active || sender.submitted == 0 {
+            return None;
+        }
+        let sentence = i18n::tn(self.lang, "banners.off", sender.submitted);
+        let enable = Action::post(
+            self.t("banners.enable"),
+            format!("/jobs/{SCHEDULER_SEND}/enable"),
+        );
+        Some(Banner {
+            text: format!("{sentence}\n{}", self.t("banners.off_text")),
+            actions: self.administrators(enable),
+        })
+    }
+
+    /// An account may not send while a mailing goes out through it.
+    fn held(&self, held: &Held) -> Banner {
+        let key = format!("banners.account_{}", held.health);
+        let sentence = i18n::tf(self.lang, &key, &[&held.account, &held.mailing]);
+        let open = Action::link(
+            self.t("banners.open_account"),
+            format!("/accounts/{}", held.account_id),
+        );
+        Banner {
+            text: format!("{sentence}\n{}", held.reason),
+            actions: self.administrators(open),
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub mod error;
 pub mod form;
 pub mod imports;
 pub mod incoming;
+pub mod job_runs;
 pub mod jobs;
 pub mod list;
 pub mod lists;

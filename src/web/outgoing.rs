@@ -1,5 +1,251 @@
-//! Outgoing messages, one by one.
+//! Outgoing messages, one by one: where each stands, why, and when it goes on.
+//!
+//! Invariant: nothing changes here; every state is explained in a sentence. The list stands ungrouped,
+//! newest first: to group a million messages by day costs seconds, and is one press away.
 
 use actix_web::web;
+use askama::Template;
+use chrono::{DateTime, Duration, Utc};
+use diesel_async::AsyncPgConnection;
 
-pub fn routes(_config: &mut web::ServiceConfig) {}
+use crate::error::Result;
+use crate::ids::{LogId, MailingId, OutgoingId};
+use crate::mailings::{logs_list, query as mailings};
+use crate::outgoing::list::{self as messages, Attempt, Detail, LIST, Pace};
+use crate::text::markup::{self, Line};
+use crate::text::phone;
+use crate::web::error::WebResult;
+use crate::web::list::{Empty, ListView};
+use crate::web::page::{Action, Menu, Shell, html};
+use crate::web::table::{self, Table};
+use crate::web::visit::Visit;
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/outgoing", web::get().to(list))
+        .route("/outgoing/{id}", web::get().to(show));
+}
+
+/// What the address may name beside the list's own parameters; anything that is no id is ignored.
+#[derive(Debug, Default, serde::Deserialize)]
+struct Narrowed {
+    mailing: Option<String>,
+    log: Option<String>,
+}
+
+impl Narrowed {
+    /// The condition on the list, and the sentence that says so.
+    async fn read(
+        &self,
+        visit: &Visit,
+        conn: &mut AsyncPgConnection,
+    ) -> Result<(Option<(&'static str, i64)>, String)> {
+        let id = |text: &Option<String>| text.as_ref().and_then(|id| id.parse().ok());
+        if let Some(id) = id(&self.log) {
+            let log = logs_list::find(conn, LogId(id)).await?;
+            let when = crate::i18n::date(
+                visit.lang(),
+                visit.zone,
+                visit.app.clock.now(),
+                &log.started_at,
+            );
+            let lead = visit.tf("outgoing.of_log", &[log.mailing, when]);
+            return Ok((Some((messages::OF_LOG, id)), lead));
+        }
+        if let Some(id) = id(&self.mailing) {
+            let mailing = mailings::find(conn, MailingId(id)).await?;
+            let lead = visit.tf("outgoing.of_mailing", &[mailing.subject]);
+            return Ok((Some((messages::OF_MAILING, id)), lead));
+        }
+        Ok((None, String::new()))
+    }
+}
+
+async fn list(visit: Visit, narrowed: web::Query<Narrowed>) -> WebResult {
+    let mut conn = visit.conn().await?;
+    let (extra, lead) = narrowed.read(&visit, &mut conn).await?;
+    let found = table::load(&mut conn, &LIST, &visit, extra).await?;
+    let shell = visit.shell(Menu::Contacts, &mut conn).await?;
+    let empty = Empty {
+        icon: "send-2",
+        title: "outgoing.none",
+        text: "outgoing.none_text",
+        actions: vec![Action::link(shell.t("menu.mailings"), "/mailings")],
+    };
+    let table = Table::new(shell, "menu.outgoing", "/outgoing/", found);
+    let view = ListView::new(table, "/outgoing", empty);
+    Ok(ListView { lead, ..view }.answer())
+}
+
+#[derive(Template)]
+#[template(path = "outgoing/show.html")]
+struct MessagePage {
+    shell: Shell,
+    message: Detail,
+    attempts: Vec<Attempt>,
+    lines: Vec<Line>,
+    /// Of the same mailing, in the queue before it.
+    before: i64,
+    pace: Option<Pace>,
+    /// This copy may send at all.
+    sending: bool,
+}
+
+async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
+    Ok(html(page(&visit, OutgoingId(*id)).await?))
+}
+
+async fn page(visit: &Visit, id: OutgoingId) -> Result<MessagePage> {
+    let mut conn = visit.conn().await?;
+    let message = messages::find(&mut conn, id).await?;
+    let queued = message.head.state == "queued";
+    let (mut before, mut pace) = (0, None);
+    if queued {
+        pace = messages::pace(&mut conn, message.head.account_id).await?;
+    }
+    if let Some(mailing) = message.head.mailing_id.filter(|_| queued) {
+        before = messages::waiting_before(&mut conn, mailing, id).await?;
+    }
+    Ok(MessagePage {
+        attempts: messages::attempts(&mut conn, id).await?,
+        lines: markup::to_spans(&message.text()),
+        shell: visit.shell(Menu::Contacts, &mut conn).await?,
+        message,
+        before,
+        pace,
+        sending: visit.app.config.sending,
+    })
+}
+
+impl MessagePage {
+    /// The person, else the number.
+    fn name(&self) -> String {
+        if self.message.head.contact.is_empty() {
+            self.number()
+        } else {
+            self.message.head.contact.clone()
+        }
+    }
+
+    fn number(&self) -> String {
+        phone::display_digits(&self.message.head.number)
+    }
+
+    fn state(&self) -> &str {
+        if self.message.replied_at.is_some() {
+            "replied"
+        } else {
+            &self.message.head.state
+        }
+    }
+
+    /// The code in words: why it was left out, or why it failed.
+    fn code(&self) -> String {
+        let Some(code) = &self.message.head.code else {
+            return String::new();
+        };
+        let noun = if self.message.head.state == "skipped" {
+            "skip"
+        } else {
+            "code"
+        };
+        self.known(&format!("{noun}.{code}"))
+            .unwrap_or_else(|| code.clone())
+    }
+
+    /// What the code means and what to do; empty where the catalogue has nothing.
+    fn hint(&self) -> String {
+        let code = self.message.head.code.as_deref().unwrap_or_default();
+        self.known(&format!("code_hint.{code}")).unwrap_or_default()
+    }
+
+    fn known(&self, key: &str) -> Option<String> {
+        let text = self.shell.t(key);
+        (text != key).then_some(text)
+    }
+
+    /// Why it stands where it stands, or when it goes on.
+    fn why(&self) -> String {
+        let shell = &self.shell;
+        match self.state() {
+            "queued" => self.why_queued(),
+            "claimed" | "sending" => shell.t("outgoing.why.processing"),
+            "accepted" | "sent" => shell.t("outgoing.why.sent"),
+            "failed" | "uncertain" if !self.hint().is_empty() => self.hint(),
+            "failed" => shell.t("outgoing.why.failed"),
+            "uncertain" => shell.t("outgoing.why.uncertain"),
+            "skipped" => shell.tf("outgoing.why.skipped", &[self.code()]),
+            other => self
+                .known(&format!("outgoing.why.{other}"))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// What holds a waiting message back, the strongest reason first.
+    fn why_queued(&self) -> String {
+        let (shell, message, account) = (&self.shell, &self.message, &self.message.head.account);
+        let ahead = |at: Option<DateTime<Utc>>| at.filter(|at| *at > shell.now);
+        if !self.sending {
+            return shell.t("outgoing.why.copy");
+        }
+        if message.mailing_state == "paused" {
+            return shell.t("outgoing.why.mailing_paused");
+        }
+        if matches!(message.health.as_str(), "paused" | "stopped") {
+            let key = format!("outgoing.why.account_{}", message.health);
+            return shell.tf(&key, &[account, &message.health_reason]);
+        }
+        if let Some(at) = ahead(message.not_before) {
+            return shell.tf("outgoing.why.not_before", &[shell.date(&at)]);
+        }
+        if let Some(at) = ahead(self.pace.as_ref().and_then(|pace| pace.blocked_until)) {
+            return shell.tf("outgoing.why.blocked", &[account, &shell.date(&at)]);
+        }
+        if self.before == 0 {
+            return shell.t("outgoing.why.next");
+        }
+        let waiting = shell.tn("outgoing.why.before", self.before);
+        match self.pace.as_ref().map(|pace| pace.seconds(self.before)) {
+            Some(seconds) if seconds < 1e9 => {
+                let at = shell.now + Duration::milliseconds((seconds * 1000.0) as i64);
+                format!(
+                    "{waiting} {}",
+                    shell.tf("outgoing.why.about", &[shell.date(&at)])
+                )
+            }
+            _ => waiting,
+        }
+    }
+
+    /// What happened to it, in order.
+    fn times(&self) -> Vec<(&'static str, DateTime<Utc>)> {
+        let message = &self.message;
+        let known = [
+            ("outgoing.created", Some(message.head.created_at)),
+            ("outgoing.accepted_at", message.accepted_at),
+            ("outgoing.sent_at", message.sent_at),
+            ("outgoing.delivered_at", message.delivered_at),
+            ("outgoing.read_at", message.read_at),
+            ("outgoing.replied_at", message.replied_at),
+            ("outgoing.failed_at", message.failed_at),
+        ];
+        let mut times: Vec<_> = known
+            .into_iter()
+            .filter_map(|(label, at)| Some((label, at?)))
+            .collect();
+        times.sort_by_key(|(_, at)| *at);
+        times
+    }
+
+    /// How a try ended, in words; one that is open says so.
+    fn outcome(&self, attempt: &Attempt) -> String {
+        let outcome = attempt.outcome.as_deref().unwrap_or("open");
+        self.shell.t(&format!("outgoing.outcome.{outcome}"))
+    }
+
+    fn attempt_code(&self, attempt: &Attempt) -> String {
+        let code = attempt.code.as_deref().unwrap_or_default();
+        self.known(&format!("code.{code}"))
+            .unwrap_or_else(|| code.to_owned())
+    }
+}
