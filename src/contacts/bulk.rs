@@ -57,6 +57,9 @@ pub struct Outcome {
     pub updated: usize,
     pub skipped: usize,
     pub rejected: Vec<Rejected>,
+    /// Who stands behind each number that was not rejected.
+    #[serde(skip)]
+    pub contacts: HashMap<String, ContactId>,
 }
 
 #[derive(QueryableByName)]
@@ -120,10 +123,12 @@ pub async fn upsert(
     )
     .await?;
     give_tags(conn, company, &ids, accepted.iter().chain(&repeated)).await?;
+    outcome.contacts = ids;
     Ok(outcome)
 }
 
-fn number_of(row: &Row, default_country: &str) -> Result<PhoneNumber, String> {
+/// The row's number, read in its own country where it names one; or why there is none, as a sentence.
+pub fn number_of(row: &Row, default_country: &str) -> Result<PhoneNumber, String> {
     let country = match row.country.trim() {
         "" => default_country,
         text => {

@@ -171,6 +171,28 @@ pub async fn lists_of(
         .await
 }
 
+/// Which of these names are tags already.
+pub async fn known_tags(
+    conn: &mut AsyncPgConnection,
+    names: &[String],
+) -> QueryResult<Vec<String>> {
+    tags::table
+        .filter(tags::name.eq_any(names))
+        .select(tags::name)
+        .load(conn)
+        .await
+}
+
+/// How many of these people said stop.
+pub async fn count_opted_out(conn: &mut AsyncPgConnection, ids: &[ContactId]) -> QueryResult<i64> {
+    contacts::table
+        .filter(contacts::id.eq_any(ids))
+        .filter(contacts::opt_out.eq(true))
+        .count()
+        .get_result(conn)
+        .await
+}
+
 /// Puts a person into exactly these lists; a membership that stays keeps its opt-out.
 pub(super) async fn set_lists(
     conn: &mut AsyncPgConnection,

@@ -373,6 +373,8 @@ const HEADERS: &[(Known, &[&str])] = &[
             "activities",
             "activity state",
             "message needaction",
+            // The last column of the file of rows that were not imported.
+            "reason",
             "image 1920",
         ],
     ),

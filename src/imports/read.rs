@@ -1,19 +1,17 @@
 //! A CSV file row by row: its format guessed from what it holds, its limits kept while it streams.
 //!
-//! Invariants: memory stays flat for any file within [`BYTES_MAX`]; every fault names what to do or the
-//! line it stands on. Pure: knows files, no database and no fields.
+//! Invariants: beside the file's own bytes memory stays flat for any file within [`BYTES_MAX`]; every
+//! fault names what to do or the line it stands on. Pure: knows bytes, no database and no fields.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io::{self, Cursor, Read};
 
 use super::decode::{Decoded, Endless, detect};
 
 pub use super::decode::Encoding;
 
-/// 200 MiB.
-pub const BYTES_MAX: u64 = 200 * 1024 * 1024;
-pub const ROWS_MAX: u64 = 2_000_000;
+/// 20 MiB.
+pub const BYTES_MAX: usize = 20 * 1024 * 1024;
+pub const ROWS_MAX: u64 = 100_000;
 pub const COLUMNS_MAX: usize = 200;
 /// Of one cell: 32 KiB.
 pub const CELL_BYTES_MAX: usize = 32 * 1024;
@@ -34,13 +32,15 @@ pub enum ReadFault {
     Io(#[from] io::Error),
     #[error("The file is empty.")]
     Empty,
-    #[error("This is an Excel workbook. Save it as CSV (UTF-8) and upload that.")]
+    #[error("This is an Excel workbook. Save it as CSV in your spreadsheet and upload that.")]
     Workbook,
-    #[error("This is not a table. Upload a CSV file.")]
+    #[error(
+        "This is not a table. Open the list in your spreadsheet, save it as CSV and upload that."
+    )]
     NoTable,
-    #[error("The file is larger than 200 MiB. Split it and upload the parts.")]
+    #[error("The file is larger than 20 MB. Split it and upload the parts.")]
     TooLarge,
-    #[error("The file has more than 2,000,000 rows. Split it and upload the parts.")]
+    #[error("The file has more than 100,000 rows. Split it and upload the parts.")]
     TooManyRows,
     #[error("Line {line} has {columns} columns; at most 200 fit. Is the separator right?")]
     TooManyColumns { line: u64, columns: usize },
@@ -113,7 +113,7 @@ pub struct Row {
 }
 
 /// A column as a person sees it before an import.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ColumnSample {
     /// Trimmed; empty where the file names no columns.
     pub header: String,
@@ -130,10 +130,9 @@ pub struct Sample {
 }
 
 /// Guesses how to read a file.
-pub fn sniff(path: &Path) -> Result<Format, ReadFault> {
-    let mut file = open(path)?;
-    let (encoding, _) = detect(&mut file)?;
-    let (text, _) = start_of(path, encoding)?;
+pub fn sniff(file: &[u8]) -> Result<Format, ReadFault> {
+    let (encoding, _) = detect(&mut open(file)?)?;
+    let (text, _) = start_of(file, encoding)?;
     let separator = guess_separator(&text);
     let first = records(&text, separator).next();
     let has_header = first.is_none_or(|first| names_columns(&first));
@@ -145,14 +144,14 @@ pub fn sniff(path: &Path) -> Result<Format, ReadFault> {
 }
 
 /// The columns of a file in the guessed format.
-pub fn sample(path: &Path) -> Result<Sample, ReadFault> {
-    sample_as(path, sniff(path)?)
+pub fn sample(file: &[u8]) -> Result<Sample, ReadFault> {
+    sample_as(file, sniff(file)?)
 }
 
 /// The columns of a file in a chosen format.
-pub fn sample_as(path: &Path, format: Format) -> Result<Sample, ReadFault> {
-    let (_, line_ends) = detect(&mut open(path)?)?;
-    let (text, is_whole) = start_of(path, format.encoding)?;
+pub fn sample_as(file: &[u8], format: Format) -> Result<Sample, ReadFault> {
+    let (_, line_ends) = detect(&mut open(file)?)?;
+    let (text, is_whole) = start_of(file, format.encoding)?;
     let mut columns: Vec<ColumnSample> = Vec::new();
     let mut rows = Rows::new(
         text.as_bytes(),
@@ -207,8 +206,8 @@ pub fn sample_as(path: &Path, format: Format) -> Result<Sample, ReadFault> {
 }
 
 /// The rows of a file, one at a time. The header is not among them. After a fault nothing comes.
-pub fn rows(path: &Path, format: Format) -> Result<Rows<File>, ReadFault> {
-    let mut rows = Rows::new(open(path)?, format);
+pub fn rows(file: &[u8], format: Format) -> Result<Rows<Cursor<&[u8]>>, ReadFault> {
+    let mut rows = Rows::new(open(file)?, format);
     if format.has_header {
         rows.header()?;
     }
@@ -216,20 +215,19 @@ pub fn rows(path: &Path, format: Format) -> Result<Rows<File>, ReadFault> {
 }
 
 /// The names of the columns as the file has them; empty without a header.
-pub fn header(path: &Path, format: Format) -> Result<Vec<String>, ReadFault> {
+pub fn header(file: &[u8], format: Format) -> Result<Vec<String>, ReadFault> {
     if format.has_header {
-        Rows::new(open(path)?, format).header()
+        Rows::new(open(file)?, format).header()
     } else {
         Ok(Vec::new())
     }
 }
 
-fn open(path: &Path) -> Result<File, ReadFault> {
-    let file = File::open(path)?;
-    match file.metadata()?.len() {
+fn open(file: &[u8]) -> Result<Cursor<&[u8]>, ReadFault> {
+    match file.len() {
         0 => Err(ReadFault::Empty),
         length if length > BYTES_MAX => Err(ReadFault::TooLarge),
-        _ => Ok(file),
+        _ => Ok(Cursor::new(file)),
     }
 }
 
@@ -351,9 +349,9 @@ fn names_separator(record: &csv::StringRecord) -> bool {
 }
 
 /// The start of a file up to a line's end, and whether that is all.
-fn start_of(path: &Path, encoding: Encoding) -> Result<(String, bool), ReadFault> {
+fn start_of(file: &[u8], encoding: Encoding) -> Result<(String, bool), ReadFault> {
     let mut bytes = Vec::new();
-    let read = Decoded::new(open(path)?, encoding, usize::MAX)
+    let read = Decoded::new(open(file)?, encoding, usize::MAX)
         .take(SAMPLE_BYTES + 1)
         .read_to_end(&mut bytes)?;
     let is_whole = read as u64 <= SAMPLE_BYTES;

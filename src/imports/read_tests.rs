@@ -1,44 +1,16 @@
 //! Files as people upload them, and hostile ones.
 
-use std::io::Write as _;
-
 use super::*;
 
-/// A file that goes when the test ends.
-struct Upload(std::path::PathBuf);
-
-impl Upload {
-    fn new(bytes: impl AsRef<[u8]>) -> Self {
-        use std::sync::atomic::{AtomicU32, Ordering};
-
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("wablast-read-{}-{number}.csv", std::process::id()));
-        File::create(&path)
-            .unwrap()
-            .write_all(bytes.as_ref())
-            .unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 fn format_of(bytes: impl AsRef<[u8]>) -> (Separator, bool) {
-    let format = sniff(&Upload::new(bytes).0).unwrap();
+    let format = sniff(bytes.as_ref()).unwrap();
     (format.separator, format.has_header)
 }
 
 /// Lines and cells of a file in the guessed format, or the fault.
 fn read(bytes: impl AsRef<[u8]>) -> Result<Vec<(u64, Vec<String>)>, ReadFault> {
-    let file = Upload::new(bytes);
-    let format = sniff(&file.0)?;
-    rows(&file.0, format)?
+    let format = sniff(bytes.as_ref())?;
+    rows(bytes.as_ref(), format)?
         .map(|row| row.map(|row| (row.line, row.cells)))
         .collect()
 }
@@ -138,8 +110,8 @@ fn every_encoding_gives_the_same_rows() {
 
 #[test]
 fn a_sample_shows_columns_and_counts_rows() {
-    let file = Upload::new("Name, Phone ,Empty\nSiti, 0812 ,\n,0813,\nBudi,,,extra\n");
-    let sample = sample(&file.0).unwrap();
+    let file = b"Name, Phone ,Empty\nSiti, 0812 ,\n,0813,\nBudi,,,extra\n";
+    let sample = sample(file).unwrap();
     assert_eq!(sample.rows_estimate, 3);
     let columns: Vec<(&str, Vec<&str>)> = sample
         .columns
@@ -161,7 +133,7 @@ fn a_sample_shows_columns_and_counts_rows() {
         ]
     );
     let bare = sample_as(
-        &file.0,
+        file,
         Format {
             has_header: false,
             ..sample.format
@@ -171,10 +143,10 @@ fn a_sample_shows_columns_and_counts_rows() {
     assert_eq!(bare.rows_estimate, 4);
     assert_eq!(bare.columns[0].samples[0], "Name");
     assert_eq!(
-        header(&file.0, sample.format).unwrap(),
+        header(file, sample.format).unwrap(),
         ["Name", " Phone ", "Empty"]
     );
-    assert!(header(&file.0, bare.format).unwrap().is_empty());
+    assert!(header(file, bare.format).unwrap().is_empty());
 }
 
 #[test]
@@ -183,8 +155,8 @@ fn a_long_file_is_counted_nearly() {
     for number in 0..50_000 {
         text.push_str(&format!("Person {number},0812{number:08}\n"));
     }
-    let file = Upload::new(&text);
-    let sample = sample(&file.0).unwrap();
+    let file = text.as_bytes();
+    let sample = sample(file).unwrap();
     assert!(
         (49_000..=51_000).contains(&sample.rows_estimate),
         "{}",
@@ -192,7 +164,7 @@ fn a_long_file_is_counted_nearly() {
     );
     assert_eq!(sample.columns[0].samples.len(), 10);
     assert_eq!(
-        rows(&file.0, sample.format)
+        rows(file, sample.format)
             .unwrap()
             .filter(Result::is_ok)
             .count(),
@@ -232,14 +204,8 @@ fn limits_are_kept_and_say_where() {
             Ok(_) => panic!("read: {expected}"),
         }
     }
-    let file = File::create(
-        std::env::temp_dir().join(format!("wablast-large-{}.csv", std::process::id())),
-    )
-    .unwrap();
-    file.set_len(BYTES_MAX + 1).unwrap();
-    let path = std::env::temp_dir().join(format!("wablast-large-{}.csv", std::process::id()));
-    assert!(matches!(sniff(&path), Err(ReadFault::TooLarge)));
-    std::fs::remove_file(&path).unwrap();
+    let large = vec![b'x'; BYTES_MAX + 1];
+    assert!(matches!(sniff(&large), Err(ReadFault::TooLarge)));
 }
 
 #[test]
@@ -252,9 +218,9 @@ fn quotation_marks_alone_do_no_harm() {
 
 #[test]
 fn after_a_fault_nothing_comes() {
-    let file = Upload::new("a,b\nc,\0\nd,e\n");
-    let format = sniff(&file.0).unwrap();
-    let mut rows = rows(&file.0, format).unwrap();
+    let file = b"a,b\nc,\0\nd,e\n";
+    let format = sniff(file).unwrap();
+    let mut rows = rows(file, format).unwrap();
     assert!(matches!(rows.next(), Some(Err(ReadFault::Nul { line: 2 }))));
     assert!(rows.next().is_none());
 }

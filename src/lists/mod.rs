@@ -199,6 +199,18 @@ pub async fn known(conn: &mut AsyncPgConnection, ids: &[ListId]) -> QueryResult<
     Ok(known.into_iter().map(|list| list.id).collect())
 }
 
+/// Which of these names are lists already.
+pub async fn known_names(
+    conn: &mut AsyncPgConnection,
+    names: &[String],
+) -> QueryResult<Vec<String>> {
+    lists::table
+        .filter(lists::name.eq_any(names))
+        .select(lists::name)
+        .load(conn)
+        .await
+}
+
 fn name_taken(error: diesel::result::Error) -> Error {
     match violated_constraint(&error) {
         Some("lists_name_unique") => Error::invalid("name", "Another list has this name already."),
