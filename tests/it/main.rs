@@ -12,6 +12,7 @@ mod support;
 mod delivery;
 mod embedded;
 mod gateways;
+mod imports;
 mod kit;
 mod migrations;
 mod proof;

@@ -61,6 +61,15 @@ impl Form {
             .map(|(_, value)| value.clone())
             .unwrap_or_default()
     }
+
+    /// All values of a repeated field.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        self.fields
+            .iter()
+            .filter(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+            .collect()
+    }
 }
 
 impl Page {
@@ -214,6 +223,34 @@ impl Browser {
             .get(LOCATION)
             .map(|next| next.to_str().unwrap().to_owned());
         (response.status().as_u16(), next.unwrap_or_default())
+    }
+
+    /// Posts a form with a file, as a browser does, and follows where it leads.
+    pub async fn upload(
+        &mut self,
+        form: Form,
+        field: &str,
+        file_name: &str,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Page {
+        let mut body = reqwest::multipart::Form::new();
+        for (name, value) in form.fields {
+            body = body.text(name, value);
+        }
+        let file = reqwest::multipart::Part::bytes(bytes.into()).file_name(file_name.to_owned());
+        let response = self
+            .client
+            .post(format!("{}{}", self.address, form.action))
+            .header(COOKIE, self.cookie_header())
+            .multipart(body.part(field.to_owned(), file))
+            .send()
+            .await
+            .unwrap();
+        self.keep_cookies(response.headers());
+        match response.headers().get(LOCATION).cloned() {
+            Some(next) => self.get(next.to_str().unwrap()).await,
+            None => page(form.action, response).await,
+        }
     }
 
     async fn post(&mut self, form: Form, origin: Option<&str>) -> reqwest::Response {
