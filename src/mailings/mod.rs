@@ -17,6 +17,7 @@ pub mod settle;
 pub mod warnings;
 
 use chrono::{DateTime, Duration, Utc};
+use chrono_tz::Tz;
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 
@@ -162,6 +163,26 @@ pub async fn submit(
     Ok(query::find(conn, id).await?)
 }
 
+/// Moves the date of a mailing that waits for it, or has missed it; the state stays.
+pub async fn reschedule(
+    conn: &mut AsyncPgConnection,
+    id: MailingId,
+    date: DateTime<Utc>,
+    zone: Tz,
+    now: DateTime<Utc>,
+) -> Result<Mailing> {
+    let mailing = query::lock(conn, id).await?;
+    require(&mailing, Verb::Reschedule)?;
+    if date < now - FORM_STOOD_OPEN {
+        return Err(Error::invalid(
+            "schedule_date",
+            "This moment has passed. Choose a later one, or use Send Now.",
+        ));
+    }
+    query::reschedule(conn, id, date, zone.name()).await?;
+    Ok(query::find(conn, id).await?)
+}
+
 /// *Send Now*: ignores the schedule date; the scheduler cannot release it a second time.
 pub async fn send_now(
     conn: &mut AsyncPgConnection,
@@ -241,6 +262,26 @@ pub async fn delete(conn: &mut AsyncPgConnection, id: MailingId) -> Result<()> {
     }
     query::delete(conn, id).await?;
     Ok(())
+}
+
+/// What stands in the way of sending it now, by field; empty when nothing does.
+pub async fn faults(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    mailing: &Mailing,
+) -> Result<FieldErrors> {
+    let mut errors = FieldErrors::default();
+    ready(conn, user, mailing, &mut errors).await?;
+    Ok(errors)
+}
+
+/// Refuses what the table does not allow, and says what it does.
+pub fn require(mailing: &Mailing, verb: Verb) -> Result<()> {
+    if mailing.allows(verb) {
+        Ok(())
+    } else {
+        Err(illegal(mailing, verb))
+    }
 }
 
 /// What must be there before anything may leave; faults by field.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::mailing::{State, Verb, from_states};
@@ -156,6 +156,55 @@ pub async fn chosen(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<
         excluded: excluded.into_iter().map(|(list, _)| list).collect(),
         contacts,
     })
+}
+
+/// What a mailing's page tells beside its own row.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct Facts {
+    #[diesel(sql_type = Text)]
+    pub responsible: String,
+    #[diesel(sql_type = Text)]
+    pub account: String,
+    #[diesel(sql_type = Text)]
+    pub health: String,
+    #[diesel(sql_type = Text)]
+    pub health_reason: String,
+    /// Messages a second.
+    #[diesel(sql_type = Double)]
+    pub per_second: f64,
+    /// Names of the chosen lists.
+    #[diesel(sql_type = Text)]
+    pub lists: String,
+    #[diesel(sql_type = Text)]
+    pub excluded: String,
+    #[diesel(sql_type = BigInt)]
+    pub contacts: i64,
+    #[diesel(sql_type = BigInt)]
+    pub logs: i64,
+    #[diesel(sql_type = Text)]
+    pub trigger: String,
+    /// Who pressed Send Now; empty for the scheduler.
+    #[diesel(sql_type = Text)]
+    pub started_by: String,
+}
+
+pub async fn facts(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<Facts> {
+    sql_query(
+        "SELECT u.name AS responsible, coalesce(a.name, '') AS account, coalesce(a.health, '') AS health,
+           coalesce(a.health_reason, '') AS health_reason, coalesce(a.per_second, 0)::double precision AS per_second,
+           coalesce((SELECT string_agg(l.name, ', ' ORDER BY ml.position) FROM mailing_lists ml JOIN lists l ON l.id = ml.list_id
+             WHERE ml.mailing_id = m.id AND NOT ml.excluded AND m.recipients = 'lists'), '') AS lists,
+           coalesce((SELECT string_agg(l.name, ', ' ORDER BY ml.position) FROM mailing_lists ml JOIN lists l ON l.id = ml.list_id
+             WHERE ml.mailing_id = m.id AND ml.excluded AND m.recipients = 'lists'), '') AS excluded,
+           (SELECT count(*) FROM mailing_contacts mc WHERE mc.mailing_id = m.id AND m.recipients = 'contacts') AS contacts,
+           (SELECT count(*) FROM logs g WHERE g.mailing_id = m.id) AS logs,
+           coalesce((SELECT g.trigger FROM logs g WHERE g.id = m.log_id), '') AS trigger,
+           coalesce((SELECT b.name FROM logs g JOIN users b ON b.id = g.user_id WHERE g.id = m.log_id), '') AS started_by
+         FROM mailings m JOIN users u ON u.id = m.responsible_id LEFT JOIN accounts a ON a.id = m.account_id WHERE m.id = $1",
+    )
+    .bind::<BigInt, _>(id)
+    .get_result(conn)
+    .await
 }
 
 pub(super) async fn reschedule(

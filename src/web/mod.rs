@@ -18,6 +18,7 @@ pub mod list;
 pub mod lists;
 pub mod login;
 pub mod logs;
+pub mod mailings;
 pub mod menu;
 pub mod outgoing;
 pub mod page;
@@ -62,6 +63,7 @@ pub fn routes(config: &mut web::ServiceConfig, app: &App) {
 /// The pages of each noun.
 fn nouns(config: &mut web::ServiceConfig) {
     config
+        .configure(mailings::routes)
         .configure(logs::routes)
         .configure(lists::routes)
         .configure(contacts::routes)

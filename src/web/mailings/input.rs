@@ -1,0 +1,88 @@
+//! The posted form of a mailing, and the form of a stored one.
+
+use chrono_tz::Tz;
+
+use crate::error::{Error, Result};
+use crate::ids::{ContactId, MailingId};
+use crate::mailings::query::Chosen;
+use crate::mailings::{Mailing, MailingInput};
+
+/// Everything that is posted with the form beside the mailing's own fields.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Beside {
+    /// The stored mailing the live check speaks of; empty for a new one.
+    pub id: String,
+    /// What follows the saving: submit, send_now, test, find, or nothing.
+    pub then: String,
+    /// Whom the preview stands for.
+    pub r#as: String,
+    /// Words to find contacts with, when no script does.
+    pub find: String,
+}
+
+impl Beside {
+    pub fn mailing(&self) -> Option<MailingId> {
+        self.id.parse().ok()
+    }
+
+    pub fn contact(&self) -> Option<ContactId> {
+        self.r#as.parse().ok()
+    }
+}
+
+/// The pairs as both structs; a field that is no number where one must be is a fault of the form.
+pub fn read(pairs: &[(String, String)]) -> Result<(MailingInput, Beside)> {
+    let broken = |_| Error::invalid("form", "The form could not be read.");
+    let filled: Vec<&(String, String)> = pairs
+        .iter()
+        .filter(|(name, value)| !(name.ends_with("_ids") && value.is_empty()))
+        .collect();
+    let body: String = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(filled.iter().map(|(name, value)| (name, value)))
+        .finish();
+    let input = serde_html_form::from_str(&body).map_err(broken)?;
+    let beside = serde_html_form::from_str(&body).map_err(broken)?;
+    Ok((input, beside))
+}
+
+/// What stands in the form of a stored mailing.
+pub fn of(mailing: &Mailing, chosen: &Chosen, zone: Tz) -> MailingInput {
+    MailingInput {
+        subject: mailing.subject.clone(),
+        account_id: mailing.account_id.to_string(),
+        responsible_id: mailing.responsible_id.to_string(),
+        recipients: mailing.recipients.clone(),
+        list_ids: chosen.lists.iter().map(|id| id.0).collect(),
+        exclude_list_ids: chosen.excluded.iter().map(|id| id.0).collect(),
+        contact_ids: chosen.contacts.iter().map(|id| id.0).collect(),
+        header_type: mailing.header_type.clone(),
+        header: mailing.header.clone(),
+        message: mailing.message.clone(),
+        footer: mailing.footer.clone(),
+        schedule_date: mailing
+            .schedule_date
+            .map(|date| {
+                date.with_timezone(&zone)
+                    .format("%Y-%m-%dT%H:%M")
+                    .to_string()
+            })
+            .unwrap_or_default(),
+        skip_missing_values: mailing.skip_missing_values.then(|| "true".to_owned()),
+    }
+}
+
+/// The form as far as a check can use it: what is not typed yet does not stop the count.
+pub fn lenient(input: &MailingInput) -> MailingInput {
+    let mut input = input.clone();
+    if input.subject.trim().is_empty() {
+        "-".clone_into(&mut input.subject);
+    }
+    if input.header.trim().is_empty() {
+        "none".clone_into(&mut input.header_type);
+    }
+    let both = input.list_ids.clone();
+    input.exclude_list_ids.retain(|id| !both.contains(id));
+    input.schedule_date = String::new();
+    input
+}

@@ -1,0 +1,156 @@
+//! Mailings: the list, the form, the verbs, and what became of them.
+//!
+//! Invariant: which buttons stand on a page is asked of `mailings::allows`, never decided here; whoever
+//! may not change a mailing reads it.
+
+mod buttons;
+mod form;
+mod input;
+mod list;
+mod preview;
+mod progress;
+mod show;
+mod test;
+mod verbs;
+
+use actix_web::web;
+use diesel_async::AsyncPgConnection;
+
+use crate::audit;
+use crate::auth::Role;
+use crate::error::{Error, Result};
+use crate::ids::{ContactId, MailingId};
+use crate::mailings::{Mailing, query};
+use crate::web::form::csrf_token;
+use crate::web::page::Shell;
+use crate::web::pieces::Event;
+use crate::web::visit::Visit;
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/mailings", web::get().to(list::page))
+        .route("/mailings", web::post().to(form::create))
+        .route("/mailings/new", web::get().to(form::new))
+        .route("/mailings/check", web::post().to(form::check))
+        .route("/mailings/contacts", web::get().to(form::contacts))
+        .route("/mailings/archive", web::post().to(list::archive))
+        .route("/mailings/{id}", web::get().to(show::page))
+        .route("/mailings/{id}", web::post().to(form::save))
+        .route("/mailings/{id}/progress", web::get().to(progress::fragment))
+        .route("/mailings/{id}/send", web::get().to(verbs::ask_send))
+        .route("/mailings/{id}/send_now", web::post().to(verbs::send_now))
+        .route("/mailings/{id}/submit", web::post().to(verbs::submit))
+        .route(
+            "/mailings/{id}/reschedule",
+            web::post().to(verbs::reschedule),
+        )
+        .route("/mailings/{id}/cancel", web::get().to(verbs::ask_cancel))
+        .route(
+            "/mailings/{id}/{verb:pause|resume|cancel|draft}",
+            web::post().to(verbs::change),
+        )
+        .route("/mailings/{id}/duplicate", web::post().to(verbs::duplicate))
+        .route(
+            "/mailings/{id}/{verb:archive|unarchive}",
+            web::post().to(verbs::set_active),
+        )
+        .route("/mailings/{id}/delete", web::get().to(verbs::ask_delete))
+        .route("/mailings/{id}/delete", web::post().to(verbs::delete))
+        .route("/mailings/{id}/test", web::get().to(test::page))
+        .route("/mailings/{id}/test", web::post().to(test::send));
+}
+
+/// What an address of a mailing's page may add.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default)]
+struct Asked {
+    /// Whom the preview stands for.
+    r#as: String,
+    /// Words to find contacts with.
+    find: String,
+}
+
+impl Asked {
+    fn contact(&self) -> Option<ContactId> {
+        self.r#as.parse().ok()
+    }
+}
+
+/// Whether the person may do anything with this mailing: their own, or any as a manager.
+fn may(visit: &Visit, mailing: &Mailing) -> bool {
+    visit.role >= Role::Manager || mailing.responsible_id == visit.user
+}
+
+/// The mailing, for somebody who may change it.
+async fn own(visit: &Visit, conn: &mut AsyncPgConnection, id: MailingId) -> Result<Mailing> {
+    let mailing = query::find(conn, id).await?;
+    if may(visit, &mailing) {
+        Ok(mailing)
+    } else {
+        Err(Error::Forbidden)
+    }
+}
+
+/// Says in the mailing's history who did what.
+async fn noted(
+    visit: &Visit,
+    conn: &mut AsyncPgConnection,
+    id: MailingId,
+    what: &str,
+) -> Result<()> {
+    let by = Some(visit.user);
+    audit::note(conn, visit.company, "mailings", id.0, by, what, None).await?;
+    Ok(())
+}
+
+/// The address of a mailing's page.
+fn href(id: MailingId) -> String {
+    format!("/mailings/{id}")
+}
+
+/// For fragments: language and zone without the page around, so that no message waiting for the next
+/// page is lost to one of them.
+fn fragment_shell(visit: &Visit) -> Result<Shell> {
+    Ok(Shell {
+        zone: visit.zone,
+        role: Some(visit.role),
+        csrf: csrf_token(&visit.session)?,
+        ..Shell::signed_out(visit.lang(), visit.app.clock.now())
+    })
+}
+
+/// The history of a mailing, with what the system did to it.
+async fn history(
+    conn: &mut AsyncPgConnection,
+    shell: &Shell,
+    mailing: &Mailing,
+) -> Result<Vec<Event>> {
+    let entries = audit::of(conn, "mailings", mailing.id.0).await?;
+    let mut events: Vec<Event> = entries
+        .into_iter()
+        .map(|entry| Event {
+            by: entry.user_name,
+            at: entry.at,
+            icon: "pencil",
+            text: entry
+                .note
+                .unwrap_or_else(|| shell.t(&format!("mailings.event.{}", entry.action))),
+            changes: Vec::new(),
+        })
+        .collect();
+    let system = [
+        (mailing.started_at, "send", "mailings.event.started"),
+        (mailing.finished_at, "check", "mailings.event.finished"),
+    ];
+    for (at, icon, text) in system {
+        events.extend(at.map(|at| Event {
+            by: None,
+            at,
+            icon,
+            text: shell.t(text),
+            changes: Vec::new(),
+        }));
+    }
+    events.sort_by_key(|event| std::cmp::Reverse(event.at));
+    Ok(events)
+}

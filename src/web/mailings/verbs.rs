@@ -1,0 +1,297 @@
+//! What may be done with a mailing, each verb a press of a button; the grave ones ask first.
+//!
+//! Invariants: a second press finds what the first one led to and gets the same answer; what the table
+//! does not allow answers 409 with what it does.
+
+use actix_web::web;
+use askama::Template;
+
+use super::preview::duration;
+use super::{href, noted, own, show};
+use crate::error::{Error, Result};
+use crate::ids::MailingId;
+use crate::mailings::{self, Mailing, State, Verb, input::instant, preflight, query};
+use crate::outgoing::query::counts;
+use crate::web::error::WebResult;
+use crate::web::form::{Posted, Pressed, see_other};
+use crate::web::page::{Menu, Shell, html};
+use crate::web::visit::Visit;
+
+/// A question with its figures.
+#[derive(Template)]
+#[template(path = "mailings/confirm.html")]
+struct Ask {
+    shell: Shell,
+    mailing: Mailing,
+    title: String,
+    text: String,
+    figures: Vec<(String, String)>,
+    verb: &'static str,
+    button: String,
+    icon: &'static str,
+    danger: bool,
+}
+
+impl Ask {
+    fn back(&self) -> String {
+        href(self.mailing.id)
+    }
+
+    fn action(&self) -> String {
+        format!("{}/{}", href(self.mailing.id), self.verb)
+    }
+}
+
+/// *Send Now*, with the figures of the pre-flight; faults instead of a question when it cannot go out.
+pub async fn ask_send(visit: Visit, id: web::Path<i64>) -> WebResult {
+    let id = MailingId(*id);
+    let mut conn = visit.conn().await?;
+    let mailing = own(&visit, &mut conn, id).await?;
+    mailings::require(&mailing, Verb::SendNow)?;
+    let faults = mailings::faults(&mut conn, visit.user, &mailing).await?;
+    if !faults.is_empty() {
+        drop(conn);
+        return show::faulty(&visit, id, faults, None).await;
+    }
+    let check = preflight::run(&mut conn, &mailing).await?;
+    let facts = query::facts(&mut conn, id).await?;
+    let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
+    let mut figures = vec![(
+        shell.t("mailings.will_be_sent"),
+        shell.number(check.will_send),
+    )];
+    for (reason, people) in &check.left_out {
+        figures.push((shell.t(&format!("skip.{reason}")), shell.number(people)));
+    }
+    for (name, people) in &check.missing_values {
+        let said = shell.tf("mailings.without_value", &[name]);
+        figures.push((said, shell.number(people)));
+    }
+    figures.push((
+        shell.t("mailings.takes"),
+        duration(&shell, check.estimated_seconds),
+    ));
+    let mut text = shell.tf("mailings.send_text", &[&mailing.subject, &facts.account]);
+    if let Some(date) = &mailing.schedule_date {
+        let ignored = shell.tf("mailings.send_ignored", &[shell.date(date)]);
+        text = format!("{text} {ignored}");
+    }
+    Ok(html(Ask {
+        title: shell.tn("mailings.send_title", check.will_send),
+        text,
+        figures,
+        verb: "send_now",
+        button: shell.tn("mailings.send_button", check.will_send),
+        icon: "send",
+        danger: false,
+        shell,
+        mailing,
+    }))
+}
+
+pub async fn ask_cancel(visit: Visit, id: web::Path<i64>) -> WebResult {
+    let id = MailingId(*id);
+    let mut conn = visit.conn().await?;
+    let mailing = own(&visit, &mut conn, id).await?;
+    mailings::require(&mailing, Verb::Cancel)?;
+    let counts = counts(&mut conn, id).await?;
+    let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
+    let (text, figures, button) = if mailing.released() {
+        let figures = vec![
+            (
+                shell.t("mailings.cancel_left"),
+                shell.number(counts.total() - counts.open() - counts.of("skipped")),
+            ),
+            (
+                shell.t("mailings.cancel_stopped"),
+                shell.number(counts.open()),
+            ),
+        ];
+        let button = shell.tn("mailings.cancel_rest", counts.open());
+        (shell.t("mailings.cancel_released"), figures, button)
+    } else {
+        let text = shell.t("mailings.cancel_waiting");
+        (text, Vec::new(), shell.t("mailings.cancel_button"))
+    };
+    Ok(html(Ask {
+        title: shell.t("mailings.cancel_title"),
+        text,
+        figures,
+        verb: "cancel",
+        button,
+        icon: "ban",
+        danger: true,
+        shell,
+        mailing,
+    }))
+}
+
+pub async fn ask_delete(visit: Visit, id: web::Path<i64>) -> WebResult {
+    let mut conn = visit.conn().await?;
+    let mailing = own(&visit, &mut conn, MailingId(*id)).await?;
+    mailings::require(&mailing, Verb::Delete)?;
+    let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
+    Ok(html(Ask {
+        title: shell.t("mailings.delete_title"),
+        text: shell.tf("mailings.delete_text", &[&mailing.subject]),
+        figures: Vec::new(),
+        verb: "delete",
+        button: shell.t("verb.delete"),
+        icon: "trash",
+        danger: true,
+        shell,
+        mailing,
+    }))
+}
+
+pub async fn send_now(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
+    let id = MailingId(*id);
+    let sent: Result<()> = async {
+        let mut conn = visit.conn().await?;
+        let before = own(&visit, &mut conn, id).await?;
+        mailings::send_now(&mut conn, visit.user, id).await?;
+        if !before.released() {
+            noted(&visit, &mut conn, id, "send_now").await?;
+        }
+        conn.commit().await
+    }
+    .await;
+    match sent {
+        Ok(()) => {
+            visit.app.wake.release.notify_one();
+            Ok(see_other(href(id)))
+        }
+        Err(Error::Invalid(faults)) => show::faulty(&visit, id, faults, None).await,
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// A date typed beside the verb.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct When {
+    schedule_date: Option<String>,
+}
+
+/// *Submit to Scheduler*, stored, noted and told.
+pub async fn submitted(visit: &Visit, id: MailingId, date: Option<&str>) -> Result<()> {
+    let date = match date {
+        Some(text) => instant(text, visit.zone)
+            .map_err(|sentence| Error::invalid("schedule_date", sentence))?,
+        None => None,
+    };
+    let mut conn = visit.conn().await?;
+    let before = own(visit, &mut conn, id).await?;
+    let now = visit.app.clock.now();
+    let mailing = mailings::submit(&mut conn, visit.user, id, date, now).await?;
+    if before.state() != State::Submitted {
+        noted(visit, &mut conn, id, "submit").await?;
+    }
+    conn.commit().await?;
+    if let Some(date) = mailing.schedule_date {
+        let zone = visit.zone;
+        let said = crate::i18n::date(visit.lang(), zone, now, &date);
+        visit.tell(&visit.tf("mailings.submitted", &[said]));
+    }
+    Ok(())
+}
+
+pub async fn submit(visit: Visit, id: web::Path<i64>, Posted(when): Posted<When>) -> WebResult {
+    let id = MailingId(*id);
+    match submitted(&visit, id, when.schedule_date.as_deref()).await {
+        Ok(()) => Ok(see_other(href(id))),
+        Err(Error::Invalid(faults)) => show::faulty(&visit, id, faults, when.schedule_date).await,
+        Err(other) => Err(other.into()),
+    }
+}
+
+pub async fn reschedule(visit: Visit, id: web::Path<i64>, Posted(when): Posted<When>) -> WebResult {
+    let id = MailingId(*id);
+    let typed = when.schedule_date.unwrap_or_default();
+    let moved: Result<()> = async {
+        let date = instant(&typed, visit.zone)
+            .map_err(|sentence| Error::invalid("schedule_date", sentence))?
+            .ok_or_else(|| Error::invalid("schedule_date", "Choose when it should go out."))?;
+        let mut conn = visit.conn().await?;
+        own(&visit, &mut conn, id).await?;
+        let now = visit.app.clock.now();
+        mailings::reschedule(&mut conn, id, date, visit.zone, now).await?;
+        noted(&visit, &mut conn, id, "reschedule").await?;
+        conn.commit().await
+    }
+    .await;
+    match moved {
+        Ok(()) => {
+            visit.tell("mailings.moved");
+            Ok(see_other(href(id)))
+        }
+        Err(Error::Invalid(faults)) => show::faulty(&visit, id, faults, Some(typed)).await,
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Pause, resume, cancel, back to draft.
+pub async fn change(
+    visit: Visit,
+    path: web::Path<(i64, String)>,
+    Posted(_): Posted<Pressed>,
+) -> WebResult {
+    let (id, word) = path.into_inner();
+    let id = MailingId(id);
+    let verb = match word.as_str() {
+        "pause" => Verb::Pause,
+        "resume" => Verb::Resume,
+        "cancel" => Verb::Cancel,
+        _ => Verb::Draft,
+    };
+    let mut conn = visit.conn().await?;
+    let before = own(&visit, &mut conn, id).await?;
+    let after = mailings::change(&mut conn, id, verb).await?;
+    if before.state != after.state {
+        noted(&visit, &mut conn, id, verb.as_str()).await?;
+    }
+    conn.commit().await?;
+    visit.app.wake.deliver.notify_one();
+    Ok(see_other(href(id)))
+}
+
+/// A new draft; its page is the answer.
+pub async fn duplicate(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
+    let mut conn = visit.conn().await?;
+    let original = own(&visit, &mut conn, MailingId(*id)).await?;
+    let copy = mailings::duplicate(&mut conn, visit.user, original.id).await?;
+    noted(&visit, &mut conn, copy.id, "created").await?;
+    noted(&visit, &mut conn, original.id, "duplicate").await?;
+    conn.commit().await?;
+    visit.tell("mailings.duplicated");
+    Ok(see_other(href(copy.id)))
+}
+
+pub async fn set_active(
+    visit: Visit,
+    path: web::Path<(i64, String)>,
+    Posted(_): Posted<Pressed>,
+) -> WebResult {
+    let (id, verb) = path.into_inner();
+    let id = MailingId(id);
+    let active = verb == "unarchive";
+    let mut conn = visit.conn().await?;
+    let before = own(&visit, &mut conn, id).await?;
+    mailings::set_active(&mut conn, id, active).await?;
+    if before.active != active {
+        noted(&visit, &mut conn, id, &verb).await?;
+    }
+    conn.commit().await?;
+    Ok(see_other(href(id)))
+}
+
+pub async fn delete(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
+    let id = MailingId(*id);
+    let mut conn = visit.conn().await?;
+    let mailing = own(&visit, &mut conn, id).await?;
+    mailings::delete(&mut conn, id).await?;
+    noted(&visit, &mut conn, id, "delete").await?;
+    conn.commit().await?;
+    visit.tell(&visit.tf("mailings.deleted", &[mailing.subject]));
+    Ok(see_other("/mailings"))
+}
