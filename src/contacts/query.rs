@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{Contact, ContactDraft};
@@ -429,4 +429,21 @@ pub async fn suppress(
         .bind::<Text, _>(reason)
         .execute(conn)
         .await
+}
+
+/// Whether whoever has this number opted out, or the number is blacklisted.
+pub async fn wants_nothing(conn: &mut AsyncPgConnection, number: &str) -> QueryResult<bool> {
+    #[derive(QueryableByName)]
+    struct Refused {
+        #[diesel(sql_type = Bool)]
+        refused: bool,
+    }
+    let refused: Refused = sql_query(
+        "SELECT EXISTS (SELECT FROM blacklist WHERE number = $1)
+           OR EXISTS (SELECT FROM contacts WHERE whatsapp_number = $1 AND opt_out) AS refused",
+    )
+    .bind::<Text, _>(number)
+    .get_result(conn)
+    .await?;
+    Ok(refused.refused)
 }

@@ -151,3 +151,24 @@ pub fn steps(shell: &Shell, state: State, uncertain: i64) -> (Vec<String>, usize
         .collect();
     (words, at, hue)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_but_those_of_the_form_has_a_button() {
+        for verb in Verb::ALL {
+            let in_form = matches!(verb, Verb::Edit | Verb::Reschedule);
+            let has = FACES.iter().any(|(face, ..)| *face == verb);
+            assert_eq!(has, !in_form, "{verb:?}");
+        }
+    }
+
+    #[test]
+    fn a_draft_is_saved_before_it_is_submitted() {
+        assert_eq!(way(Verb::Submit, true), Way::Then);
+        assert_eq!(way(Verb::SendNow, false), Way::Ask);
+        assert_eq!(way(Verb::Pause, false), Way::Post);
+    }
+}

@@ -6,34 +6,22 @@
 use actix_web::http::StatusCode;
 use actix_web::web;
 use askama::Template;
-use diesel_async::AsyncPgConnection;
 
 use super::buttons::{self, Button};
+use super::choices::{self, Variable};
 use super::input::{self, Beside};
 use super::preview::{self, Aside};
 use super::{Asked, fragment_shell, history, href, may, noted, own, verbs};
 use crate::auth::Role;
+use crate::contacts;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{ContactId, MailingId, UserId};
-use crate::mailings::audience::FIXED;
 use crate::mailings::{self, Mailing, MailingDraft, MailingInput, State, Verb, query};
-use crate::text::merge::Template as Merge;
-use crate::text::phone::display_digits;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, see_other};
 use crate::web::page::{Menu, Shell, html, html_with};
 use crate::web::pieces::Event;
 use crate::web::visit::Visit;
-use crate::{accounts, contacts, lists, users};
-
-/// People a search answers.
-const FOUND: i64 = 30;
-
-/// A placeholder and what stands for it.
-struct Variable {
-    insert: String,
-    said: String,
-}
 
 #[derive(Template)]
 #[template(path = "mailings/form.html")]
@@ -125,14 +113,14 @@ pub struct Shown {
 
 /// The form of a new mailing, or of a draft the person may change.
 pub async fn render(visit: &Visit, shown: Shown) -> WebResult {
-    let people = people(visit).await?;
+    let people = choices::people(visit).await?;
     let mut conn = visit.conn().await?;
     let mailing = match shown.id {
         Some(id) => Some(own(visit, &mut conn, id).await?),
         None => None,
     };
-    let people = with_stored(&mut conn, people, mailing.as_ref()).await?;
-    let account_choices = account_choices(visit, &mut conn, mailing.as_ref()).await?;
+    let people = choices::with_stored(&mut conn, people, mailing.as_ref()).await?;
+    let account_choices = choices::account_choices(visit, &mut conn, mailing.as_ref()).await?;
     let input = match (shown.typed, &mailing) {
         (Some(typed), _) => typed,
         (None, Some(mailing)) => {
@@ -142,9 +130,9 @@ pub async fn render(visit: &Visit, shown: Shown) -> WebResult {
         (None, None) => blank(visit, &account_choices),
     };
     let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
-    let list_choices = list_choices(&mut conn, &shell).await?;
-    let contact_choices = contact_choices(&mut conn, &input, &shown.find).await?;
-    let variables = variables(&mut conn, &shell).await?;
+    let list_choices = choices::list_choices(&mut conn, &shell, &input).await?;
+    let contact_choices = choices::contact_choices(&mut conn, &input, &shown.find).await?;
+    let variables = choices::variables(&mut conn, &shell).await?;
     let events = match &mailing {
         Some(mailing) => history(&mut conn, &shell, mailing).await?,
         None => Vec::new(),
@@ -187,114 +175,6 @@ fn blank(visit: &Visit, accounts: &[(i64, String)]) -> MailingInput {
         header_type: "none".to_owned(),
         ..MailingInput::default()
     }
-}
-
-/// Who works in the company, for those who may choose.
-async fn people(visit: &Visit) -> Result<Vec<(i64, String)>> {
-    if visit.role < Role::Manager {
-        return Ok(vec![(visit.user.0, visit.name.clone())]);
-    }
-    let mut system = visit.app.db.system().await?;
-    let people = users::of_company(&mut system, visit.company).await?;
-    Ok(people
-        .into_iter()
-        .map(|user| (user.id.0, user.name))
-        .collect())
-}
-
-/// With the stored one among them, so that opening the form changes nothing.
-async fn with_stored(
-    conn: &mut AsyncPgConnection,
-    mut people: Vec<(i64, String)>,
-    mailing: Option<&Mailing>,
-) -> Result<Vec<(i64, String)>> {
-    if let Some(mailing) = mailing
-        && !people.iter().any(|(id, _)| *id == mailing.responsible_id.0)
-    {
-        let facts = query::facts(conn, mailing.id).await?;
-        people.push((mailing.responsible_id.0, facts.responsible));
-    }
-    Ok(people)
-}
-
-/// Accounts the person may send through, and the stored one.
-async fn account_choices(
-    visit: &Visit,
-    conn: &mut AsyncPgConnection,
-    mailing: Option<&Mailing>,
-) -> Result<Vec<(i64, String)>> {
-    let mut choices: Vec<(i64, String)> = accounts::query::choices(conn, visit.user)
-        .await?
-        .into_iter()
-        .map(|account| {
-            let provider = visit.t(&format!("provider.{}", account.provider));
-            (account.id.0, format!("{} ({provider})", account.name))
-        })
-        .collect();
-    if let Some(mailing) = mailing
-        && !choices.iter().any(|(id, _)| *id == mailing.account_id.0)
-    {
-        let facts = query::facts(conn, mailing.id).await?;
-        choices.push((mailing.account_id.0, facts.account));
-    }
-    Ok(choices)
-}
-
-async fn list_choices(conn: &mut AsyncPgConnection, shell: &Shell) -> Result<Vec<(i64, String)>> {
-    let choices = lists::choices(conn).await?;
-    Ok(choices
-        .into_iter()
-        .map(|list| {
-            let members = shell.number(list.members);
-            (list.id.0, format!("{} ({members})", list.name))
-        })
-        .collect())
-}
-
-/// The chosen contacts, and those found without a script.
-async fn contact_choices(
-    conn: &mut AsyncPgConnection,
-    input: &MailingInput,
-    find: &str,
-) -> Result<Vec<(i64, String)>> {
-    let ids: Vec<ContactId> = input.contact_ids.iter().copied().map(ContactId).collect();
-    let mut people = contacts::query::find_many(conn, &ids).await?;
-    if !find.trim().is_empty() {
-        let found = contacts::query::search(conn, find.trim(), FOUND).await?;
-        people.extend(found.into_iter().filter(|one| !ids.contains(&one.id)));
-    }
-    Ok(people.iter().map(|contact| option(contact)).collect())
-}
-
-/// A contact as people choose it: name and number.
-pub fn option(contact: &contacts::Contact) -> (i64, String) {
-    let number = contact
-        .whatsapp_number
-        .as_deref()
-        .map(display_digits)
-        .unwrap_or_default();
-    let said = [contact.full_name(), number];
-    let said: Vec<String> = said.into_iter().filter(|part| !part.is_empty()).collect();
-    (contact.id.0, said.join(" · "))
-}
-
-/// Every placeholder: the fixed ones, then what contacts of the company have.
-async fn variables(conn: &mut AsyncPgConnection, shell: &Shell) -> Result<Vec<Variable>> {
-    let fixed = FIXED.iter().map(|name| Variable {
-        insert: format!("{{{{{name}}}}}"),
-        said: shell.t(&format!("mailings.var.{name}")),
-    });
-    let keys = query::attribute_keys(conn).await?;
-    let own = keys
-        .iter()
-        .map(|key| (key, format!("contact.{key}")))
-        .filter(|(_, name)| !FIXED.contains(&name.as_str()))
-        .map(|(key, name)| Variable {
-            insert: format!("{{{{{name}}}}}"),
-            said: shell.tf("mailings.var.attribute", &[key]),
-        })
-        .filter(|variable| Merge::parse(&variable.insert).placeholders().count() == 1);
-    Ok(fixed.chain(own).collect())
 }
 
 /// "24 Nov 10:00, Asia/Jakarta", or the zone alone.
@@ -380,7 +260,7 @@ fn back(id: MailingId, beside: &Beside) -> String {
 }
 
 async fn write(visit: &Visit, id: Option<MailingId>, input: &MailingInput) -> Result<MailingId> {
-    let people = people(visit).await?;
+    let people = choices::people(visit).await?;
     let mut draft = input.parse(visit.zone)?;
     let mut conn = visit.conn().await?;
     let (company, user) = (visit.company, visit.user);
@@ -457,10 +337,10 @@ struct Rows {
 
 pub async fn contacts(visit: Visit, search: web::Query<Search>) -> WebResult {
     let mut conn = visit.conn().await?;
-    let found = contacts::query::search(&mut conn, search.q.trim(), FOUND).await?;
+    let found = contacts::query::search(&mut conn, search.q.trim(), choices::FOUND).await?;
     Ok(html(Rows {
         shell: fragment_shell(&visit)?,
-        rows: found.iter().map(|contact| option(contact)).collect(),
+        rows: found.iter().map(choices::option).collect(),
     }))
 }
 

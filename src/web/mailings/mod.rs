@@ -4,6 +4,7 @@
 //! may not change a mailing reads it.
 
 mod buttons;
+mod choices;
 mod form;
 mod input;
 mod list;

@@ -23,7 +23,7 @@ use crate::{accounts, contacts};
 const OPEN: char = '\u{e000}';
 const CLOSE: char = '\u{e001}';
 /// People one can choose to read as.
-const SAMPLES: i64 = 50;
+const SAMPLES: i64 = 200;
 
 /// A stretch of a line; `filled`: a value stands here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,8 +151,8 @@ pub struct Aside {
     pub samples: Vec<Sample>,
     pub chosen: Option<ContactId>,
     pub bubble: Bubble,
-    /// There is no form beside it: choosing a person asks for the page again.
-    pub alone: bool,
+    /// Without a form beside it, choosing a person asks for this address; empty beside the form.
+    pub asks: String,
 }
 
 impl HtmlSafe for Aside {}
@@ -170,8 +170,13 @@ impl Aside {
             samples: Vec::new(),
             chosen: None,
             bubble: Bubble::default(),
-            alone: false,
+            asks: String::new(),
         }
+    }
+
+    /// There may be more people than one can choose here.
+    fn cut(&self) -> bool {
+        i64::try_from(self.samples.len()).is_ok_and(|shown| shown >= SAMPLES)
     }
 
     fn is_chosen(&self, sample: &Sample) -> bool {
@@ -308,6 +313,18 @@ pub fn duration(shell: &Shell, seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_for_nobody_shows_its_placeholders() {
+        let parts = Parts {
+            message: "Halo {{contact.full_name|Kak}}".into(),
+            ..Parts::default()
+        };
+        let bubble = written(&parts);
+        let last = bubble.lines[0].last().unwrap();
+        assert!(last.filled, "{bubble:?}");
+        assert_eq!(last.span.text, "{{contact.full_name}}");
+    }
 
     #[test]
     fn a_filled_value_is_marked_inside_bold() {

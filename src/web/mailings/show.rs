@@ -8,7 +8,7 @@ use super::buttons::{self, Button};
 use super::form::{self, Shown};
 use super::preview::{self, Aside, Bubble};
 use super::progress::{Standing, is_live};
-use super::{Asked, history, may};
+use super::{Asked, history, href, may};
 use crate::error::FieldErrors;
 use crate::ids::MailingId;
 use crate::mailings::{Mailing, State, Verb, query};
@@ -161,7 +161,7 @@ async fn record(visit: &Visit, id: MailingId, shown: Shown, date: Option<String>
     } else {
         let aside = preview::of_stored(&mut conn, &shell, &mailing, shown.contact).await?;
         Some(Aside {
-            alone: true,
+            asks: href(id),
             ..aside
         })
     };

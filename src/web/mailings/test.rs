@@ -9,7 +9,7 @@ use askama::Template;
 use diesel_async::AsyncPgConnection;
 
 use super::preview::{self, Bubble};
-use super::{Asked, form, href, noted, own, show};
+use super::{Asked, choices, href, noted, own, show};
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{ContactId, MailingId};
 use crate::mailings::input::MESSAGE_MAX;
@@ -127,7 +127,7 @@ async fn people(
     if !find.trim().is_empty() {
         found.extend(contacts::query::search(conn, find.trim(), SAMPLES).await?);
     }
-    let mut people: Vec<(i64, String)> = found.iter().map(|one| form::option(one)).collect();
+    let mut people: Vec<(i64, String)> = found.iter().map(choices::option).collect();
     let audience = samples(conn, id, None, SAMPLES).await?;
     people.extend(
         audience
@@ -228,23 +228,24 @@ async fn addressee(
     sample: Option<ContactId>,
     country: &str,
 ) -> Result<(Option<ContactId>, String)> {
-    if input.to != "contact" {
+    let (field, contact, number) = if input.to == "contact" {
+        let id = sample.ok_or_else(|| Error::invalid("as", "Choose the contact first."))?;
+        let contact = contacts::query::find(conn, id).await?;
+        let number = contact
+            .whatsapp_number
+            .ok_or_else(|| Error::invalid("as", "This contact has no number."))?;
+        ("as", Some(id), number)
+    } else {
         let number = PhoneNumber::parse(&input.number, country)
             .map_err(|fault| Error::invalid("number", fault.to_string()))?;
-        return Ok((None, number.into_string()));
-    }
-    let Some(id) = sample else {
-        return Err(Error::invalid("as", "Choose the contact first."));
+        ("number", None, number.into_string())
     };
-    let contact = contacts::query::find(conn, id).await?;
-    if contact.opt_out {
+    // What is queued as a test is not judged again before it leaves.
+    if contacts::query::wants_nothing(conn, &number).await? {
         return Err(Error::invalid(
-            "as",
-            "This person opted out and gets no messages, tests neither. Choose somebody else.",
+            field,
+            "This person opted out or is blacklisted, and gets no tests either. Choose another number.",
         ));
     }
-    match contact.whatsapp_number {
-        Some(number) => Ok((Some(id), number)),
-        None => Err(Error::invalid("as", "This contact has no number.")),
-    }
+    Ok((contact, number))
 }
