@@ -3,6 +3,8 @@
 //! Invariants: one row a message of the gateway; groups and newsletters never become contacts; only a
 //! STOP word opts out and only a START word or a person opts in again. Owns `incoming`.
 
+pub mod conversation;
+pub mod list;
 pub mod query;
 
 use diesel_async::AsyncPgConnection;

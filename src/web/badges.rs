@@ -62,6 +62,9 @@ pub fn look(vocabulary: &str, value: &str) -> (&'static str, &'static str) {
         ("active", "false") => (QUIET, "archive"),
         ("optout", "true") => (RED, "user-off"),
         ("token", "revoked") => (QUIET, "ban"),
+        ("unread", "new") => (VIOLET, "mail"),
+        ("unread", "read") => (QUIET, "check"),
+        ("unread", "stop") => (RED, "user-off"),
         _ => (QUIET, ""),
     }
 }

@@ -1,5 +1,277 @@
-//! What people wrote to us.
+//! Incoming messages: the list, and one inside its conversation.
+//!
+//! Invariant: reading a page changes nothing; a message counts as read when somebody says so.
 
+use actix_web::http::StatusCode;
 use actix_web::web;
+use askama::Template;
+use diesel_async::AsyncPgConnection;
 
-pub fn routes(_config: &mut web::ServiceConfig) {}
+use crate::auth::Role;
+use crate::contacts::{self, Contact};
+use crate::error::{Error, FieldErrors, Result};
+use crate::ids::{IncomingId, MailingId};
+use crate::incoming::conversation::{self, Said};
+use crate::incoming::list::LIST;
+use crate::incoming::query::{self, Incoming};
+use crate::search::ListQuery;
+use crate::text::phone;
+use crate::web::badges;
+use crate::web::error::WebResult;
+use crate::web::form::{Posted, Pressed, see_other};
+use crate::web::list::{Bulk, Empty, ListView, Selected};
+use crate::web::page::{Action, Menu, Shell, html_with};
+use crate::web::table::{self, Table};
+use crate::web::visit::Visit;
+use crate::{audit, incoming};
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/incoming", web::get().to(list))
+        .route(
+            "/incoming/bulk/{verb:read|unread}",
+            web::post().to(mark_many),
+        )
+        .route("/incoming/{id}", web::get().to(show))
+        .route("/incoming/{id}/{verb:read|unread}", web::post().to(mark))
+        .route("/incoming/{id}/undo", web::post().to(undo));
+}
+
+/// One message of the conversation as it is drawn.
+struct Bubble {
+    ours: bool,
+    /// The message the page is about.
+    here: bool,
+    /// Its own page.
+    href: String,
+    /// The day, on the first message of each.
+    day: String,
+    /// 09:41.
+    time: String,
+    lines: Vec<String>,
+    mime: Option<String>,
+    mailing: Option<(MailingId, String)>,
+    /// A word for the ticks; empty for theirs.
+    state: String,
+    icon: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "incoming/show.html")]
+struct IncomingPage {
+    shell: Shell,
+    message: Incoming,
+    contact: Option<Contact>,
+    bubbles: Vec<Bubble>,
+    reason: String,
+    errors: FieldErrors,
+}
+
+impl IncomingPage {
+    fn number(&self) -> String {
+        phone::display_digits(&self.message.sender)
+    }
+
+    fn name(&self) -> String {
+        match self.message.contact_name.as_str() {
+            "" => self.number(),
+            name => name.to_owned(),
+        }
+    }
+
+    fn receiver(&self) -> String {
+        let number = self.message.receiver.as_deref().map(phone::display_digits);
+        number.unwrap_or_default()
+    }
+
+    /// The person's opt-out stands because of this message.
+    fn stops(&self) -> bool {
+        self.message.opted_out && self.message.opt_out_undone_at.is_none()
+    }
+
+    /// Whether that opt-out is still in force: somebody may have been opted in by hand since.
+    fn is_out(&self) -> bool {
+        self.contact.as_ref().is_none_or(|contact| contact.opt_out)
+    }
+
+    fn state(&self) -> &'static str {
+        match (self.stops(), self.message.read_at) {
+            (true, _) => "stop",
+            (_, Some(_)) => "read",
+            (_, None) => "new",
+        }
+    }
+}
+
+async fn list(visit: Visit) -> WebResult {
+    let mut conn = visit.conn().await?;
+    let found = table::load(&mut conn, &LIST, &visit, None).await?;
+    let shell = visit.shell(Menu::Contacts, &mut conn).await?;
+    let mut actions = Vec::new();
+    if shell.is_administrator() {
+        actions.push(Action::link(shell.t("menu.accounts"), "/accounts"));
+    }
+    let empty = Empty {
+        icon: "inbox",
+        title: "incoming.none",
+        text: "incoming.none_text",
+        actions,
+    };
+    let table = Table::new(shell, "menu.incoming", "/incoming/", found);
+    Ok(ListView::new(table, "/incoming", empty)
+        .bulk(vec![
+            Bulk::new("/incoming/bulk/read", "incoming.mark_read", "check"),
+            Bulk::new("/incoming/bulk/unread", "incoming.mark_unread", "mail"),
+        ])
+        .answer())
+}
+
+async fn mark_many(
+    visit: Visit,
+    verb: web::Path<String>,
+    Posted(chosen): Posted<Selected>,
+) -> WebResult {
+    let mut conn = visit.conn().await?;
+    let ids = chosen.resolve(&mut conn, &LIST, &visit, None).await?;
+    let ids: Vec<IncomingId> = ids.into_iter().map(IncomingId).collect();
+    query::mark_read(&mut conn, &ids, verb.as_str() == "read").await?;
+    conn.commit().await?;
+    let back = ListQuery::parse(&chosen.selection, &LIST).href();
+    Ok(see_other(format!("/incoming{back}")))
+}
+
+async fn render(visit: &Visit, id: IncomingId, reason: String, errors: FieldErrors) -> WebResult {
+    let mut conn = visit.conn().await?;
+    let shell = visit.shell(Menu::Contacts, &mut conn).await?;
+    let message = query::find(&mut conn, id).await?;
+    let contact = match message.contact_id {
+        Some(contact) => contacts::query::find_many(&mut conn, &[contact])
+            .await?
+            .pop(),
+        None => None,
+    };
+    let status = if errors.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let page = IncomingPage {
+        bubbles: bubbles(&mut conn, &shell, &message).await?,
+        shell,
+        message,
+        contact,
+        reason,
+        errors,
+    };
+    Ok(html_with(status, page))
+}
+
+/// The conversation around a message; the message alone where nobody knows who wrote it.
+async fn bubbles(
+    conn: &mut AsyncPgConnection,
+    shell: &Shell,
+    message: &Incoming,
+) -> Result<Vec<Bubble>> {
+    let said = match message.contact_id {
+        Some(contact) => conversation::around(conn, contact, message.received_at).await?,
+        None => vec![Said::alone(message)],
+    };
+    let mut before = String::new();
+    let drawn = said.into_iter().map(|said| {
+        let day = shell.day(&said.at);
+        let first = day != before;
+        before.clone_from(&day);
+        Bubble {
+            day: if first { day } else { String::new() },
+            ..bubble(shell, message, said)
+        }
+    });
+    Ok(drawn.collect())
+}
+
+fn bubble(shell: &Shell, message: &Incoming, said: Said) -> Bubble {
+    let (table, icon) = match (said.ours, said.state.as_str()) {
+        (false, _) => ("incoming", ""),
+        (true, "delivered" | "read") => ("outgoing", "checks"),
+        (true, _) => ("outgoing", "check"),
+    };
+    Bubble {
+        ours: said.ours,
+        here: !said.ours && said.id == message.id.0,
+        href: format!("/{table}/{}", said.id),
+        day: String::new(),
+        time: shell
+            .local(&said.at)
+            .split_once('T')
+            .map_or_else(String::new, |(_, time)| time.to_owned()),
+        lines: said.lines(),
+        state: if said.ours {
+            badges::word(shell.lang, "message", &said.state)
+        } else {
+            String::new()
+        },
+        mailing: said.mailing_id.map(|id| (id, said.mailing)),
+        mime: said.mime,
+        icon,
+    }
+}
+
+async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
+    let id = IncomingId(*id);
+    render(&visit, id, String::new(), FieldErrors::default()).await
+}
+
+async fn mark(
+    visit: Visit,
+    path: web::Path<(i64, String)>,
+    Posted(_): Posted<Pressed>,
+) -> WebResult {
+    let (id, verb) = path.into_inner();
+    let id = IncomingId(id);
+    let mut conn = visit.conn().await?;
+    query::find(&mut conn, id).await?;
+    query::mark_read(&mut conn, &[id], verb == "read").await?;
+    conn.commit().await?;
+    Ok(see_other(format!("/incoming/{id}")))
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Undo {
+    reason: String,
+}
+
+/// Takes back the opt-out that a message caused.
+async fn undo(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Undo>) -> WebResult {
+    visit.require(Role::Manager)?;
+    let id = IncomingId(*id);
+    match take_back(&visit, id, given.reason.trim()).await {
+        Ok(()) => {
+            visit.tell("incoming.undone_now");
+            Ok(see_other(format!("/incoming/{id}")))
+        }
+        Err(Error::Invalid(errors)) => render(&visit, id, given.reason, errors).await,
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn take_back(visit: &Visit, id: IncomingId, reason: &str) -> Result<()> {
+    let mut conn = visit.conn().await?;
+    let message = query::find(&mut conn, id).await?;
+    incoming::undo_opt_out(&mut conn, id, reason).await?;
+    if let Some(contact) = message.contact_id {
+        let (by, note) = (Some(visit.user), Some(reason));
+        let what = "opt_in";
+        audit::note(
+            &mut conn,
+            visit.company,
+            "contacts",
+            contact.0,
+            by,
+            what,
+            note,
+        )
+        .await?;
+    }
+    conn.commit().await
+}

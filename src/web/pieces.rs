@@ -50,7 +50,7 @@ pub struct Badge {
 
 impl Badge {
     /// `vocabulary`: "mailing", "message", "log", "run", "import", "health", "inbox", "active",
-    /// "optout", "token". A mailing that is done with uncertain messages is `uncertain:2`.
+    /// "optout", "token", "unread". A mailing that is done with uncertain messages is `uncertain:2`.
     pub fn new(lang: Lang, vocabulary: &str, value: &str) -> Self {
         let (class, icon) = badges::look(vocabulary, value);
         Self {
