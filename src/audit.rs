@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::ids::{CompanyId, UserId};
@@ -32,6 +32,30 @@ pub async fn note(
         ))
         .execute(conn)
         .await
+}
+
+/// Notes the same action on many records of a noun, in one statement.
+pub async fn note_many(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    noun: &str,
+    records: &[i64],
+    user: Option<UserId>,
+    action: &str,
+    note: Option<&str>,
+) -> QueryResult<usize> {
+    sql_query(
+        "INSERT INTO audit (company_id, noun, record_id, user_id, action, note)
+         SELECT $1, $2, r.id, $4, $5, $6 FROM unnest($3::bigint[]) AS r(id)",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Text, _>(noun)
+    .bind::<Array<BigInt>, _>(records)
+    .bind::<Nullable<BigInt>, _>(user)
+    .bind::<Text, _>(action)
+    .bind::<Nullable<Text>, _>(note)
+    .execute(conn)
+    .await
 }
 
 #[derive(Debug, Clone, QueryableByName)]

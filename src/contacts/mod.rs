@@ -6,6 +6,7 @@
 
 pub mod bulk;
 pub mod input;
+pub mod list;
 pub mod query;
 
 use std::collections::BTreeMap;

@@ -4,6 +4,8 @@
 //! person. Owns `lists` and `list_members`; members who come with an import are
 //! added by `contacts::bulk`.
 
+pub mod list;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;

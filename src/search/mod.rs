@@ -53,6 +53,8 @@ pub enum Kind {
     Person,
     /// Digits of a phone number.
     Phone,
+    /// An ISO code, shown as the country's name.
+    Country,
 }
 
 /// A column: made by [`Column::new`], completed by the methods after it.
@@ -63,6 +65,8 @@ pub struct Column {
     /// A key of the catalogue.
     pub label: &'static str,
     pub sql: &'static str,
+    /// What rows are sorted by instead of `sql`: an indexed column, or a value that costs less.
+    pub order: &'static str,
     pub kind: Kind,
     pub sortable: bool,
     /// Where it stands in the two-line row of phones: m1 m2 above, m3 m4 below, "" with the record.
@@ -86,6 +90,7 @@ impl Column {
             key,
             label,
             sql,
+            order: "",
             kind,
             sortable: false,
             cell: "",
@@ -97,6 +102,13 @@ impl Column {
 
     pub const fn sortable(mut self) -> Self {
         self.sortable = true;
+        self
+    }
+
+    /// Sortable by another value than the one shown, which is text and never NULL.
+    pub const fn sorted_by(mut self, order: &'static str) -> Self {
+        self.sortable = true;
+        self.order = order;
         self
     }
 
@@ -170,6 +182,8 @@ pub enum GroupKind {
     Day,
     /// A boolean.
     Yes,
+    /// An ISO code, titled with the country's name.
+    Country,
 }
 
 impl GroupKind {

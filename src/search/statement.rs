@@ -129,7 +129,7 @@ impl<'a> Statement<'a> {
     pub fn group_value(&mut self, group: &Group) -> String {
         let sql = self.filled(group.sql);
         let format = match group.kind {
-            GroupKind::Text | GroupKind::Badge(_) | GroupKind::Yes => {
+            GroupKind::Text | GroupKind::Badge(_) | GroupKind::Yes | GroupKind::Country => {
                 return format!("coalesce(({sql})::text, '')");
             }
             GroupKind::Year => "YYYY",
@@ -205,7 +205,12 @@ impl<'a> Statement<'a> {
     /// What rows are sorted by before their id; the id alone for none.
     fn sort_sql(&mut self) -> Option<String> {
         let column = self.query.sort?;
-        let sql = self.filled(column.sql);
+        let sql = if column.order.is_empty() {
+            column.sql
+        } else {
+            column.order
+        };
+        let sql = self.filled(sql);
         let least = match column.kind {
             Kind::Number => "-1",
             Kind::Date => "'-infinity'",

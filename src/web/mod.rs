@@ -10,6 +10,7 @@ pub mod banners;
 pub mod contacts;
 pub mod error;
 pub mod form;
+pub mod history;
 pub mod imports;
 pub mod incoming;
 pub mod job_runs;

@@ -13,7 +13,7 @@ use crate::i18n;
 use crate::search::{
     self, Column, Direction, Group, GroupKind, GroupRows, Kind, ListPage, ListQuery, ListSpec, Row,
 };
-use crate::text::phone;
+use crate::text::{country, phone};
 use crate::web::page::Shell;
 use crate::web::pieces::{Badge, Face, Meter, Time};
 use crate::web::visit::Visit;
@@ -229,6 +229,7 @@ impl Table {
             },
             Kind::Person => Cell::Person(shell.face(value), value.to_owned()),
             Kind::Phone => Cell::Number(phone::display_digits(value)),
+            Kind::Country => Cell::Text(country::by_code(value).unwrap_or(value).to_owned()),
         }
     }
 
@@ -257,6 +258,7 @@ impl Table {
         match kind.kind {
             GroupKind::Yes if value.starts_with('t') => shell.t("shell.yes"),
             GroupKind::Yes => shell.t("shell.no"),
+            GroupKind::Country => country::by_code(value).unwrap_or(value).to_owned(),
             GroupKind::Month | GroupKind::Day => i18n::calendar(shell.lang, value),
             _ => value.to_owned(),
         }
@@ -292,7 +294,7 @@ impl Table {
             Kind::Number | Kind::Meter(_) => "right num",
             Kind::Date => "num muted",
             Kind::Phone => "num",
-            Kind::Text => "cap",
+            Kind::Text | Kind::Country => "cap",
             _ => "",
         };
         [set, column.cell]

@@ -1,0 +1,285 @@
+//! One person: who they are, whether they can be reached, and what was said between us.
+
+use actix_web::http::StatusCode;
+use actix_web::web;
+use askama::Template;
+use diesel_async::AsyncPgConnection;
+
+use crate::contacts::query::Counters;
+use crate::contacts::{self, Contact, ContactInput, query};
+use crate::error::{Error, FieldErrors, Result};
+use crate::ids::{ContactId, ListId};
+use crate::text::country;
+use crate::text::phone::{self, PhoneNumber};
+use crate::web::error::WebResult;
+use crate::web::form::{Posted, see_other};
+use crate::web::history;
+use crate::web::page::{Menu, Shell, html_with};
+use crate::web::pieces::Event;
+use crate::web::table::{self, Table};
+use crate::web::visit::Visit;
+use crate::{audit, companies, incoming, lists, outgoing};
+
+/// One answer to "can this person be reached?".
+struct Check {
+    ok: bool,
+    sentence: String,
+}
+
+/// What stands around the form of somebody who is stored.
+struct Known {
+    contact: Contact,
+    counters: Counters,
+    checks: Vec<Check>,
+    is_incoming: bool,
+    /// Of the open tab.
+    table: Table,
+    history: Vec<Event>,
+}
+
+#[derive(Template)]
+#[template(path = "contacts/form.html")]
+struct ContactPage {
+    shell: Shell,
+    known: Option<Known>,
+    input: ContactInput,
+    lists: Vec<(i64, String)>,
+    errors: FieldErrors,
+}
+
+impl ContactPage {
+    fn action(&self) -> String {
+        self.known.as_ref().map_or_else(
+            || "/contacts".to_owned(),
+            |known| format!("/contacts/{}", known.contact.id),
+        )
+    }
+
+    fn countries(&self) -> Vec<(&'static str, &'static str)> {
+        let mut countries = country::ALL.to_vec();
+        countries.sort_by_key(|(_, name)| *name);
+        countries
+    }
+}
+
+/// What is stored, as the form shows it.
+fn stored(contact: &Contact, tags: &[String], lists: &[(ListId, String)]) -> ContactInput {
+    let attributes: Vec<String> = contact
+        .attribute_texts()
+        .into_iter()
+        .map(|(key, value)| format!("{key}: {value}"))
+        .collect();
+    ContactInput {
+        name: contact.name.clone(),
+        title: contact.title.clone(),
+        whatsapp_number: contact
+            .whatsapp_number
+            .as_deref()
+            .map(phone::display_digits)
+            .unwrap_or_default(),
+        country: contact.country.clone().unwrap_or_default(),
+        email: contact.email.clone(),
+        company_name: contact.company_name.clone(),
+        job_position: contact.job_position.clone(),
+        description: contact.description.clone(),
+        tags: tags.join(", "),
+        list_ids: lists.iter().map(|(id, _)| id.0).collect(),
+        attributes: attributes.join("\n"),
+        active: contact.active.then(|| "true".to_owned()),
+    }
+}
+
+/// The company's country: of numbers that name none, and of people entered by hand.
+async fn home(visit: &Visit) -> Result<String> {
+    let mut system = visit.app.db.system().await?;
+    Ok(companies::find(&mut system, visit.company).await?.country)
+}
+
+/// The form: of a person (`id`) or a new one; `input` is what was typed, when it had faults.
+async fn render(
+    visit: &Visit,
+    id: Option<ContactId>,
+    input: Option<ContactInput>,
+    errors: FieldErrors,
+) -> WebResult {
+    let country = home(visit).await?;
+    let mut conn = visit.conn().await?;
+    let shell = visit.shell(Menu::Contacts, &mut conn).await?;
+    let mut lists = lists::list::names(&mut conn).await?;
+    let mut fresh = ContactInput {
+        country,
+        active: Some("true".to_owned()),
+        ..ContactInput::default()
+    };
+    let mut known = None;
+    if let Some(id) = id {
+        let contact = query::find(&mut conn, id).await?;
+        let own = query::lists_of(&mut conn, id).await?;
+        let tags = query::tags_of(&mut conn, id).await?;
+        fresh = stored(&contact, &tags, &own);
+        // An archived list is no choice, but who is in it stays in it.
+        lists.extend(
+            own.into_iter()
+                .filter(|list| !lists.contains(list))
+                .collect::<Vec<_>>(),
+        );
+        known = Some(around(visit, &mut conn, shell.clone(), contact).await?);
+    }
+    let status = if errors.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let page = ContactPage {
+        shell,
+        known,
+        input: input.unwrap_or(fresh),
+        lists: lists.into_iter().map(|(id, name)| (id.0, name)).collect(),
+        errors,
+    };
+    Ok(html_with(status, page))
+}
+
+async fn around(
+    visit: &Visit,
+    conn: &mut AsyncPgConnection,
+    shell: Shell,
+    contact: Contact,
+) -> Result<Known> {
+    let id = contact.id;
+    let blacklisted = match &contact.whatsapp_number {
+        Some(number) => contacts::list::is_blacklisted(conn, number).await?,
+        None => false,
+    };
+    let is_incoming = !visit.request.query_string().contains("tab=outgoing");
+    let of_contact = Some(("t.contact_id = $1", id.0));
+    let table = if is_incoming {
+        let found = table::load(conn, &incoming::list::LIST, visit, of_contact).await?;
+        Table::new(shell.clone(), "menu.incoming", "/incoming/", found)
+    } else {
+        let found = table::load(conn, &outgoing::list::LIST, visit, of_contact).await?;
+        Table::new(shell.clone(), "menu.outgoing", "/outgoing/", found)
+    };
+    let entries = audit::of(conn, "contacts", id.0).await?;
+    Ok(Known {
+        counters: query::counters(conn, id).await?,
+        checks: checks(&shell, &contact, blacklisted),
+        is_incoming,
+        table,
+        history: history::events(&shell, "contacts", entries),
+        contact,
+    })
+}
+
+/// Everything that decides whether a message goes out to this person.
+fn checks(shell: &Shell, contact: &Contact, blacklisted: bool) -> Vec<Check> {
+    let check = |ok: bool, sentence: String| Check { ok, sentence };
+    let number = match contact.whatsapp_number.as_deref() {
+        None => check(false, shell.t("contacts.check.no_number")),
+        Some(digits) => {
+            let shown = phone::display_digits(digits);
+            match PhoneNumber::parse(&format!("+{digits}"), "") {
+                Ok(_) => check(true, shell.tf("contacts.check.number", &[shown])),
+                Err(_) => check(false, shell.tf("contacts.check.bad_number", &[shown])),
+            }
+        }
+    };
+    let consent = if contact.opt_out {
+        check(false, shell.t("contacts.check.opted_out"))
+    } else {
+        check(true, shell.t("contacts.check.subscribed"))
+    };
+    let words = |ok: bool, yes: &str, no: &str| check(ok, shell.t(if ok { yes } else { no }));
+    vec![
+        number,
+        consent,
+        words(
+            contact.active,
+            "contacts.check.active",
+            "contacts.check.archived",
+        ),
+        words(
+            !blacklisted,
+            "contacts.check.not_blacklisted",
+            "contacts.check.blacklisted",
+        ),
+    ]
+}
+
+pub async fn new(visit: Visit) -> WebResult {
+    render(&visit, None, None, FieldErrors::default()).await
+}
+
+pub async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
+    render(&visit, Some(ContactId(*id)), None, FieldErrors::default()).await
+}
+
+/// Stores what was typed: of a person (`id`) or a new one.
+async fn save(visit: &Visit, id: Option<ContactId>, input: &ContactInput) -> Result<ContactId> {
+    let draft = input.parse(&home(visit).await?)?;
+    let mut conn = visit.conn().await?;
+    let (contact, what) = match id {
+        Some(id) => {
+            let saved = contacts::update(&mut conn, visit.company, id, &draft).await?;
+            (saved, "changed")
+        }
+        None => {
+            let made = contacts::create(&mut conn, visit.company, &draft).await?;
+            (made, "created")
+        }
+    };
+    let (record, by) = (contact.id.0, Some(visit.user));
+    audit::note(&mut conn, visit.company, "contacts", record, by, what, None).await?;
+    conn.commit().await?;
+    Ok(contact.id)
+}
+
+async fn saved(visit: Visit, id: Option<ContactId>, input: ContactInput) -> WebResult {
+    match save(&visit, id, &input).await {
+        Ok(id) => {
+            visit.tell("contacts.saved");
+            Ok(see_other(format!("/contacts/{id}")))
+        }
+        Err(Error::Invalid(errors)) => render(&visit, id, Some(input), errors).await,
+        Err(other) => Err(other.into()),
+    }
+}
+
+pub async fn create(visit: Visit, Posted(input): Posted<ContactInput>) -> WebResult {
+    saved(visit, None, input).await
+}
+
+pub async fn update(
+    visit: Visit,
+    id: web::Path<i64>,
+    Posted(input): Posted<ContactInput>,
+) -> WebResult {
+    saved(visit, Some(ContactId(*id)), input).await
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct Note {
+    note: String,
+}
+
+pub async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>) -> WebResult {
+    let id = ContactId(*id);
+    let note = given.note.trim();
+    let mut conn = visit.conn().await?;
+    query::find(&mut conn, id).await?;
+    if !note.is_empty() {
+        let (by, note) = (Some(visit.user), Some(note));
+        audit::note(
+            &mut conn,
+            visit.company,
+            "contacts",
+            id.0,
+            by,
+            "noted",
+            note,
+        )
+        .await?;
+        conn.commit().await?;
+    }
+    Ok(see_other(format!("/contacts/{id}#history")))
+}
