@@ -1,5 +1,325 @@
-//! Mailing Lists and their members.
+//! Mailing Lists: the list of them, and one with its members.
+//!
+//! Invariant: nobody is deleted here; people only join and leave.
 
+use actix_web::http::StatusCode;
 use actix_web::web;
+use askama::Template;
+use diesel_async::AsyncPgConnection;
 
-pub fn routes(_config: &mut web::ServiceConfig) {}
+use crate::contacts::{self, query};
+use crate::db::CompanyConn;
+use crate::error::{Error, FieldErrors, Result};
+use crate::ids::{ContactId, ListId, MailingId};
+use crate::lists::list::{LIST, MEMBERS};
+use crate::lists::{self, Figures, List, ListInput};
+use crate::text::phone::{self, PhoneNumber};
+use crate::web::error::WebResult;
+use crate::web::form::{Posted, see_other};
+use crate::web::history;
+use crate::web::list::{Empty, ListView, Selected};
+use crate::web::page::{Action, Menu, Shell, html_with};
+use crate::web::pieces::Event;
+use crate::web::table::{self, Table};
+use crate::web::visit::Visit;
+use crate::{audit, companies};
+
+/// People shown for one search; more is a better search.
+const MOST_FOUND: i64 = 30;
+/// Mailings shown beside a list.
+const MOST_MAILINGS: i64 = 20;
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/lists", web::get().to(list))
+        .route("/lists/new", web::get().to(new))
+        .route("/lists", web::post().to(create))
+        .route("/lists/{id}", web::get().to(show))
+        .route("/lists/{id}", web::post().to(update))
+        .route("/lists/{id}/add", web::post().to(add))
+        .route("/lists/{id}/remove", web::post().to(remove))
+        .route("/lists/{id}/note", web::post().to(note));
+}
+
+/// Somebody who may join.
+struct Candidate {
+    id: ContactId,
+    name: String,
+    number: String,
+    /// Is in the list already.
+    member: bool,
+}
+
+/// What stands around the form of a list that is stored.
+struct Known {
+    list: List,
+    figures: Figures,
+    members: Table,
+    candidates: Vec<Candidate>,
+    /// Id, subject and state of the last ones.
+    mailings: Vec<(MailingId, String, String)>,
+    history: Vec<Event>,
+}
+
+#[derive(Template)]
+#[template(path = "lists/form.html")]
+struct ListPage {
+    shell: Shell,
+    known: Option<Known>,
+    input: ListInput,
+    errors: FieldErrors,
+    /// What was searched for among all recipients.
+    find: String,
+}
+
+impl ListPage {
+    fn action(&self) -> String {
+        self.known.as_ref().map_or_else(
+            || "/lists".to_owned(),
+            |known| format!("/lists/{}", known.list.id),
+        )
+    }
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Find {
+    find: String,
+}
+
+async fn list(visit: Visit) -> WebResult {
+    let mut conn = visit.conn().await?;
+    let found = table::load(&mut conn, &LIST, &visit, None).await?;
+    let shell = visit.shell(Menu::Contacts, &mut conn).await?;
+    let empty = Empty {
+        icon: "list-details",
+        title: "lists.none",
+        text: "lists.none_text",
+        actions: vec![
+            Action::link(shell.t("lists.new"), "/lists/new").icon("plus"),
+            Action::link(shell.t("contacts.import"), "/imports/new").icon("upload"),
+        ],
+    };
+    let table = Table::new(shell, "menu.lists", "/lists/", found);
+    Ok(ListView::new(table, "/lists", empty)
+        .creating("/lists/new")
+        .answer())
+}
+
+/// The form: of a list (`id`) or a new one; `input` is what was typed, when it had faults.
+async fn render(
+    visit: &Visit,
+    id: Option<ListId>,
+    input: Option<ListInput>,
+    errors: FieldErrors,
+    find: &str,
+) -> WebResult {
+    let find = find.trim();
+    let text = searched(visit, find).await?;
+    let mut conn = visit.conn().await?;
+    let shell = visit.shell(Menu::Contacts, &mut conn).await?;
+    let known = match id {
+        Some(id) => Some(around(visit, &mut conn, shell.clone(), id, &text).await?),
+        None => None,
+    };
+    let fresh = known.as_ref().map_or_else(
+        || ListInput {
+            active: Some("true".to_owned()),
+            ..ListInput::default()
+        },
+        |known| ListInput {
+            name: known.list.name.clone(),
+            description: known.list.description.clone(),
+            active: known.list.active.then(|| "true".to_owned()),
+        },
+    );
+    let status = if errors.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let page = ListPage {
+        shell,
+        known,
+        input: input.unwrap_or(fresh),
+        errors,
+        find: find.to_owned(),
+    };
+    Ok(html_with(status, page))
+}
+
+/// A number as it is stored, whatever way it was typed; any other text as it is.
+async fn searched(visit: &Visit, find: &str) -> Result<String> {
+    if !find.contains(|sign: char| sign.is_ascii_digit()) {
+        return Ok(find.to_owned());
+    }
+    let mut system = visit.app.db.system().await?;
+    let country = companies::find(&mut system, visit.company).await?.country;
+    Ok(PhoneNumber::parse(find, &country)
+        .map_or_else(|_| find.to_owned(), PhoneNumber::into_string))
+}
+
+async fn around(
+    visit: &Visit,
+    conn: &mut AsyncPgConnection,
+    shell: Shell,
+    id: ListId,
+    find: &str,
+) -> Result<Known> {
+    let list = lists::find(conn, id).await?;
+    let members = table::load(conn, &MEMBERS, visit, of_list(id)).await?;
+    let entries = audit::of(conn, "lists", id.0).await?;
+    let candidates = if find.is_empty() {
+        Vec::new()
+    } else {
+        candidates(conn, id, find).await?
+    };
+    Ok(Known {
+        figures: lists::figures(conn, id).await?,
+        history: history::events(&shell, "lists", entries),
+        members: Table::new(shell, "lists.members", "/contacts/", members).selectable(),
+        candidates,
+        mailings: lists::list::mailings_of(conn, id, MOST_MAILINGS).await?,
+        list,
+    })
+}
+
+/// The condition that makes the members' description the members of one list.
+fn of_list(id: ListId) -> Option<(&'static str, i64)> {
+    Some(("lm.list_id = $1", id.0))
+}
+
+async fn candidates(
+    conn: &mut AsyncPgConnection,
+    id: ListId,
+    text: &str,
+) -> Result<Vec<Candidate>> {
+    let people = query::search(conn, text, MOST_FOUND).await?;
+    let ids: Vec<ContactId> = people.iter().map(|person| person.id).collect();
+    let members = lists::list::among(conn, id, &ids).await?;
+    let candidates = people.into_iter().map(|person| Candidate {
+        member: members.contains(&person.id),
+        number: person
+            .whatsapp_number
+            .as_deref()
+            .map(phone::display_digits)
+            .unwrap_or_default(),
+        name: person.full_name(),
+        id: person.id,
+    });
+    Ok(candidates.collect())
+}
+
+async fn new(visit: Visit) -> WebResult {
+    render(&visit, None, None, FieldErrors::default(), "").await
+}
+
+async fn show(visit: Visit, id: web::Path<i64>, query: web::Query<Find>) -> WebResult {
+    let id = Some(ListId(*id));
+    render(&visit, id, None, FieldErrors::default(), &query.find).await
+}
+
+/// Says in the list's history who did what.
+async fn noted(
+    visit: &Visit,
+    conn: &mut AsyncPgConnection,
+    id: ListId,
+    what: &str,
+    note: Option<&str>,
+) -> Result<()> {
+    let by = Some(visit.user);
+    audit::note(conn, visit.company, "lists", id.0, by, what, note).await?;
+    Ok(())
+}
+
+/// Stores what was typed: of a list (`id`) or a new one.
+async fn save(visit: &Visit, id: Option<ListId>, input: &ListInput) -> Result<ListId> {
+    let draft = input.parse()?;
+    let mut conn = visit.conn().await?;
+    let (list, what) = match id {
+        Some(id) => (lists::update(&mut conn, id, &draft).await?, "changed"),
+        None => {
+            let made = lists::create(&mut conn, visit.company, &draft).await?;
+            (made, "created")
+        }
+    };
+    noted(visit, &mut conn, list.id, what, None).await?;
+    conn.commit().await?;
+    Ok(list.id)
+}
+
+async fn saved(visit: Visit, id: Option<ListId>, input: ListInput) -> WebResult {
+    match save(&visit, id, &input).await {
+        Ok(id) => {
+            visit.tell("lists.saved");
+            Ok(see_other(format!("/lists/{id}")))
+        }
+        Err(Error::Invalid(errors)) => render(&visit, id, Some(input), errors, "").await,
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn create(visit: Visit, Posted(input): Posted<ListInput>) -> WebResult {
+    saved(visit, None, input).await
+}
+
+async fn update(visit: Visit, id: web::Path<i64>, Posted(input): Posted<ListInput>) -> WebResult {
+    saved(visit, Some(ListId(*id)), input).await
+}
+
+/// Keeps that people joined or left, and tells how many.
+async fn moved(
+    visit: &Visit,
+    mut conn: CompanyConn,
+    id: ListId,
+    what: &str,
+    people: usize,
+) -> WebResult {
+    let people = i64::try_from(people).unwrap_or(i64::MAX);
+    noted(visit, &mut conn, id, what, Some(&people.to_string())).await?;
+    conn.commit().await?;
+    visit.tell(&visit.tn(&format!("lists.told_{what}"), people));
+    Ok(see_other(format!("/lists/{id}#members")))
+}
+
+async fn add(visit: Visit, id: web::Path<i64>, Posted(chosen): Posted<Selected>) -> WebResult {
+    let id = ListId(*id);
+    let mut conn = visit.conn().await?;
+    lists::find(&mut conn, id).await?;
+    let ids: Vec<ContactId> = chosen.ids.iter().copied().map(ContactId).collect();
+    let people = contacts::list::known(&mut conn, &ids).await?;
+    if people.is_empty() {
+        return Err(Error::invalid("ids", visit.t("list.nothing_selected")).into());
+    }
+    let added = lists::add_members(&mut conn, visit.company, id, &people).await?;
+    moved(&visit, conn, id, "added", added).await
+}
+
+async fn remove(visit: Visit, id: web::Path<i64>, Posted(chosen): Posted<Selected>) -> WebResult {
+    let id = ListId(*id);
+    let mut conn = visit.conn().await?;
+    lists::find(&mut conn, id).await?;
+    let people = chosen
+        .resolve(&mut conn, &MEMBERS, &visit, of_list(id))
+        .await?;
+    let people: Vec<ContactId> = people.into_iter().map(ContactId).collect();
+    let removed = lists::remove_members(&mut conn, id, &people).await?;
+    moved(&visit, conn, id, "removed", removed).await
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub struct Note {
+    note: String,
+}
+
+async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>) -> WebResult {
+    let id = ListId(*id);
+    let note = given.note.trim();
+    let mut conn = visit.conn().await?;
+    lists::find(&mut conn, id).await?;
+    if !note.is_empty() {
+        noted(&visit, &mut conn, id, "noted", Some(note)).await?;
+        conn.commit().await?;
+    }
+    Ok(see_other(format!("/lists/{id}#history")))
+}
