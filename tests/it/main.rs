@@ -13,6 +13,7 @@ mod delivery;
 mod embedded;
 mod gateways;
 mod imports;
+mod jobs;
 mod kit;
 mod migrations;
 mod proof;
