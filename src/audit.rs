@@ -83,3 +83,39 @@ pub async fn of(conn: &mut AsyncPgConnection, noun: &str, record: i64) -> QueryR
     .load(conn)
     .await
 }
+
+/// The record for which `user` noted this action with this note within a day. Whoever else asks with
+/// the same note waits until the transaction that asked first has ended, so that a form sent twice at
+/// once is one. An empty note is nobody's.
+pub async fn noted_once(
+    conn: &mut AsyncPgConnection,
+    noun: &str,
+    user: UserId,
+    action: &str,
+    note: &str,
+) -> QueryResult<Option<i64>> {
+    #[derive(QueryableByName)]
+    struct Record {
+        #[diesel(sql_type = BigInt)]
+        record_id: i64,
+    }
+    if note.is_empty() {
+        return Ok(None);
+    }
+    sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .bind::<Text, _>(note)
+        .execute(conn)
+        .await?;
+    let record: Option<Record> = sql_query(
+        "SELECT record_id FROM audit WHERE noun = $1 AND user_id = $2 AND action = $3 AND note = $4
+           AND at > wablast_now() - interval '1 day' LIMIT 1",
+    )
+    .bind::<Text, _>(noun)
+    .bind::<BigInt, _>(user)
+    .bind::<Text, _>(action)
+    .bind::<Text, _>(note)
+    .get_result(conn)
+    .await
+    .optional()?;
+    Ok(record.map(|record| record.record_id))
+}

@@ -6,6 +6,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web;
 use askama::Template;
+use diesel_async::AsyncPgConnection;
 
 use super::buttons::{self, Button};
 use super::choices::{self, Variable};
@@ -13,7 +14,6 @@ use super::input::{self, Beside};
 use super::preview::{self, Aside};
 use super::{Asked, fragment_shell, history, href, may, noted, own, verbs};
 use crate::auth::Role;
-use crate::contacts;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{ContactId, MailingId, UserId};
 use crate::mailings::{self, Mailing, MailingDraft, MailingInput, State, Verb, query};
@@ -22,6 +22,7 @@ use crate::web::form::{Posted, see_other};
 use crate::web::page::{Menu, Shell, html, html_with};
 use crate::web::pieces::Event;
 use crate::web::visit::Visit;
+use crate::{audit, contacts};
 
 #[derive(Template)]
 #[template(path = "mailings/form.html")]
@@ -39,6 +40,7 @@ struct FormPage {
     /// The schedule date in words.
     when: String,
     find: String,
+    key: String,
     aside: Aside,
     events: Vec<Event>,
 }
@@ -109,6 +111,8 @@ pub struct Shown {
     pub errors: FieldErrors,
     pub contact: Option<ContactId>,
     pub find: String,
+    /// Of a new mailing's form: makes two presses one mailing.
+    pub key: String,
 }
 
 /// The form of a new mailing, or of a draft the person may change.
@@ -153,6 +157,11 @@ pub async fn render(visit: &Visit, shown: Shown) -> WebResult {
         contacts: contact_choices,
         errors: shown.errors,
         find: shown.find,
+        key: if shown.key.is_empty() {
+            crate::random::token(16)
+        } else {
+            shown.key
+        },
         shell,
         mailing,
         input,
@@ -189,7 +198,7 @@ fn in_words(visit: &Visit, shell: &Shell, input: &MailingInput) -> String {
 pub async fn new(visit: Visit, asked: web::Query<Asked>) -> WebResult {
     let shown = Shown {
         contact: asked.contact(),
-        find: asked.find.clone(),
+        find: asked.find(),
         ..Shown::default()
     };
     render(&visit, shown).await
@@ -216,9 +225,11 @@ async fn store(visit: &Visit, id: Option<MailingId>, pairs: &[(String, String)])
         errors,
         contact: beside.contact(),
         find: beside.find.clone(),
+        key: beside.key.clone(),
     };
-    let id = match write(visit, id, &input).await {
-        Ok(id) => id,
+    let id = match write(visit, id, &input, &beside.key).await {
+        Ok(Written::Saved(id)) => id,
+        Ok(Written::Before(id)) => return Ok(see_other(href(id))),
         Err(Error::Invalid(errors)) => return render(visit, shown(id, errors)).await,
         Err(other) => return Err(other.into()),
     };
@@ -259,30 +270,65 @@ fn back(id: MailingId, beside: &Beside) -> String {
     }
 }
 
-async fn write(visit: &Visit, id: Option<MailingId>, input: &MailingInput) -> Result<MailingId> {
+/// What saving led to.
+enum Written {
+    Saved(MailingId),
+    /// An earlier press of the same button did it, and the mailing has gone on since.
+    Before(MailingId),
+}
+
+async fn write(
+    visit: &Visit,
+    id: Option<MailingId>,
+    input: &MailingInput,
+    key: &str,
+) -> Result<Written> {
     let people = choices::people(visit).await?;
     let mut draft = input.parse(visit.zone)?;
     let mut conn = visit.conn().await?;
     let (company, user) = (visit.company, visit.user);
-    let mailing = match id {
-        None => {
-            responsible(visit, &mut draft, &people, None)?;
-            let made = mailings::create(&mut conn, company, user, &draft).await?;
-            noted(visit, &mut conn, made.id, "created").await?;
-            made
-        }
-        Some(id) => {
-            let before = own(visit, &mut conn, id).await?;
-            mailings::require(&before, Verb::Edit)?;
-            let stored = Some(before.responsible_id);
-            responsible(visit, &mut draft, &people, stored)?;
-            let made = mailings::update(&mut conn, company, user, id, &draft).await?;
-            noted(visit, &mut conn, id, "changed").await?;
-            made
-        }
+    let known = match id {
+        None => audit::noted_once(&mut conn, "mailings", user, "created", key)
+            .await?
+            .map(MailingId),
+        id => id,
     };
+    let Some(id) = known else {
+        responsible(visit, &mut draft, &people, None)?;
+        let made = mailings::create(&mut conn, company, user, &draft).await?;
+        let (by, note) = (Some(user), Some(key));
+        audit::note(
+            &mut conn, company, "mailings", made.id.0, by, "created", note,
+        )
+        .await?;
+        conn.commit().await?;
+        return Ok(Written::Saved(made.id));
+    };
+    let before = own(visit, &mut conn, id).await?;
+    responsible(visit, &mut draft, &people, Some(before.responsible_id))?;
+    if !before.allows(Verb::Edit) && same(visit, &mut conn, &before, &draft).await? {
+        return Ok(Written::Before(id));
+    }
+    mailings::require(&before, Verb::Edit)?;
+    mailings::update(&mut conn, company, user, id, &draft).await?;
+    noted(visit, &mut conn, id, "changed").await?;
     conn.commit().await?;
-    Ok(mailing.id)
+    Ok(Written::Saved(id))
+}
+
+/// Whether what is stored is what was sent.
+async fn same(
+    visit: &Visit,
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    draft: &MailingDraft,
+) -> Result<bool> {
+    let chosen = query::chosen(conn, mailing.id).await?;
+    let mut stored = input::of(mailing, &chosen, visit.zone).parse(visit.zone)?;
+    let mut draft = draft.clone();
+    stored.contact_ids.sort();
+    draft.contact_ids.sort();
+    Ok(stored == draft)
 }
 
 /// Somebody of the company; whoever is no manager: themselves.
@@ -337,7 +383,8 @@ struct Rows {
 
 pub async fn contacts(visit: Visit, search: web::Query<Search>) -> WebResult {
     let mut conn = visit.conn().await?;
-    let found = contacts::query::search(&mut conn, search.q.trim(), choices::FOUND).await?;
+    let found =
+        contacts::query::search(&mut conn, &search.q.replace('\0', ""), choices::FOUND).await?;
     Ok(html(Rows {
         shell: fragment_shell(&visit)?,
         rows: found.iter().map(choices::option).collect(),

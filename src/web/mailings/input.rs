@@ -19,6 +19,8 @@ pub struct Beside {
     pub r#as: String,
     /// Words to find contacts with, when no script does.
     pub find: String,
+    /// Makes two presses of a new mailing's form one mailing.
+    pub key: String,
 }
 
 impl Beside {
@@ -34,12 +36,13 @@ impl Beside {
 /// The pairs as both structs; a field that is no number where one must be is a fault of the form.
 pub fn read(pairs: &[(String, String)]) -> Result<(MailingInput, Beside)> {
     let broken = |_| Error::invalid("form", "The form could not be read.");
-    let filled: Vec<&(String, String)> = pairs
+    // A NUL cannot be stored, and nobody can type one.
+    let filled = pairs
         .iter()
         .filter(|(name, value)| !(name.ends_with("_ids") && value.is_empty()))
-        .collect();
+        .map(|(name, value)| (name, value.replace('\0', "")));
     let body: String = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(filled.iter().map(|(name, value)| (name, value)))
+        .extend_pairs(filled)
         .finish();
     let input = serde_html_form::from_str(&body).map_err(broken)?;
     let beside = serde_html_form::from_str(&body).map_err(broken)?;
@@ -85,4 +88,41 @@ pub fn lenient(input: &MailingInput) -> MailingInput {
     input.exclude_list_ids.retain(|id| !both.contains(id));
     input.schedule_date = String::new();
     input
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(given: &[(&str, &str)]) -> Vec<(String, String)> {
+        given
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn fields_of_the_mailing_and_beside_it_are_read_from_one_form() {
+        let given = pairs(&[
+            ("subject", "Promo\0"),
+            ("list_ids", "3"),
+            ("list_ids", "4"),
+            ("contact_ids", ""),
+            ("then", "submit"),
+            ("as", "9"),
+            ("csrf", "x"),
+        ]);
+        let (input, beside) = read(&given).unwrap();
+        assert_eq!(input.subject, "Promo");
+        assert_eq!(input.list_ids, [3, 4]);
+        assert!(input.contact_ids.is_empty());
+        assert_eq!(beside.then, "submit");
+        assert_eq!(beside.contact(), Some(ContactId(9)));
+        assert_eq!(beside.mailing(), None);
+    }
+
+    #[test]
+    fn an_id_that_is_no_number_is_a_fault_of_the_form() {
+        assert!(read(&pairs(&[("list_ids", "x")])).is_err());
+    }
 }

@@ -75,6 +75,10 @@ impl Asked {
     fn contact(&self) -> Option<ContactId> {
         self.r#as.parse().ok()
     }
+
+    fn find(&self) -> String {
+        self.find.replace('\0', "").trim().to_owned()
+    }
 }
 
 /// Whether the person may do anything with this mailing: their own, or any as a manager.
@@ -133,9 +137,7 @@ async fn history(
             by: entry.user_name,
             at: entry.at,
             icon: "pencil",
-            text: entry
-                .note
-                .unwrap_or_else(|| shell.t(&format!("mailings.event.{}", entry.action))),
+            text: shell.t(&format!("mailings.event.{}", entry.action)),
             changes: Vec::new(),
         })
         .collect();

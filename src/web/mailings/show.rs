@@ -125,7 +125,7 @@ pub async fn page(visit: Visit, id: web::Path<i64>, asked: web::Query<Asked>) ->
     let shown = Shown {
         id: Some(MailingId(*id)),
         contact: asked.contact(),
-        find: asked.find.clone(),
+        find: asked.find(),
         ..Shown::default()
     };
     record(&visit, MailingId(*id), shown, None).await

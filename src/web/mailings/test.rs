@@ -73,7 +73,7 @@ pub async fn page(visit: Visit, id: web::Path<i64>, asked: web::Query<Asked>) ->
         key: crate::random::token(16),
         ..TestInput::default()
     };
-    let (id, find) = (MailingId(*id), asked.find.clone());
+    let (id, find) = (MailingId(*id), asked.find());
     render(&visit, id, input, FieldErrors::default(), find).await
 }
 
@@ -213,7 +213,7 @@ async fn queued(visit: &Visit, id: MailingId, input: &TestInput) -> Result<()> {
         number: &number,
         text: &text,
         user: Some(visit.user),
-        cause: &format!("test:{}:{}", visit.user, input.key),
+        cause: &format!("test:{}:{}", visit.user, input.key.replace('\0', "")),
     };
     if add_single(&mut conn, &single).await?.is_some() {
         noted(visit, &mut conn, id, "test").await?;
