@@ -37,13 +37,16 @@ pub fn words(run: &JobRun) -> &str {
         .unwrap_or_default()
 }
 
-/// "0.2 s"; nothing while it runs.
+/// "12 ms", "0.2 s"; nothing while it runs.
 pub fn took(shell: &Shell, run: &JobRun) -> String {
     let (Some(started), Some(ended)) = (run.started_at, run.ended_at) else {
         return String::new();
     };
-    let seconds = (ended - started).num_milliseconds().max(0) as f64 / 1000.0;
-    let text = format!("{seconds:.1}\u{a0}s");
+    let milliseconds = (ended - started).num_milliseconds().max(0);
+    if milliseconds < 100 {
+        return format!("{milliseconds}\u{a0}ms");
+    }
+    let text = format!("{:.1}\u{a0}s", milliseconds as f64 / 1000.0);
     match shell.lang {
         Lang::En => text,
         Lang::Id => text.replace('.', ","),
