@@ -3,17 +3,18 @@
 use super::*;
 use crate::contacts::bulk::OnDuplicate;
 use crate::imports::Notes;
+use crate::imports::stage::look;
 
 fn options(file: &str, country: &str) -> (Options, Vec<Field>) {
-    let sample = read::sample(file.as_bytes()).unwrap();
-    let fields = mapping::guess(&sample.columns, country);
+    let looked = look(file.as_bytes(), None).unwrap();
+    let fields = mapping::guess(&looked.columns, country);
     let options = Options {
         country: country.to_owned(),
         on_duplicate: OnDuplicate::Skip,
         list_ids: Vec::new(),
         tags: vec!["November".to_owned()],
-        format: sample.format,
-        columns: sample.columns,
+        format: looked.format,
+        columns: looked.columns,
         mapping: fields.iter().map(ToString::to_string).collect(),
         notes: Notes::default(),
     };

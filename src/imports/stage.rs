@@ -133,24 +133,31 @@ pub async fn stage(
     Ok(id)
 }
 
-struct Looked {
-    format: Format,
-    columns: Vec<ColumnSample>,
-    rows: i64,
+pub(super) struct Looked {
+    pub format: Format,
+    pub columns: Vec<ColumnSample>,
+    pub rows: i64,
 }
 
-fn look(bytes: &[u8], header: Option<bool>) -> Result<Looked, ReadFault> {
+/// Reads a whole file. Columns without a name beyond the header are columns only where most rows have
+/// them; otherwise the few rows with them are torn, and refused later.
+pub(super) fn look(bytes: &[u8], header: Option<bool>) -> Result<Looked, ReadFault> {
     let mut format = read::sniff(bytes)?;
     format.has_header = header.unwrap_or(format.has_header);
-    let sample = read::sample_as(bytes, format)?;
-    let mut rows = 0;
+    let mut columns = read::sample_as(bytes, format)?.columns;
+    let named = read::header(bytes, format)?.len();
+    let (mut rows, mut wider) = (0, 0);
     for row in read::rows(bytes, format)? {
-        row?;
+        let mut more = row?.cells.into_iter().skip(named);
+        wider += i64::from(more.any(|cell| !cell.trim().is_empty()));
         rows += 1;
+    }
+    if named > 0 && wider * 2 <= rows {
+        columns.truncate(named);
     }
     Ok(Looked {
         format,
-        columns: sample.columns,
+        columns,
         rows,
     })
 }
@@ -200,6 +207,10 @@ mod tests {
         let good = look(b"Nama;HP\nSiti;0812\n;\nBudi;0813\n", None).unwrap();
         assert_eq!((good.rows, good.columns.len()), (2, 2));
         assert_eq!(look(b"Nama;HP\nSiti;0812\n", Some(false)).unwrap().rows, 2);
+        let torn = look(b"Nama;HP\nA;0811\nB;0812;x\nC;0813\n", None).unwrap();
+        assert_eq!(torn.columns.len(), 2);
+        let wide = look(b"Nama;HP\nA;0811;x\nB;0812;x\nC;0813\n", None).unwrap();
+        assert_eq!(wide.columns.len(), 3);
         let mut late = "Nama;HP\n".to_owned() + &"Siti;0812\n".repeat(1_000);
         late.push_str("x;\0\n");
         let fault = look(late.as_bytes(), None).err().unwrap();

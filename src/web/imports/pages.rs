@@ -41,6 +41,8 @@ impl UploadPage {
 pub struct ColumnRow {
     pub number: usize,
     pub header: String,
+    /// What a reader hears of its choice.
+    pub label: String,
     pub samples: Vec<String>,
     /// Keys and labels to choose from.
     pub choices: Vec<(String, String)>,
@@ -73,6 +75,9 @@ impl ColumnsPage {
                 };
                 ColumnRow {
                     number: index + 1,
+                    label: self
+                        .shell
+                        .tf("imports.field_for", std::slice::from_ref(&header)),
                     choices: self.choices(&header, chosen),
                     note: self.note(self.options.mapping.get(index)),
                     header,
