@@ -77,6 +77,11 @@ pub fn t(lang: Lang, key: &str) -> &str {
     own.or_else(|| EN.get(key)).copied().unwrap_or(key)
 }
 
+/// Whether the catalogue has this key.
+pub fn has(key: &str) -> bool {
+    EN.contains_key(key)
+}
+
 /// Like [`t`], with `{0}`, `{1}` … filled in. An argument is never searched for placeholders.
 pub fn tf(lang: Lang, key: &str, arguments: &[&str]) -> String {
     let mut rest = t(lang, key);

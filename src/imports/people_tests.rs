@@ -23,7 +23,7 @@ fn options(file: &str, country: &str) -> (Options, Vec<Field>) {
 
 fn people(file: &str) -> People {
     let (options, fields) = options(file, "ID");
-    super::read(file.as_bytes(), &options, &fields).unwrap()
+    read(file.as_bytes(), &options, &fields).unwrap()
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn what_the_database_cannot_hold_is_refused() {
         let file = format!("Nama,HP,Attributes\nBudi,081234567891,\n{cell}\n");
         let (options, mut fields) = options(&file, "ID");
         fields[2] = Field::Attributes;
-        let people = super::read(file.as_bytes(), &options, &fields).unwrap();
+        let people = read(file.as_bytes(), &options, &fields).unwrap();
         assert_eq!(people.accepted.len(), 1, "{cell}");
         assert!(
             people.refused[0].reason.contains(reason),

@@ -72,6 +72,8 @@ pub fn look(vocabulary: &str, value: &str) -> (&'static str, &'static str) {
 /// Vocabularies whose words stand elsewhere in the catalogue than under `state.`.
 fn key(vocabulary: &str, value: &str) -> String {
     match vocabulary {
+        // A message that was left out carries the reason where others carry a failure.
+        "code" if i18n::has(&format!("skip.{value}")) => format!("skip.{value}"),
         "code" | "skip" | "trigger" | "kind" | "provider" | "send_through" | "delivery"
         | "role" => {
             format!("{vocabulary}.{value}")
