@@ -44,3 +44,11 @@ need_postgresql() {
     echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
   apt_install postgresql
 }
+
+# Debian's Chromium and its driver, for the tests that walk the product as a person does.
+need_chromium() {
+  local missing=()
+  command -v chromium >/dev/null || missing+=(chromium)
+  command -v chromedriver >/dev/null || missing+=(chromium-driver)
+  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+}

@@ -19,5 +19,8 @@ mod migrations;
 mod proof;
 mod receipts;
 mod auth;
+mod isolation;
+mod pages;
+mod walk;
 mod tidy;
 mod origin_defects;

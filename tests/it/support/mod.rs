@@ -1,8 +1,10 @@
 //! The product as a test sees it: a real server on a real database with a clock that moves by hand.
 
 pub mod browser;
+pub mod chromium;
 pub mod db;
 pub mod instance;
+pub mod site;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

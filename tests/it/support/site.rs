@@ -1,0 +1,170 @@
+//! The panel's site map as the sources write it, and a company whose every noun has a record.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use serde_json::json;
+use wablast::simulator::{Options, Running};
+
+use super::browser::Browser;
+use super::{TestApp, simulator, tell};
+
+/// One address of the panel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    pub path: String,
+    pub posts: bool,
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+/// Every route of `src/web`, alternatives such as `{verb:pause|resume}` written out.
+pub fn routes() -> Vec<Route> {
+    let mut files = Vec::new();
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web");
+    sources(&web, &mut files);
+    let route = Regex::new(r#"\.route\(\s*"([^"]+)",\s*web::(get|post)\(\)"#).unwrap();
+    let choice = Regex::new(r"\{\w+:([\w|-]+)\}").unwrap();
+    let mut routes = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file).unwrap();
+        for found in route.captures_iter(&text) {
+            let (path, posts) = (found[1].to_owned(), &found[2] == "post");
+            match choice.captures(&path) {
+                Some(choices) => {
+                    for one in choices[1].split('|') {
+                        let path = path.replace(&choices[0], one);
+                        routes.push(Route { path, posts });
+                    }
+                }
+                None => routes.push(Route { path, posts }),
+            }
+        }
+    }
+    routes.sort();
+    assert!(routes.len() > 40, "the site map is read from the sources");
+    routes
+}
+
+/// One import that is done, with a row it could not take, and one that waits for its columns.
+async fn imports(app: &TestApp, words: &str) {
+    let words = words.replace('"', "'");
+    let file = format!("Nama,No HP,{words}\n{words},0812 5550 0147,x\n{words},12,{words}\n");
+    let mut browser = Browser::new(app);
+    browser.sign_in().await;
+    for run in [true, false] {
+        let form = browser.get("/imports/new").await.form("/imports");
+        let page = browser
+            .upload(form, "file", "people.csv", file.clone())
+            .await;
+        if run {
+            let form = page.form(&format!("{}/run", page.path));
+            browser.submit(form).await;
+        }
+    }
+}
+
+/// A company with a record of every noun. `words` stands in every text a person can write.
+pub struct World {
+    pub app: TestApp,
+    pub _waha: Running,
+    /// By the first part of an address.
+    pub ids: BTreeMap<&'static str, String>,
+}
+
+impl World {
+    pub async fn new(words: &str) -> Self {
+        let app = TestApp::new().await;
+        let waha = simulator(Options::default()).await;
+        let account = app.account(&waha).await;
+        let list = app
+            .ok(
+                "POST",
+                "/lists",
+                Some(&json!({ "name": words, "description": words })),
+            )
+            .await["id"]
+            .clone();
+        app.ok(
+            "POST",
+            "/contacts/bulk",
+            Some(&json!({ "list_ids": [list], "contacts": [
+                { "name": words, "whatsapp_number": "6281200000001", "email": "a@example.com", "company_name": words,
+                  "tags": [words], "attributes": { "points": words } },
+                { "name": "Siti", "whatsapp_number": "6281200000002" },
+            ] })),
+        )
+        .await;
+        let mailing = json!({ "subject": words, "account_id": account, "recipients": { "list_ids": [list] },
+            "header": { "type": "text", "text": words }, "message": format!("{words} {{{{contact.name}}}}"), "footer": words });
+        let sent = app.ok("POST", "/mailings", Some(&mailing)).await["id"].clone();
+        app.ok("POST", &format!("/mailings/{sent}/send_now"), None)
+            .await;
+        app.deliver(sent.as_i64().unwrap()).await;
+        tell(
+            &waha,
+            "/simulator/incoming",
+            &json!({ "from": "6281200000001", "text": format!("{words} halo"), "name": words }),
+        )
+        .await;
+        app.until("the receipts and the reply are here", || async {
+            app.apply_webhooks().await;
+            app.value("SELECT (SELECT count(*) FROM incoming) || ' ' || (SELECT count(*) FROM outgoing WHERE state = 'read')")
+                .await
+                == "1 2"
+        })
+        .await;
+        let draft = app.ok("POST", "/mailings", Some(&mailing)).await["id"].clone();
+        imports(&app, words).await;
+        app.execute(&format!(
+            "UPDATE accounts SET name = $words${words}$words$, health_reason = $words${words}$words$;
+             UPDATE logs SET error_message = $words${words}$words$;
+             UPDATE imports SET file_name = $words${words}$words$"
+        ))
+        .await;
+        let mut ids = BTreeMap::new();
+        ids.insert("accounts", account.to_string());
+        ids.insert("lists", list.to_string());
+        ids.insert("mailings", draft.to_string());
+        for (noun, query) in [
+            ("contacts", "SELECT min(id) FROM contacts"),
+            ("logs", "SELECT min(id) FROM logs"),
+            ("outgoing", "SELECT min(id) FROM outgoing"),
+            ("incoming", "SELECT min(id) FROM incoming"),
+            ("imports", "SELECT min(id) FROM imports"),
+            ("webhook-log", "SELECT min(id) FROM inbox"),
+            ("tokens", "SELECT min(id) FROM api_tokens"),
+            ("jobs", "SELECT min(name) FROM jobs"),
+        ] {
+            ids.insert(noun, app.value(query).await);
+        }
+        Self {
+            app,
+            _waha: waha,
+            ids,
+        }
+    }
+
+    /// The address with its record's id in it; `None` for one without a record.
+    pub fn address(&self, route: &Route) -> Option<String> {
+        let noun = route.path.split('/').nth(1)?;
+        let (from, to) = (route.path.find('{')?, route.path.find('}')?);
+        let id = self.ids.get(noun)?;
+        Some(format!(
+            "{}{id}{}",
+            &route.path[..from],
+            &route.path[to + 1..]
+        ))
+    }
+}
