@@ -1,7 +1,7 @@
 //! Who a mailing goes to, and why others are left out: the SQL that pre-flight and release share.
 //!
 //! Invariant: what pre-flight counts and what release writes come from the same expressions. Text that
-//! is put into SQL here is either constant or a placeholder's name that passed [`field_sql`].
+//! is put into SQL here is either constant or a placeholder's name that passed `field_sql`.
 
 use crate::text::merge::Template;
 
