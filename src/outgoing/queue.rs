@@ -133,7 +133,7 @@ pub async fn next(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResu
            FROM account_pace p JOIN accounts a ON a.id = p.account_id
            WHERE p.account_id = $1 AND a.active AND a.health = 'running'
          ), work AS (
-           SELECT min(extract(epoch FROM coalesce(q.not_before, '-infinity'::timestamptz) - wablast_now()))::float8 AS seconds FROM (
+           SELECT min(coalesce(extract(epoch FROM q.not_before - wablast_now()), 0))::float8 AS seconds FROM (
              (SELECT o.not_before FROM outgoing o WHERE o.account_id = $1 AND o.state = 'queued' AND o.kind <> 'mailing'
               ORDER BY o.not_before NULLS FIRST LIMIT 1)
              UNION ALL

@@ -40,6 +40,16 @@ struct Touched {
     outgoing_id: OutgoingId,
 }
 
+/// Messages first, in the order of their ids, then attempts: the order `record` keeps too.
+const HOLD: &str = "
+SELECT o.id AS outgoing_id FROM outgoing o WHERE o.id IN (
+  SELECT a.outgoing_id FROM unnest($1::bigint[], $2::text[]) AS n(account_id, reference)
+    JOIN attempts a ON a.account_id = n.account_id AND a.own_ref = n.reference
+  UNION
+  SELECT a.outgoing_id FROM unnest($1::bigint[], $2::text[]) AS n(account_id, reference)
+    JOIN attempts a ON a.account_id = n.account_id AND a.provider_id = n.reference
+) ORDER BY o.id FOR UPDATE";
+
 const APPLY: &str = "
 WITH news AS (
   SELECT account_id, reference, max(rank) AS rank, max(at) AS at
@@ -74,6 +84,11 @@ pub async fn apply(
     let references: Vec<&str> = receipts.iter().map(|one| one.reference.as_str()).collect();
     let ranks: Vec<i16> = receipts.iter().map(|one| rank_number(one.rank)).collect();
     let times: Vec<DateTime<Utc>> = receipts.iter().map(|one| one.at).collect();
+    sql_query(HOLD)
+        .bind::<Array<BigInt>, _>(&accounts)
+        .bind::<Array<Text>, _>(&references)
+        .execute(conn)
+        .await?;
     let touched: Vec<Touched> = sql_query(APPLY)
         .bind::<Array<BigInt>, _>(accounts)
         .bind::<Array<Text>, _>(references)

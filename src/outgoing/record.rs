@@ -40,15 +40,14 @@ impl Outcome {
     }
 }
 
+/// Messages are locked before their attempts, in the order of their ids, as `receipts` does: two that
+/// write the same rows never wait for each other.
 const RECORD: &str = "
 WITH r AS (
   SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::float8[])
     AS t(id, fence, outcome, provider_id, code, reason, wait)
-), ended AS (
-  UPDATE attempts a SET ended_at = wablast_now(), outcome = r.outcome, code = r.code, reason = r.reason,
-    provider_id = coalesce(a.provider_id, r.provider_id),
-    rank = CASE WHEN r.outcome = 'accepted' THEN greatest(a.rank, 1::smallint) ELSE a.rank END
-  FROM r WHERE a.outgoing_id = r.id AND a.fence = r.fence
+), held AS (
+  SELECT o.id FROM outgoing o WHERE o.id = ANY ($1) ORDER BY o.id FOR UPDATE
 ), moved AS (
   UPDATE outgoing o SET owner = NULL, lease_until = NULL,
     state = CASE r.outcome WHEN 'accepted' THEN 'accepted' WHEN 'refused' THEN 'failed' WHEN 'uncertain' THEN 'uncertain' ELSE 'queued' END,
@@ -56,8 +55,13 @@ WITH r AS (
     accepted_at = CASE WHEN r.outcome = 'accepted' THEN wablast_now() ELSE o.accepted_at END,
     failed_at = CASE WHEN r.outcome = 'refused' THEN wablast_now() ELSE o.failed_at END,
     not_before = CASE WHEN r.outcome = 'not_sent' AND r.wait > 0 THEN wablast_now() + make_interval(secs => r.wait) END
-  FROM r WHERE o.id = r.id AND o.fence = r.fence AND o.state = 'sending'
+  FROM r, held WHERE o.id = held.id AND o.id = r.id AND o.fence = r.fence AND o.state = 'sending'
   RETURNING o.id
+), ended AS (
+  UPDATE attempts a SET ended_at = wablast_now(), outcome = r.outcome, code = r.code, reason = r.reason,
+    provider_id = coalesce(a.provider_id, r.provider_id),
+    rank = CASE WHEN r.outcome = 'accepted' THEN greatest(a.rank, 1::smallint) ELSE a.rank END
+  FROM r WHERE a.outgoing_id = r.id AND a.fence = r.fence AND (SELECT count(*) FROM moved) >= 0
 )
 SELECT r.id, (moved.id IS NOT NULL) AS moved FROM r LEFT JOIN moved ON moved.id = r.id";
 

@@ -2,6 +2,9 @@
 
 use chrono::TimeDelta;
 use serde_json::json;
+use wablast::ids::AccountId;
+use wablast::mailings::release;
+use wablast::outgoing::queue::{self, Next};
 use wablast::simulator::Options;
 
 use crate::support::{TestApp, arrived, simulator, tell};
@@ -411,4 +414,34 @@ async fn a_retried_request_with_one_idempotency_key_happens_once() {
         422
     );
     assert_eq!(app.value("SELECT count(*) FROM lists").await, "1");
+}
+
+#[tokio::test]
+async fn a_slow_account_is_asked_again_when_its_next_token_is_there() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    app.execute("UPDATE accounts SET per_second = 4, burst = 1")
+        .await;
+    let list = app.list_of(4).await;
+    let mailing = app.mailing(account, list, "Slowly").await;
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    release::advance(&app.app).await.unwrap();
+    let mut conn = app.app.db.system().await.unwrap();
+    let account = AccountId(account);
+    queue::accounts_with_work(&mut conn).await.unwrap();
+    app.execute("UPDATE account_pace SET tokens = 0, tokens_at = wablast_now()")
+        .await;
+    match queue::next(&mut conn, account).await.unwrap() {
+        Next::In(wait) => assert!(
+            wait.as_millis() > 100 && wait.as_millis() <= 250,
+            "{wait:?}"
+        ),
+        Next::Idle => panic!("four messages wait"),
+    }
+    drop(conn);
+    let sent = app.deliver(mailing).await;
+    assert_eq!(sent["counts"]["total"], 4, "{sent}");
+    assert_eq!(arrived(&waha).await["total"], 4);
 }
