@@ -90,11 +90,14 @@ pub static MEMBERS: ListSpec = ListSpec {
             "contacts.job_position",
             "t.job_position",
             Kind::Text,
-        ),
-        Column::new("company", "contacts.company", "t.company_name", Kind::Text).sortable(),
+        )
+        .optional(),
+        Column::new("company", "contacts.company", "t.company_name", Kind::Text)
+            .sortable()
+            .optional(),
         Column::new("tags", "contacts.tags", TAGS, Kind::Tags),
         Column::new("sent", "contacts.sent", SENT, Kind::Number),
-        Column::new("received", "contacts.received", RECEIVED, Kind::Number),
+        Column::new("received", "contacts.received", RECEIVED, Kind::Number).optional(),
         Column::new("added", "lists.added", "lm.added_at", Kind::Date).cell("m4"),
         Column::new(
             "optout",
