@@ -47,6 +47,11 @@ pub struct ContactDraft {
 impl ContactInput {
     /// The draft, or all faults. `default_country`: of numbers that name none.
     pub fn parse(&self, default_country: &str) -> Result<ContactDraft> {
+        self.parse_known(default_country, true)
+    }
+
+    /// The same for somebody known: a person known by another identity may have no number.
+    pub fn parse_known(&self, default_country: &str, has_number: bool) -> Result<ContactDraft> {
         let mut errors = FieldErrors::default();
         let name = self.name.trim().to_owned();
         if name.is_empty() {
@@ -66,6 +71,7 @@ impl ContactInput {
         }
         let number =
             match PhoneNumber::parse(&self.whatsapp_number, code.unwrap_or(default_country)) {
+                _ if !has_number && self.whatsapp_number.trim().is_empty() => None,
                 Ok(number) => Some(number),
                 Err(fault) => {
                     errors.add("whatsapp_number", fault.to_string());

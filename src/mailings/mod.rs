@@ -99,7 +99,7 @@ pub async fn create(
     Ok(query::find(conn, id).await?)
 }
 
-/// Changes a draft; of a submitted or missed mailing only the schedule date.
+/// Changes a draft.
 pub async fn update(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
@@ -108,22 +108,14 @@ pub async fn update(
     draft: &MailingDraft,
 ) -> Result<Mailing> {
     let before = query::lock(conn, id).await?;
-    if before.allows(Verb::Edit) {
-        if before.account_id != draft.account_id {
-            accounts::usable(conn, draft.account_id, user).await?;
-        }
-        query::write(conn, id, draft).await.map_err(known_faults)?;
-        query::set_recipients(conn, company, id, draft)
-            .await
-            .map_err(known_faults)?;
-    } else if before.allows(Verb::Reschedule) {
-        let date = draft
-            .schedule_date
-            .ok_or_else(|| Error::invalid("schedule_date", "Choose when it should go out."))?;
-        query::reschedule(conn, id, date, draft.time_zone.name()).await?;
-    } else {
-        return Err(illegal(&before, Verb::Edit));
+    require(&before, Verb::Edit)?;
+    if before.account_id != draft.account_id {
+        accounts::usable(conn, draft.account_id, user).await?;
     }
+    query::write(conn, id, draft).await.map_err(known_faults)?;
+    query::set_recipients(conn, company, id, draft)
+        .await
+        .map_err(known_faults)?;
     Ok(query::find(conn, id).await?)
 }
 

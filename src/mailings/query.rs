@@ -264,7 +264,7 @@ pub(super) async fn copy(
         "WITH copied AS (
            INSERT INTO mailings (company_id, subject, account_id, responsible_id, recipients, header_type, header, message, footer,
              skip_missing_values, time_zone, created_by)
-           SELECT company_id, left(subject, 190) || ' (copy)', account_id, responsible_id, recipients, header_type, header, message, footer,
+           SELECT company_id, left(subject, 190) || ' (copy)', account_id, $2, recipients, header_type, header, message, footer,
              skip_missing_values, time_zone, $2 FROM mailings WHERE id = $1
            RETURNING id
          ), lists AS (

@@ -1,8 +1,8 @@
 //! The page of a list: search field with its facets, pager, selection with bulk actions, table, and
 //! what stands there when it is empty. One page for every noun; a noun adds its description and labels.
 //!
-//! Invariant: what a bulk action touches is what was ticked, or everything the address finds; both are
-//! read again through the person's company before anything changes.
+//! Invariant: what a bulk action touches is what was ticked, or everything the address finds in the
+//! person's company; the verb that gets the ids writes under row-level security.
 
 use actix_web::HttpResponse;
 use askama::Template;

@@ -48,6 +48,12 @@ struct ContactPage {
 }
 
 impl ContactPage {
+    /// A person known by another identity may have no number.
+    fn needs_number(&self) -> bool {
+        let without = |known: &Known| known.contact.whatsapp_number.is_none();
+        !self.known.as_ref().is_some_and(without)
+    }
+
     fn action(&self) -> String {
         self.known.as_ref().map_or_else(
             || "/contacts".to_owned(),
@@ -216,14 +222,17 @@ pub async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
 
 /// Stores what was typed: of a person (`id`) or a new one.
 async fn save(visit: &Visit, id: Option<ContactId>, input: &ContactInput) -> Result<ContactId> {
-    let draft = input.parse(&home(visit).await?)?;
+    let country = home(visit).await?;
     let mut conn = visit.conn().await?;
     let (contact, what) = match id {
         Some(id) => {
+            let has_number = query::find(&mut conn, id).await?.whatsapp_number.is_some();
+            let draft = input.parse_known(&country, has_number)?;
             let saved = contacts::update(&mut conn, visit.company, id, &draft).await?;
             (saved, "changed")
         }
         None => {
+            let draft = input.parse(&country)?;
             let made = contacts::create(&mut conn, visit.company, &draft).await?;
             (made, "created")
         }
