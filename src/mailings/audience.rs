@@ -28,8 +28,15 @@ pub(super) fn numbered() -> String {
            (n.whatsapp_number IS NOT NULL
             AND row_number() OVER (PARTITION BY n.whatsapp_number ORDER BY p.contact_id) > 1) AS duplicate,
            row_number() OVER (ORDER BY p.contact_id) AS position
-         FROM ({PEOPLE}) p JOIN contacts n ON n.id = p.contact_id"
+         FROM ({PEOPLE}) p {}",
+        each("n", "p.contact_id")
     )
+}
+
+/// A join with contacts that looks every person up by id. As a plain join, PostgreSQL turns it around
+/// while it has no statistics yet (right after an import) and reads all people once for each of them.
+pub(super) fn each(alias: &str, id: &str) -> String {
+    format!("CROSS JOIN LATERAL (SELECT * FROM contacts WHERE contacts.id = {id} OFFSET 0) {alias}")
 }
 
 /// The skip reason of a person, over `u` (a row of [`numbered`]), `c` (contacts) and `l` (lists); null:

@@ -133,9 +133,10 @@ pub async fn samples(
 ) -> QueryResult<Vec<Sample>> {
     sql_query(format!(
         "SELECT u.contact_id, btrim(c.title || ' ' || c.name) AS name, coalesce(l.name, '') AS list
-         FROM ({people}) u JOIN contacts c ON c.id = u.contact_id LEFT JOIN lists l ON l.id = u.list_id
+         FROM ({people}) u {each} LEFT JOIN lists l ON l.id = u.list_id
          WHERE c.erased_at IS NULL ORDER BY u.contact_id = coalesce($2, 0) DESC, c.name, c.id LIMIT $3",
-        people = audience::PEOPLE
+        people = audience::PEOPLE,
+        each = audience::each("c", "u.contact_id")
     ))
     .bind::<BigInt, _>(id)
     .bind::<Nullable<BigInt>, _>(contact)

@@ -64,8 +64,9 @@ pub async fn run(conn: &mut AsyncPgConnection, mailing: &Mailing) -> QueryResult
         Vec::new()
     };
     let from = format!(
-        "FROM ({people}) u JOIN contacts c ON c.id = u.contact_id LEFT JOIN lists l ON l.id = u.list_id",
-        people = audience::numbered()
+        "FROM ({people}) u {each} LEFT JOIN lists l ON l.id = u.list_id",
+        people = audience::numbered(),
+        each = audience::each("c", "u.contact_id")
     );
     let verdict = audience::verdict(&required);
     let verdicts: Vec<Verdict> = sql_query(format!(
