@@ -52,6 +52,9 @@ pub enum Error {
     NotFound,
     #[error("Your role does not allow this.")]
     Forbidden,
+    /// The form's token is not this session's: a page from before signing in, or from another site.
+    #[error("This page is too old, so nothing was changed. Open it again and repeat what you did.")]
+    StaleForm,
     #[error("Sign in to go on.")]
     SignIn,
     #[error("Some fields need another look.")]
@@ -94,6 +97,15 @@ impl From<diesel::result::Error> for Error {
     fn from(error: diesel::result::Error) -> Self {
         match error {
             diesel::result::Error::NotFound => Self::NotFound,
+            // PostgreSQL stores every character but one.
+            diesel::result::Error::DatabaseError(_, ref said)
+                if said.message().starts_with("invalid byte sequence") =>
+            {
+                Self::invalid(
+                    "form",
+                    "A text holds a character that cannot be stored (NUL).",
+                )
+            }
             other => Self::Internal(anyhow::Error::new(other)),
         }
     }

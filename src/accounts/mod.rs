@@ -319,7 +319,13 @@ async fn link_companies(
     diesel::insert_into(account_users::table)
         .values(users)
         .execute(conn)
-        .await?;
+        .await
+        .map_err(|error| match violated_constraint(&error) {
+            Some("account_users_user_id_fkey") => {
+                Error::invalid("allowed_user_ids", "One of the users does not exist.")
+            }
+            _ => error.into(),
+        })?;
     Ok(())
 }
 

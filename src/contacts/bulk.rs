@@ -227,7 +227,7 @@ async fn insert(
     let columns = Columns::of(rows);
     let statement = format!(
         "INSERT INTO contacts (company_id, whatsapp_number, name, title, country, email, company_name, job_position, description, attributes)
-         SELECT $1, r.number, coalesce(nullif(r.name, ''), r.number), r.title, r.country, r.email, r.company_name, r.job_position,
+         SELECT $1, r.number, r.name, r.title, r.country, r.email, r.company_name, r.job_position,
            r.description, r.attributes FROM {UNNEST}
          ON CONFLICT ON CONSTRAINT contacts_number_unique DO NOTHING RETURNING id, whatsapp_number AS number"
     );

@@ -57,6 +57,9 @@ impl ContactInput {
         if name.is_empty() {
             errors.add("name", "Enter the person's name.");
         }
+        if name.chars().count() > 200 {
+            errors.add("name", "The name is too long; at most 200 letters.");
+        }
         let country = self.country.trim();
         let code = if country.is_empty() {
             None

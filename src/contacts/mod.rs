@@ -52,6 +52,14 @@ impl Contact {
         format!("{} {}", self.title, self.name).trim().to_owned()
     }
 
+    /// What people call this person: title and name, else the number.
+    pub fn called(&self) -> String {
+        match (self.full_name(), &self.whatsapp_number) {
+            (name, Some(number)) if name.is_empty() => crate::text::phone::display_digits(number),
+            (name, _) => name,
+        }
+    }
+
     /// Attribute names and values as text.
     pub fn attribute_texts(&self) -> BTreeMap<String, String> {
         let texts = self

@@ -44,6 +44,10 @@ pub enum ReadFault {
     TooManyRows,
     #[error("Line {line} has {columns} columns; at most 200 fit. Is the separator right?")]
     TooManyColumns { line: u64, columns: usize },
+    #[error(
+        "Line {line} opens a quotation mark that is never closed, so everything after it would be one cell. Close it or take it out, and upload the file again."
+    )]
+    NeverClosed { line: u64 },
     #[error("Line {line} has a cell of more than 32 KiB. Is a quotation mark never closed?")]
     CellTooLong { line: u64 },
     #[error(
@@ -208,6 +212,8 @@ pub fn sample_as(file: &[u8], format: Format) -> Result<Sample, ReadFault> {
 /// The rows of a file, one at a time. The header is not among them. After a fault nothing comes.
 pub fn rows(file: &[u8], format: Format) -> Result<Rows<Cursor<&[u8]>>, ReadFault> {
     let mut rows = Rows::new(open(file)?, format);
+    let written = file.iter().rfind(|byte| !b"\r\n \0".contains(byte));
+    rows.ends_quoted = written == Some(&b'"');
     if format.has_header {
         rows.header()?;
     }
@@ -238,6 +244,10 @@ pub struct Rows<R> {
     count: u64,
     is_first: bool,
     is_over: bool,
+    /// The last thing in the file is a quotation mark.
+    ends_quoted: bool,
+    /// Where the last cell of the last row began, when it spans lines.
+    spans_from: Option<u64>,
 }
 
 impl<R: Read> Rows<R> {
@@ -255,6 +265,8 @@ impl<R: Read> Rows<R> {
             count: 0,
             is_first: true,
             is_over: false,
+            ends_quoted: true,
+            spans_from: None,
         }
     }
 
@@ -271,7 +283,11 @@ impl<R: Read> Rows<R> {
                 .read_record(&mut self.record)
                 .map_err(|error| fault(error, before))?;
             if !is_more {
-                return Ok(None);
+                // A last cell over several lines that no quotation mark ends swallowed the rest.
+                return match self.spans_from {
+                    Some(line) if !self.ends_quoted => Err(ReadFault::NeverClosed { line }),
+                    _ => Ok(None),
+                };
             }
             // Counted from the record's end: blank lines before it are no part of it.
             let within: usize = self
@@ -286,6 +302,8 @@ impl<R: Read> Rows<R> {
                 .saturating_sub(within as u64 + 1)
                 .max(1);
             self.check(line)?;
+            let last = self.record.iter().next_back().unwrap_or_default();
+            self.spans_from = last.contains('\n').then_some(line);
             let is_sign = std::mem::take(&mut self.is_first) && names_separator(&self.record);
             let is_blank = self.record.iter().all(|cell| cell.trim().is_empty());
             if !is_sign && !is_blank {

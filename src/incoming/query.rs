@@ -218,7 +218,7 @@ pub struct Incoming {
 }
 
 const COLUMNS: &str = "SELECT i.id, i.account_id, coalesce(a.name, '') AS account_name, i.contact_id,
-   coalesce(c.name, i.sender_name) AS contact_name, i.sender, i.receiver, i.message, i.mime, i.quoted_provider_id, i.mailing_id,
+   coalesce(nullif(c.name, ''), i.sender_name) AS contact_name, i.sender, i.receiver, i.message, i.mime, i.quoted_provider_id, i.mailing_id,
    m.subject AS mailing_subject, i.received_at, i.read_at, i.opted_out, i.opt_out_undone_at, i.opt_out_undone_reason
  FROM incoming i LEFT JOIN accounts a ON a.id = i.account_id LEFT JOIN contacts c ON c.id = i.contact_id
    LEFT JOIN mailings m ON m.id = i.mailing_id";

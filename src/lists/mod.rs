@@ -51,6 +51,9 @@ impl ListInput {
         if name.is_empty() {
             errors.add("name", "Give the list a name, for example Newsletter.");
         }
+        if name.chars().count() > 100 {
+            errors.add("name", "The name is too long; at most 100 letters.");
+        }
         errors.or(Some(ListDraft {
             name,
             description: self.description.trim().to_owned(),

@@ -47,7 +47,7 @@ pub static LIST: ListSpec = ListSpec {
             "CASE WHEN t.recipients = 'lists' THEN
                (SELECT string_agg(l.name, ', ' ORDER BY ml.position) FROM mailing_lists ml JOIN lists l ON l.id = ml.list_id
                 WHERE ml.mailing_id = t.id AND NOT ml.excluded)
-             ELSE (SELECT string_agg(c.name, ', ') FROM (SELECT c.name FROM mailing_contacts mc JOIN contacts c ON c.id = mc.contact_id
+             ELSE (SELECT string_agg(coalesce(nullif(c.name, ''), c.whatsapp_number), ', ') FROM (SELECT c.name, c.whatsapp_number FROM mailing_contacts mc JOIN contacts c ON c.id = mc.contact_id
                 WHERE mc.mailing_id = t.id ORDER BY c.name LIMIT 5) c) END",
             Kind::Text,
         )
@@ -132,7 +132,7 @@ pub async fn samples(
     limit: i64,
 ) -> QueryResult<Vec<Sample>> {
     sql_query(format!(
-        "SELECT u.contact_id, btrim(c.title || ' ' || c.name) AS name, coalesce(l.name, '') AS list
+        "SELECT u.contact_id, coalesce(nullif(btrim(c.title || ' ' || c.name), ''), c.whatsapp_number, '') AS name, coalesce(l.name, '') AS list
          FROM ({people}) u {each} LEFT JOIN lists l ON l.id = u.list_id
          WHERE c.erased_at IS NULL ORDER BY u.contact_id = coalesce($2, 0) DESC, c.name, c.id LIMIT $3",
         people = audience::PEOPLE,

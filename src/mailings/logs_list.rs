@@ -25,7 +25,7 @@ pub static LIST: ListSpec = ListSpec {
         Column::new("lists", "logs.recipients", "t.recipients", Kind::Text),
         Column::new("account", "logs.account", "a.name", Kind::Text).sortable_nullable(),
         Column::new("trigger", "logs.trigger", "t.trigger", Kind::Badge("trigger")),
-        Column::new("state", "logs.status", "t.state", Kind::Badge("log")).cell("m2"),
+        Column::new("state", "logs.status", "CASE WHEN t.state = 'done' AND EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state = 'uncertain') THEN 'uncertain:' || (SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state = 'uncertain') ELSE t.state END", Kind::Badge("log")).cell("m2"),
         Column::new("contacts", "logs.contacts", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id)", Kind::Number).sum(),
         Column::new("sent", "logs.sent", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state IN ('accepted', 'sent', 'delivered', 'read'))", Kind::Number).sum(),
         Column::new("delivered", "logs.delivered", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state IN ('delivered', 'read'))", Kind::Number).sum(),

@@ -5,7 +5,7 @@
 //! (one group alone), `after`/`before` and `at` (the page). An empty `f`, `g` or `open` is "none",
 //! where its absence is "as described".
 
-use chrono::DateTime;
+use chrono::{DateTime, Datelike as _};
 use chrono_tz::Tz;
 use url::form_urlencoded;
 
@@ -43,7 +43,9 @@ impl Cursor {
             None => self.value.is_empty(),
             Some(Kind::Number) => self.value.parse::<i64>().is_ok(),
             Some(Kind::Date) => {
-                self.value == "-infinity" || DateTime::parse_from_rfc3339(&self.value).is_ok()
+                self.value == "-infinity"
+                    || DateTime::parse_from_rfc3339(&self.value)
+                        .is_ok_and(|instant| (1..=9999).contains(&instant.year()))
             }
             Some(Kind::Yes) => matches!(self.value.as_str(), "true" | "false"),
             Some(_) => true,

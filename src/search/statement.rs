@@ -89,6 +89,10 @@ impl<'a> Statement<'a> {
         if is_number && digits != word {
             patterns.push(self.bind(pattern(&digits)));
         }
+        // As people write it at home: numbers are stored with the country's code instead of the zero.
+        if let Some(national) = digits.strip_prefix('0').filter(|_| is_number) {
+            patterns.push(self.bind(pattern(national)));
+        }
         let mut found = Vec::new();
         for text in self.spec.text {
             let text = self.filled(text);

@@ -52,6 +52,10 @@ impl PhoneNumber {
         } = written::read(raw)?;
         let country = country.trim().to_ascii_uppercase();
         let home = numbering::of_country(&country);
+        // 00 and a whole number of another country, before a local reading that drops the zeros.
+        if !international && let Some(found) = digits.strip_prefix("00").and_then(as_it_stands) {
+            return Ok(Self(found));
+        }
         if !international && let Some(found) = home.and_then(|home| domestic(&digits, home)) {
             return Ok(Self(found));
         }

@@ -45,7 +45,7 @@ pub fn look(vocabulary: &str, value: &str) -> (&'static str, &'static str) {
         ("message", "replied") => (SOLID, "message-reply"),
         ("message", "skipped") => (QUIET, "user-off"),
         ("message", "expired") => (QUIET, "hourglass"),
-        ("mailing" | "message", "uncertain") => (AMBER, "help-circle"),
+        ("mailing" | "message" | "log", "uncertain") => (AMBER, "help-circle"),
         ("log" | "run" | "import", "running") => (LIVE, "loader-2"),
         ("mailing" | "log" | "run" | "import", "done") => (GREEN, "check"),
         ("mailing" | "log", "partial_failure") => (PARTLY, "alert-triangle"),

@@ -2,24 +2,28 @@
 //!
 //! A handler answers `WebResult`; `?` turns every [`Error`] into a page. Two steps: the error
 //! itself answers a page that knows nobody, and the middleware [`pages`] puts it into the
-//! person's own panel where the request carries a [`Shell`] (`web::session::shell` leaves it
-//! there). Invariants: the chain behind `Internal` is logged once, here; a page never shows it.
+//! person's own panel where somebody is signed in. Invariants: the chain behind `Internal` is logged once, here; a page never shows it.
 
 use std::fmt;
 
+use actix_session::SessionExt as _;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_LANGUAGE, HeaderMap, LOCATION, RETRY_AFTER};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, ResponseError};
+use actix_web::{
+    FromRequest as _, HttpMessage as _, HttpRequest, HttpResponse, ResponseError, web,
+};
 use askama::Template;
 use chrono::{DateTime, Utc};
 use tracing_actix_web::RequestId;
 
+use crate::app::App;
 use crate::error::Error;
 use crate::i18n::Lang;
-use crate::web::page::{self, Shell};
+use crate::web::page::{self, Menu, Shell};
+use crate::web::session::{self, Signed};
 
 #[derive(Debug)]
 pub struct WebError(pub Error);
@@ -42,7 +46,7 @@ impl ResponseError for WebError {
     fn status_code(&self) -> StatusCode {
         match &self.0 {
             Error::NotFound => StatusCode::NOT_FOUND,
-            Error::Forbidden => StatusCode::FORBIDDEN,
+            Error::Forbidden | Error::StaleForm => StatusCode::FORBIDDEN,
             Error::SignIn => StatusCode::SEE_OTHER,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Conflict { .. } => StatusCode::CONFLICT,
@@ -121,6 +125,10 @@ fn answer(
                 }));
             }
         }
+        Some(Error::StaleForm) => {
+            page.title = page.shell.t("error.stale");
+            page.text = page.shell.t("error.stale_text");
+        }
         Some(Error::RateLimited { after_seconds }) => {
             page.text = page
                 .shell
@@ -178,32 +186,41 @@ pub async fn pages(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody, BoxBody>>, actix_web::Error> {
     let response = next.call(request).await?;
+    if response.response().error().is_none() || response.status().is_redirection() {
+        return Ok(response.map_into_left_body());
+    }
+    let shell = own_shell(response.request()).await;
     let Some(error) = response.response().error() else {
         return Ok(response.map_into_left_body());
     };
     let own = error.as_error::<WebError>().map(|error| &error.0);
-    let dressed = dress(
-        response.request(),
-        response.status(),
-        own,
-        response.headers(),
-    );
+    let (request, status) = (response.request(), response.status());
+    let dressed = dress(request, shell, status, own, response.headers());
     Ok(response.into_response(dressed).map_into_right_body())
+}
+
+/// The panel of who asked, where somebody is signed in and the database answers.
+async fn own_shell(request: &HttpRequest) -> Option<Shell> {
+    let app = request.app_data::<web::Data<App>>()?;
+    let signed = Signed::extract(request).await.ok()?;
+    let session = request.get_session();
+    let mut conn = app.db.company(signed.company).await.ok()?;
+    session::shell(app, &signed, &session, request, Menu::None, &mut conn)
+        .await
+        .ok()
 }
 
 fn dress(
     request: &HttpRequest,
+    shell: Option<Shell>,
     status: StatusCode,
     error: Option<&Error>,
     headers: &HeaderMap,
 ) -> HttpResponse {
-    let (shell, id) = {
-        let extensions = request.extensions();
-        (
-            extensions.get::<Shell>().cloned(),
-            extensions.get::<RequestId>().map(ToString::to_string),
-        )
-    };
+    let id = request
+        .extensions()
+        .get::<RequestId>()
+        .map(ToString::to_string);
     let shell = shell.unwrap_or_else(|| {
         let languages = request.headers().get(ACCEPT_LANGUAGE);
         let languages = languages

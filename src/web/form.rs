@@ -3,6 +3,7 @@
 //! Invariants: the token of the session is compared in constant time; a request that another site caused
 //! is refused; GET never writes.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -35,7 +36,7 @@ pub fn csrf_token(session: &Session) -> Result<String> {
 pub fn check(session: &Session, given: &str) -> Result<()> {
     let wanted: Option<String> = session.get(CSRF).ok().flatten();
     let fits = wanted.is_some_and(|wanted| bool::from(wanted.as_bytes().ct_eq(given.as_bytes())));
-    if fits { Ok(()) } else { Err(Error::Forbidden) }
+    if fits { Ok(()) } else { Err(Error::StaleForm) }
 }
 
 /// Whether the request was caused by one of our own pages, as far as the browser tells.
@@ -72,9 +73,12 @@ impl<T: DeserializeOwned + 'static> FromRequest for Posted<T> {
         let origin = check_origin(request);
         Box::pin(async move {
             origin?;
-            let body = bytes
-                .await
-                .map_err(|_| Error::invalid("form", "The form could not be read."))?;
+            let body = bytes.await.map_err(|_| {
+                Error::invalid(
+                    "form",
+                    "The form is too large. Shorten the longest text in it.",
+                )
+            })?;
             let fields: Vec<(String, String)> = serde_html_form::from_bytes(&body)
                 .map_err(|_| Error::invalid("form", "The form could not be read."))?;
             let token = fields
@@ -82,11 +86,22 @@ impl<T: DeserializeOwned + 'static> FromRequest for Posted<T> {
                 .find(|(name, _)| name == CSRF)
                 .map_or("", |(_, token)| token.as_str());
             check(&session, token)?;
-            let form = serde_html_form::from_bytes(&body).map_err(|error| {
+            let form = serde_html_form::from_bytes(&without_nul(&body)).map_err(|error| {
                 Error::invalid("form", format!("The form could not be read: {error}"))
             })?;
             Ok(Self(form))
         })
+    }
+}
+
+/// A form's body without the character that no text of a database can hold.
+fn without_nul(body: &[u8]) -> Cow<'_, [u8]> {
+    let is_nul = |at: &[u8]| at == b"%00";
+    if body.windows(3).any(is_nul) || body.contains(&0) {
+        let text = String::from_utf8_lossy(body).replace("%00", "");
+        Cow::Owned(text.replace('\0', "").into_bytes())
+    } else {
+        Cow::Borrowed(body)
     }
 }
 

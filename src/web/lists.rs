@@ -204,7 +204,7 @@ async fn candidates(
             .as_deref()
             .map(phone::display_digits)
             .unwrap_or_default(),
-        name: person.full_name(),
+        name: person.called(),
         id: person.id,
     });
     Ok(candidates.collect())

@@ -33,6 +33,7 @@ pub mod tokens;
 pub mod visit;
 pub mod webhook_log;
 
+use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, web};
 
 use crate::app::App;
@@ -47,6 +48,7 @@ pub fn routes(config: &mut web::ServiceConfig, app: &App) {
         .route("/static/{version}/{path:.*}", web::get().to(assets::file))
         .service(
             web::scope("")
+                .wrap(from_fn(error::pages))
                 .wrap(session::middleware(app))
                 .wrap(security::private())
                 .route("/", web::get().to(first_page))

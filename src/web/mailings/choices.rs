@@ -128,7 +128,7 @@ pub fn option(contact: &contacts::Contact) -> (i64, String) {
         .as_deref()
         .map(display_digits)
         .unwrap_or_default();
-    let said = [contact.full_name(), number];
+    let said = [contact.called(), number];
     let said: Vec<String> = said.into_iter().filter(|part| !part.is_empty()).collect();
     (contact.id.0, said.join(" · "))
 }

@@ -47,6 +47,10 @@ pub async fn ask_send(visit: Visit, id: web::Path<i64>) -> WebResult {
     let id = MailingId(*id);
     let mut conn = visit.conn().await?;
     let mailing = own(&visit, &mut conn, id).await?;
+    // Back in the browser, after it was sent.
+    if mailing.released() {
+        return Ok(see_other(href(id)));
+    }
     mailings::require(&mailing, Verb::SendNow)?;
     let faults = mailings::faults(&mut conn, visit.user, &mailing).await?;
     if !faults.is_empty() {
