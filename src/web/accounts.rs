@@ -288,7 +288,8 @@ async fn test(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> W
     Ok(see_other(format!("/accounts/{}#test", *id)))
 }
 
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
 pub struct TestMessage {
     number: String,
     text: String,

@@ -22,7 +22,8 @@ struct TokensPage {
     fresh: Option<String>,
 }
 
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
 pub struct NewToken {
     name: String,
 }

@@ -179,13 +179,13 @@ pub struct When {
 
 /// *Submit to Scheduler*, stored, noted and told.
 pub async fn submitted(visit: &Visit, id: MailingId, date: Option<&str>) -> Result<()> {
+    let mut conn = visit.conn().await?;
+    let before = own(visit, &mut conn, id).await?;
     let date = match date {
         Some(text) => instant(text, visit.zone)
             .map_err(|sentence| Error::invalid("schedule_date", sentence))?,
         None => None,
     };
-    let mut conn = visit.conn().await?;
-    let before = own(visit, &mut conn, id).await?;
     let now = visit.app.clock.now();
     let mailing = mailings::submit(&mut conn, visit.user, id, date, now).await?;
     if before.state() != State::Submitted {
@@ -213,11 +213,11 @@ pub async fn reschedule(visit: Visit, id: web::Path<i64>, Posted(when): Posted<W
     let id = MailingId(*id);
     let typed = when.schedule_date.unwrap_or_default();
     let moved: Result<()> = async {
+        let mut conn = visit.conn().await?;
+        own(&visit, &mut conn, id).await?;
         let date = instant(&typed, visit.zone)
             .map_err(|sentence| Error::invalid("schedule_date", sentence))?
             .ok_or_else(|| Error::invalid("schedule_date", "Choose when it should go out."))?;
-        let mut conn = visit.conn().await?;
-        own(&visit, &mut conn, id).await?;
         let now = visit.app.clock.now();
         mailings::reschedule(&mut conn, id, date, visit.zone, now).await?;
         noted(&visit, &mut conn, id, "reschedule").await?;
