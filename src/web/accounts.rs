@@ -22,7 +22,7 @@ use crate::web::list::{Empty, ListView};
 use crate::web::page::{Action, Menu, Shell, html_with};
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
-use crate::{audit, companies, users};
+use crate::{audit, companies, contacts, users};
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -317,6 +317,13 @@ async fn test_message(
         let account = accounts::usable(&mut conn, id, visit.user).await?;
         if let Some(reason) = account.not_built() {
             return Err(Error::conflict(reason));
+        }
+        // What is queued as a test is not judged again before it leaves.
+        if contacts::query::wants_nothing(&mut conn, number.as_str()).await? {
+            return Err(Error::invalid(
+                "number",
+                "This person opted out or is blacklisted, and gets no tests either. Choose another number.",
+            ));
         }
         let single = Single {
             company: visit.company,
