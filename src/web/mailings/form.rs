@@ -113,6 +113,31 @@ pub struct Shown {
     pub find: String,
     /// Of a new mailing's form: makes two presses one mailing.
     pub key: String,
+    /// Whom a new mailing is meant for.
+    pub to: To,
+}
+
+/// Lists and people that the address of a new mailing names.
+#[derive(Default)]
+pub struct To {
+    lists: Vec<i64>,
+    contacts: Vec<i64>,
+}
+
+impl To {
+    /// `?list=3`, or `?contact=7&contact=9`.
+    fn read(query: &str) -> Self {
+        let ids = |wanted: &str| {
+            url::form_urlencoded::parse(query.as_bytes())
+                .filter(|(name, _)| name == wanted)
+                .filter_map(|(_, id)| id.parse().ok())
+                .collect()
+        };
+        Self {
+            lists: ids("list"),
+            contacts: ids("contact"),
+        }
+    }
 }
 
 /// The form of a new mailing, or of a draft the person may change.
@@ -125,17 +150,25 @@ pub async fn render(visit: &Visit, shown: Shown) -> WebResult {
     };
     let people = choices::with_stored(&mut conn, people, mailing.as_ref()).await?;
     let account_choices = choices::account_choices(visit, &mut conn, mailing.as_ref()).await?;
-    let input = match (shown.typed, &mailing) {
+    let is_fresh = shown.typed.is_none() && mailing.is_none();
+    let mut input = match (shown.typed, &mailing) {
         (Some(typed), _) => typed,
         (None, Some(mailing)) => {
             let chosen = query::chosen(&mut conn, mailing.id).await?;
             input::of(mailing, &chosen, visit.zone)
         }
-        (None, None) => blank(visit, &account_choices),
+        (None, None) => blank(visit, &account_choices, shown.to),
     };
     let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
     let list_choices = choices::list_choices(&mut conn, &shell, &input).await?;
     let contact_choices = choices::contact_choices(&mut conn, &input, &shown.find).await?;
+    if is_fresh {
+        let is_known = |id: &i64, known: &[(i64, String)]| known.iter().any(|(one, _)| one == id);
+        input.list_ids.retain(|id| is_known(id, &list_choices));
+        input
+            .contact_ids
+            .retain(|id| is_known(id, &contact_choices));
+    }
     let variables = choices::variables(&mut conn, &shell).await?;
     let events = match &mailing {
         Some(mailing) => history(&mut conn, &shell, mailing).await?,
@@ -173,14 +206,20 @@ pub async fn render(visit: &Visit, shown: Shown) -> WebResult {
 }
 
 /// A new mailing before anything is typed.
-fn blank(visit: &Visit, accounts: &[(i64, String)]) -> MailingInput {
+fn blank(visit: &Visit, accounts: &[(i64, String)], to: To) -> MailingInput {
     MailingInput {
         account_id: accounts
             .first()
             .map(|(id, _)| id.to_string())
             .unwrap_or_default(),
         responsible_id: visit.user.to_string(),
-        recipients: "lists".to_owned(),
+        recipients: if to.contacts.is_empty() {
+            "lists".to_owned()
+        } else {
+            "contacts".to_owned()
+        },
+        list_ids: to.lists,
+        contact_ids: to.contacts,
         header_type: "none".to_owned(),
         ..MailingInput::default()
     }
@@ -199,6 +238,7 @@ pub async fn new(visit: Visit, asked: web::Query<Asked>) -> WebResult {
     let shown = Shown {
         contact: asked.contact(),
         find: asked.find(),
+        to: To::read(visit.request.query_string()),
         ..Shown::default()
     };
     render(&visit, shown).await
@@ -226,6 +266,7 @@ async fn store(visit: &Visit, id: Option<MailingId>, pairs: &[(String, String)])
         contact: beside.contact(),
         find: beside.find.clone(),
         key: beside.key.clone(),
+        ..Shown::default()
     };
     let id = match write(visit, id, &input, &beside.key).await {
         Ok(Written::Saved(id)) => id,
