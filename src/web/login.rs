@@ -5,7 +5,7 @@
 
 use actix_session::Session;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use askama::Template;
 use secrecy::SecretString;
 
@@ -14,7 +14,7 @@ use crate::auth::{failures, password};
 use crate::error::{Error, Result};
 use crate::i18n::Lang;
 use crate::users::{self, User};
-use crate::web::error::WebResult;
+use crate::web::error::{WebError, WebResult};
 use crate::web::form::{Posted, Pressed, csrf_token, own_path, see_other};
 use crate::web::page::{Shell, html_with};
 use crate::web::session::{Signed, USER};
@@ -32,6 +32,8 @@ struct LoginPage {
 pub struct Next {
     #[serde(default)]
     next: String,
+    /// A form was posted that nobody was signed in for.
+    lost: Option<String>,
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -70,6 +72,8 @@ pub async fn page(
     let shell = signed_out(&app, &session, &request)?;
     let fault = if cookie_would_be_dropped(&app, &request) {
         shell.t("login.plain_http")
+    } else if next.lost.is_some() {
+        shell.t("login.lost")
     } else {
         String::new()
     };
@@ -165,14 +169,18 @@ async fn check(app: &App, login: &Login, address: &str) -> Result<Checked> {
     }
 }
 
-pub async fn sign_out(session: Session, Posted(_): Posted<Pressed>) -> HttpResponse {
+/// Whoever is not signed in any more has what they wanted.
+pub async fn sign_out(session: Session, pressed: Result<Posted<Pressed>, WebError>) -> WebResult {
+    if session.contains_key(USER) {
+        pressed?;
+    }
     session.purge();
     let mut answer = see_other("/login");
     answer.headers_mut().insert(
         actix_web::http::header::HeaderName::from_static("clear-site-data"),
         actix_web::http::header::HeaderValue::from_static("\"cache\", \"storage\""),
     );
-    answer
+    Ok(answer)
 }
 
 #[derive(Debug, serde::Deserialize)]

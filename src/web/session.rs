@@ -19,6 +19,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{LOCATION, REFERER};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use diesel_async::AsyncPgConnection;
+use url::Position;
 
 use crate::app::App;
 use crate::auth::{self, Caller, session as rows};
@@ -173,9 +174,11 @@ impl FromRequest for Signed {
     }
 }
 
-/// 303 to the sign-in page, which leads back to where the person was.
+/// 303 to the sign-in page, which leads back to where the person was, and says that a form which was
+/// posted is not stored.
 fn sign_in(request: &HttpRequest) -> actix_web::Error {
-    let back = if request.method() == Method::GET {
+    let reads = request.method() == Method::GET;
+    let back = if reads {
         request
             .uri()
             .path_and_query()
@@ -187,12 +190,13 @@ fn sign_in(request: &HttpRequest) -> actix_web::Error {
             .and_then(|referer| referer.to_str().ok());
         referer
             .and_then(|referer| url::Url::parse(referer).ok())
-            .map(|url| url.path().to_owned())
+            .map(|url| url[Position::BeforePath..Position::AfterQuery].to_owned())
     };
     let next: String =
         url::form_urlencoded::byte_serialize(back.unwrap_or_default().as_bytes()).collect();
+    let lost = if reads { "" } else { "&lost=1" };
     let answer = HttpResponse::SeeOther()
-        .insert_header((LOCATION, format!("/login?next={next}")))
+        .insert_header((LOCATION, format!("/login?next={next}{lost}")))
         .finish();
     InternalError::from_response("sign in", answer).into()
 }
