@@ -21,6 +21,7 @@ mod receipts;
 mod auth;
 mod isolation;
 mod pages;
+mod rights;
 mod walk;
 mod tidy;
 mod origin_defects;

@@ -12,27 +12,36 @@
 //! | 9 token handed to anybody | `defect_9_no_address_hands_out_a_secret` |
 //! | 10 counters counted twice | `receipts::receipts_in_any_order_end_the_same` |
 //! | 11 posted again until called back | `proof::a_crash_between_claim_and_finish_sends_nothing_twice_and_loses_nobody` |
-//! | 12 numbers kept raw | `defect_12_numbers_are_normalised_on_the_api` |
+//! | 12 numbers kept raw | `defect_12_numbers_are_normalised_on_the_api`, `defect_12_numbers_are_normalised_on_the_form_and_by_import` |
+//! | 13 from and to swapped | `defect_13_the_account_sends_and_the_contact_receives` |
 //! | 14 only the first placeholder filled | `defect_14_every_occurrence_is_filled_and_unknown_ones_stop_the_submit` |
+//! | 16 media at a guessable address | `defect_16_no_address_serves_media_at_a_guessable_id` |
 //! | 17 nobody to send to | `defect_17_a_mailing_to_nobody_is_refused_with_the_reason` |
 //! | 18 total failure called partial | `defect_18_failed_and_partial_failure_are_told_apart` |
 //! | 19 the gateway's error is lost | `delivery::an_answer_that_proves_nothing_rests_as_uncertain_and_is_never_sent_again` |
-//! | 20 buttons for everything | `mailings::mailing::tests::every_state_allows_exactly_what_the_table_says` |
+//! | 20 buttons for everything | `mailings::mailing::tests::every_state_allows_exactly_what_the_table_says`, `defect_20_every_state_shows_exactly_the_buttons_of_the_table` |
 //! | 21 errors and tokens in the log | `gateways::no_reason_repeats_the_message_or_the_key` |
 //! | 22 the test prints secrets | `defect_22_no_answer_contains_a_secret` |
 //! | 24, 25 incoming twice, groups as contacts | `defect_24_an_incoming_message_is_one_row_however_often_it_comes`, `delivery::a_stop_by_message_opts_out_and_the_next_mailing_leaves_that_person_out` |
+//! | 27 months sorted by name | `defect_27_months_are_sorted_by_date_and_the_newest_is_first` |
 //! | 28 HTML stored and shown | `defect_28_pasted_html_is_stored_as_whatsapp_text` |
 //! | 29 no company | `defect_29_another_company_s_records_do_not_exist` |
 //! | 30 subject unique | `defect_30_one_subject_may_be_used_twice` |
 //! | 33 edits between submit and send | `defect_33_a_person_in_two_lists_is_written_to_once_and_the_text_is_frozen` |
+//! | 34 the test goes to the account itself | `defect_34_a_test_goes_to_the_typed_number_with_the_account_s_own_session` |
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use wablast::auth;
+use wablast::i18n::{Lang, t};
 use wablast::ids::{CompanyId, UserId};
+use wablast::mailings::{State, legal};
+use wablast::outgoing::deliver;
 use wablast::simulator::{Options, Running};
 
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, Page};
+use crate::support::site::routes;
 use crate::support::{TestApp, arrived, simulator, tell};
 
 async fn ready() -> (TestApp, Running, i64) {
@@ -40,6 +49,12 @@ async fn ready() -> (TestApp, Running, i64) {
     let waha = simulator(Options::default()).await;
     let account = app.account(&waha).await;
     (app, waha, account)
+}
+
+async fn signed_in(app: &TestApp) -> Browser {
+    let mut browser = Browser::new(app);
+    browser.sign_in().await;
+    browser
 }
 
 #[tokio::test]
@@ -172,6 +187,109 @@ async fn defect_12_numbers_are_normalised_on_the_api() {
 }
 
 #[tokio::test]
+async fn defect_12_numbers_are_normalised_on_the_form_and_by_import() {
+    let app = TestApp::new().await;
+    let mut browser = signed_in(&app).await;
+    let form = browser.get("/contacts/new").await.form("/contacts");
+    let form = form.set("name", "Ayu");
+    let page = browser
+        .submit(form.clone().set("whatsapp_number", "0812 3456-7890"))
+        .await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    for (typed, why) in [
+        ("+62 812 3456 7890", "the same number"),
+        ("abc", "no number"),
+    ] {
+        let page = browser
+            .submit(form.clone().set("whatsapp_number", typed))
+            .await;
+        assert_eq!(page.status, 422, "{why}");
+        assert_eq!(page.value("whatsapp_number"), typed, "what was typed stays");
+    }
+    let file = "Name,Phone\nAyu Lestari,(+62) 812-3456.7890\nBudi,0813 1111 2222\nCitra,abc\n";
+    let form = browser.get("/imports/new").await.form("/imports");
+    let page = browser.upload(form, "file", "people.csv", file).await;
+    let run = page.form(&format!("{}/run", page.path));
+    browser.submit(run).await;
+    assert_eq!(
+        app.value("SELECT string_agg(whatsapp_number, ',' ORDER BY whatsapp_number) FROM contacts")
+            .await,
+        "6281234567890,6281311112222"
+    );
+}
+
+fn digits(text: &str) -> String {
+    text.chars().filter(char::is_ascii_digit).collect()
+}
+
+/// What a page calls something.
+fn word(key: &str) -> &str {
+    t(Lang::En, key)
+}
+
+#[tokio::test]
+async fn defect_13_the_account_sends_and_the_contact_receives() {
+    let (app, waha, account) = ready().await;
+    // Its own number is known from the test of the account.
+    app.ok("POST", &format!("/accounts/{account}/test"), None)
+        .await;
+    let (own, theirs) = ("628990000001", "6281200000000");
+    let list = app.list_of(1).await;
+    let mailing = app.mailing(account, list, "Hi").await;
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    app.deliver(mailing).await;
+    tell(
+        &waha,
+        "/simulator/incoming",
+        &json!({ "from": theirs, "text": "Halo" }),
+    )
+    .await;
+    app.until("the reply is here", || async {
+        app.apply_webhooks().await;
+        app.value("SELECT count(*) FROM incoming").await == "1"
+    })
+    .await;
+    let mut browser = signed_in(&app).await;
+    let list = browser.get("/outgoing").await;
+    assert_eq!(digits(&list.column(word("outgoing.number"))[0]), theirs);
+    assert_eq!(list.column(word("outgoing.account")), ["Toko Bandung"]);
+    let id = app.value("SELECT id FROM outgoing").await;
+    let page = browser.get(&format!("/outgoing/{id}")).await;
+    assert_eq!(digits(&page.fact(word("outgoing.number"))), theirs);
+    assert_eq!(page.fact(word("outgoing.account")), "Toko Bandung");
+    let list = browser.get("/incoming?g=&c=receiver").await;
+    assert_eq!(digits(&list.column(word("incoming.sender"))[0]), theirs);
+    assert_eq!(digits(&list.column(word("incoming.receiver"))[0]), own);
+    assert_eq!(list.column(word("incoming.account")), ["Toko Bandung"]);
+    let id = app.value("SELECT id FROM incoming").await;
+    let page = browser.get(&format!("/incoming/{id}")).await;
+    assert_eq!(digits(&page.fact(word("incoming.sender"))), theirs);
+    assert_eq!(digits(&page.fact(word("incoming.receiver"))), own);
+    assert_eq!(page.fact(word("incoming.account")), "Toko Bandung");
+}
+
+#[tokio::test]
+async fn defect_16_no_address_serves_media_at_a_guessable_id() {
+    let app = TestApp::new().await;
+    let mut browser = signed_in(&app).await;
+    for path in ["/web/content/1", "/web/image/1", "/media/1", "/media"] {
+        assert_eq!(browser.get(path).await.status, 404, "{path}");
+        let stranger = Browser::new(&app).get(path).await.path;
+        assert_eq!(stranger, "/login", "{path}");
+    }
+    let media: Vec<_> = routes()
+        .into_iter()
+        .filter(|route| {
+            ["media", "content", "attachment"]
+                .iter()
+                .any(|word| route.path.contains(word))
+        })
+        .collect();
+    assert!(media.is_empty(), "{media:?}");
+}
+
+#[tokio::test]
 async fn defect_14_every_occurrence_is_filled_and_unknown_ones_stop_the_submit() {
     let (app, waha, account) = ready().await;
     let list = app.list_of(1).await;
@@ -239,6 +357,60 @@ async fn defect_18_failed_and_partial_failure_are_told_apart() {
     }
 }
 
+/// The verbs that a mailing's page offers, sorted.
+fn offered(page: &Page, mailing: i64) -> Vec<String> {
+    let own = format!("/mailings/{mailing}");
+    let mut verbs = page.attributes("button[name=then]:not([value=find])", "value");
+    for lead in page
+        .attributes("form:not([method=get])", "action")
+        .into_iter()
+        .chain(page.attributes("a", "href"))
+    {
+        match lead.strip_prefix(&own) {
+            Some("") if page.path == own => verbs.push("edit".to_owned()),
+            Some("/send") => verbs.push("send_now".to_owned()),
+            Some(verb) if verb.starts_with('/') => verbs.push(verb[1..].to_owned()),
+            _ => {}
+        }
+    }
+    verbs.sort();
+    verbs.dedup();
+    verbs
+}
+
+#[tokio::test]
+async fn defect_20_every_state_shows_exactly_the_buttons_of_the_table() {
+    let (app, _waha, account) = ready().await;
+    let list = app.list_of(1).await;
+    let fresh = app.mailing(account, list, "Hi").await;
+    let sent = app.mailing(account, list, "Hi").await;
+    app.ok("POST", &format!("/mailings/{sent}/send_now"), None)
+        .await;
+    app.deliver(sent).await;
+    let mut browser = signed_in(&app).await;
+    for (mailing, released) in [(fresh, false), (sent, true)] {
+        for state in State::ALL {
+            let stored = state.as_str();
+            app.execute(&format!(
+                "UPDATE mailings SET state = '{stored}', schedule_date = wablast_now() + interval '1 day' WHERE id = {mailing}"
+            ))
+            .await;
+            let page = browser.get(&format!("/mailings/{mailing}")).await;
+            let mut expected = legal(state, released);
+            // What was missed is submitted with its new date, which is one form.
+            if state == State::Missed {
+                expected.retain(|verb| *verb != "reschedule");
+            }
+            expected.sort_unstable();
+            assert_eq!(
+                offered(&page, mailing),
+                expected,
+                "{stored}, released: {released}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn defect_22_no_answer_contains_a_secret() {
     let app = TestApp::new().await;
@@ -285,6 +457,27 @@ async fn defect_24_an_incoming_message_is_one_row_however_often_it_comes() {
     })
     .await;
     assert_eq!(app.value("SELECT count(*) FROM incoming").await, "1");
+}
+
+#[tokio::test]
+async fn defect_27_months_are_sorted_by_date_and_the_newest_is_first() {
+    let (app, _waha, account) = ready().await;
+    for date in ["2025-12-05", "2026-04-07", "2025-08-09"] {
+        app.execute(&format!(
+            "INSERT INTO incoming (company_id, account_id, provider_id, sender, message, received_at)
+               VALUES (1, {account}, '{date}', '6281200000000', 'Halo', '{date} 10:00+07');
+             WITH said AS (INSERT INTO outgoing_content (company_id, text, cause) VALUES (1, 'Hi', '{date}') RETURNING id)
+               INSERT INTO outgoing (company_id, account_id, kind, content_id, number, state, created_at, accepted_at)
+               SELECT 1, {account}, 'test', id, '6281200000000', 'sent', '{date} 10:00+07', '{date} 10:00+07' FROM said"
+        ))
+        .await;
+    }
+    let mut browser = signed_in(&app).await;
+    for path in ["/incoming?g=month", "/outgoing?g=month"] {
+        let page = browser.get(path).await;
+        let months = page.texts("tr.group .grp > span:not(.n)");
+        assert_eq!(months, ["Apr 2026", "Dec 2025", "Aug 2025"], "{path}");
+    }
 }
 
 #[tokio::test]
@@ -410,4 +603,71 @@ async fn defect_33_a_person_in_two_lists_is_written_to_once_and_the_text_is_froz
             .iter()
             .all(|message| message["text"] == "Before")
     );
+}
+
+#[tokio::test]
+async fn defect_34_a_test_goes_to_the_typed_number_with_the_account_s_own_session() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options {
+        session: "toko".to_owned(),
+        ..Options::default()
+    })
+    .await;
+    let account = json!({ "name": "Toko", "provider": "waha", "api_url": waha.url(), "api_key": "simulator-key", "session": "toko",
+        "pace": { "per_second": 5000, "burst": 5000 } });
+    let account = app.ok("POST", "/accounts", Some(&account)).await["id"]
+        .as_i64()
+        .unwrap();
+    let list = app.list_of(1).await;
+    let mailing = app.mailing(account, list, "Hi {{contact.name}}").await;
+    let mut browser = signed_in(&app).await;
+    let asks = format!("/mailings/{mailing}/test");
+    let form = browser.get(&asks).await.form(&asks);
+    let page = browser.submit(form.clone()).await;
+    assert_eq!(page.status, 422, "it asks for a number");
+    let form = form.set("number", "0811 2233 4455");
+    for _ in 0..2 {
+        let page = browser.submit(form.clone()).await;
+        assert_eq!(page.status, 200, "{}", page.text());
+    }
+    let own = format!("/accounts/{account}/test-message");
+    let page = browser.get(&format!("/accounts/{account}")).await;
+    let own = page.form(&own).set("number", "+62 811 2233 4466");
+    browser
+        .submit(own.clone().set("text", "From the account"))
+        .await;
+    let (stop, stopped) = watch::channel(false);
+    let deliverer = tokio::spawn(deliver::run(app.app.clone(), stopped));
+    app.until("both tests went out", || async {
+        app.value("SELECT count(*) FROM outgoing WHERE state = 'accepted'")
+            .await
+            == "2"
+    })
+    .await;
+    stop.send(true).unwrap();
+    deliverer.await.unwrap();
+    let arrived = arrived(&waha).await;
+    let mut to: Vec<String> = arrived["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| {
+            format!(
+                "{} {}",
+                message["to"].as_str().unwrap(),
+                message["text"].as_str().unwrap()
+            )
+        })
+        .collect();
+    to.sort();
+    assert_eq!(
+        to,
+        ["6281122334455 Hi P0", "6281122334466 From the account"]
+    );
+    assert_eq!(app.show(mailing).await["state"], "draft");
+    app.execute("UPDATE contacts SET opt_out = true, opt_out_at = wablast_now()")
+        .await;
+    let refused = own.set("number", "6281200000000").set("text", "Hi");
+    let page = browser.submit(refused).await;
+    assert_eq!(page.status, 422, "who opted out gets no tests");
 }

@@ -109,3 +109,76 @@ async fn every_page_shows_a_typical_record() {
 async fn every_page_shows_hostile_words_and_runs_none_of_them() {
     everywhere(HOSTILE, "hostile").await;
 }
+
+#[tokio::test]
+async fn an_account_field_never_creates_or_edits_an_account() {
+    let world = World::new("Toko").await;
+    let mut addresses = without_records();
+    for route in routes().iter().filter(|route| !route.posts) {
+        addresses.extend(world.address(route));
+    }
+    let account = world.ids["accounts"].clone();
+    let mut browser = Browser::new(&world.app);
+    browser.sign_in().await;
+    let mut fields = 0;
+    for address in addresses
+        .iter()
+        .filter(|path| !path.starts_with("/accounts"))
+    {
+        let page = browser.get(address).await;
+        let mut posted = page.attributes("form", "action");
+        posted.extend(page.attributes("[formaction]", "formaction"));
+        let editing: Vec<_> = posted
+            .iter()
+            .filter(|action| action.starts_with("/accounts"))
+            .collect();
+        assert!(editing.is_empty(), "{address} posts to {editing:?}");
+        let loose = page.attributes("[name=account_id]:not(select)", "name");
+        assert!(loose.is_empty(), "{address} has an account to type");
+        for option in page.attributes("select[name=account_id] option", "value") {
+            assert!(
+                option.is_empty() || option == account,
+                "{address}: {option}"
+            );
+            fields += 1;
+        }
+    }
+    assert!(fields > 1, "a form with an account was seen");
+    let accounts = "SELECT md5(string_agg(a::text, ',' ORDER BY id)) FROM accounts a";
+    let before = world.app.value(accounts).await;
+    let page = browser.get("/mailings/new").await;
+    for chosen in [account.as_str(), "987654", "Toko Baru", ""] {
+        let form = page.form("/mailings").set("subject", "Smuggled");
+        let form = form.set("account_id", chosen).add("name", "Smuggled");
+        let form = form
+            .add("api_url", "http://evil.example")
+            .add("api_key", "x");
+        let (status, _) = browser.submit_once(form).await;
+        let expected = if chosen == account { 303 } else { 422 };
+        assert_eq!(status, expected, "account {chosen:?}");
+    }
+    assert_eq!(world.app.value(accounts).await, before);
+}
+
+#[tokio::test]
+async fn a_new_mailing_is_addressed_to_whom_its_link_names() {
+    let app = TestApp::new().await;
+    let list = app.list_of(2).await;
+    let contact = app.value("SELECT max(id) FROM contacts").await;
+    let mut browser = Browser::new(&app);
+    browser.sign_in().await;
+    let page = browser.get(&format!("/lists/{list}")).await;
+    let link = format!("/mailings/new?list={list}");
+    assert!(page.attributes("a", "href").contains(&link));
+    let form = browser.get(&link).await.form("/mailings");
+    assert_eq!(form.get("recipients"), "lists");
+    assert_eq!(form.all("list_ids"), [list.to_string()]);
+    let bulk = browser.get("/contacts").await.form("/contacts/bulk/add");
+    let bulk = bulk.to("/contacts/bulk/mailing").add("ids", &contact);
+    let form = browser.submit(bulk).await.form("/mailings");
+    assert_eq!(form.get("recipients"), "contacts");
+    assert_eq!(form.all("contact_ids"), [contact]);
+    let unknown = "/mailings/new?contact=987654&list=987654&contact=x";
+    let form = browser.get(unknown).await.form("/mailings");
+    assert!(form.all("contact_ids").is_empty() && form.all("list_ids").is_empty());
+}

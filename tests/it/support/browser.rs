@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::header::{COOKIE, HeaderMap, LOCATION, ORIGIN, SET_COOKIE};
+use reqwest::header::{COOKIE, HeaderMap, LOCATION, ORIGIN, REFERER, SET_COOKIE};
 use scraper::{Html, Selector};
 
 use super::{EMAIL, PASSWORD, TestApp};
@@ -10,6 +10,8 @@ use super::{EMAIL, PASSWORD, TestApp};
 pub struct Browser {
     client: reqwest::Client,
     address: String,
+    /// The page in front, which a posted form names as where it comes from.
+    at: String,
     cookies: BTreeMap<String, String>,
     /// The last Set-Cookie header, whole.
     pub last_cookie: String,
@@ -36,9 +38,17 @@ fn selector(text: &str) -> Selector {
 }
 
 impl Form {
+    /// The one value of a field, at its place in the form.
     pub fn set(mut self, name: &str, value: &str) -> Self {
+        let at = self.fields.iter().position(|(known, _)| known == name);
+        self = self.without(name);
+        let at = at.unwrap_or(self.fields.len());
+        self.fields.insert(at, (name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
         self.fields.retain(|(known, _)| known != name);
-        self.fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -145,6 +155,43 @@ impl Page {
             .unwrap_or_default()
     }
 
+    /// An attribute of everything that a selector finds and that has it.
+    pub fn attributes(&self, css: &str, attribute: &str) -> Vec<String> {
+        Html::parse_document(&self.html)
+            .select(&selector(css))
+            .filter_map(|found| found.value().attr(attribute))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The words of everything that a selector finds.
+    pub fn texts(&self, css: &str) -> Vec<String> {
+        Html::parse_document(&self.html)
+            .select(&selector(css))
+            .map(|found| {
+                let text: String = found.text().collect();
+                text.split_whitespace().collect::<Vec<_>>().join(" ")
+            })
+            .collect()
+    }
+
+    /// What a record's page says beside a label.
+    pub fn fact(&self, label: &str) -> String {
+        let labels = self.texts("dt");
+        let at = labels.iter().position(|known| known == label);
+        let at = at.unwrap_or_else(|| panic!("no {label} on {}: {labels:?}", self.path));
+        self.texts("dd").swap_remove(at)
+    }
+
+    /// The cells under a head of a list, row by row.
+    pub fn column(&self, head: &str) -> Vec<String> {
+        let heads = self.texts("table.list thead th");
+        let at = heads.iter().position(|known| known == head);
+        let at = at.unwrap_or_else(|| panic!("no {head} on {}: {heads:?}", self.path));
+        let rows = "table.list tbody tr:not(.group):not(.more-row)";
+        self.texts(&format!("{rows} > :nth-child({})", at + 1))
+    }
+
     pub fn header(&self, name: &str) -> String {
         self.headers
             .get(name)
@@ -163,17 +210,23 @@ impl Browser {
         Self {
             client,
             address: app.address.clone(),
+            at: "/".to_owned(),
             cookies: BTreeMap::new(),
             last_cookie: String::new(),
         }
     }
 
     pub async fn sign_in(&mut self) {
+        self.sign_in_as(EMAIL).await;
+    }
+
+    /// Somebody else, with the same password.
+    pub async fn sign_in_as(&mut self, email: &str) {
         let page = self.get("/login").await;
         let answer = self
             .submit_once(
                 page.form("/login")
-                    .set("email", EMAIL)
+                    .set("email", email)
                     .set("password", PASSWORD),
             )
             .await;
@@ -196,6 +249,7 @@ impl Browser {
                 path = next.to_str().unwrap().to_owned();
                 continue;
             }
+            self.at.clone_from(&path);
             return page(path, response).await;
         }
         panic!("redirects without end at {path}")
@@ -233,19 +287,32 @@ impl Browser {
         file_name: &str,
         bytes: impl Into<Vec<u8>>,
     ) -> Page {
+        self.upload_from(form, field, file_name, bytes, None).await
+    }
+
+    pub async fn upload_from(
+        &mut self,
+        form: Form,
+        field: &str,
+        file_name: &str,
+        bytes: impl Into<Vec<u8>>,
+        origin: Option<&str>,
+    ) -> Page {
         let mut body = reqwest::multipart::Form::new();
         for (name, value) in form.fields {
             body = body.text(name, value);
         }
         let file = reqwest::multipart::Part::bytes(bytes.into()).file_name(file_name.to_owned());
-        let response = self
+        let mut request = self
             .client
             .post(format!("{}{}", self.address, form.action))
             .header(COOKIE, self.cookie_header())
-            .multipart(body.part(field.to_owned(), file))
-            .send()
-            .await
-            .unwrap();
+            .header(REFERER, format!("{}{}", self.address, self.at))
+            .multipart(body.part(field.to_owned(), file));
+        if let Some(origin) = origin {
+            request = request.header(ORIGIN, origin);
+        }
+        let response = request.send().await.unwrap();
         self.keep_cookies(response.headers());
         match response.headers().get(LOCATION).cloned() {
             Some(next) => self.get(next.to_str().unwrap()).await,
@@ -261,6 +328,7 @@ impl Browser {
             .client
             .post(format!("{}{}", self.address, form.action))
             .header(COOKIE, self.cookie_header())
+            .header(REFERER, format!("{}{}", self.address, self.at))
             .header("Content-Type", "application/x-www-form-urlencoded")
             .body(body);
         if let Some(origin) = origin {

@@ -105,6 +105,30 @@ impl TestApp {
         &self._database.url
     }
 
+    /// Somebody else in the same company, with the same password; their id.
+    pub async fn person(&self, email: &str, role: &str) -> String {
+        self.execute(&format!(
+            "INSERT INTO users (name, email, password_hash, active_company_id)
+               SELECT '{role} Rudi', '{email}', password_hash, active_company_id FROM users WHERE id = 1;
+             INSERT INTO user_companies (user_id, company_id, role)
+               SELECT id, active_company_id, '{role}' FROM users WHERE email = '{email}'"
+        ))
+        .await;
+        self.value(&format!("SELECT id FROM users WHERE email = '{email}'"))
+            .await
+    }
+
+    /// A mark of everything that is stored, but for who is signed in: the same mark, nothing changed.
+    pub async fn mark(&self) -> String {
+        let parts = self
+            .value(
+                "SELECT string_agg(format('(SELECT coalesce(md5(string_agg(t::text, '','' ORDER BY t::text)), ''-'') FROM %I t)', tablename), ' || ')
+                 FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'sessions'",
+            )
+            .await;
+        self.value(&format!("SELECT md5({parts})")).await
+    }
+
     /// Runs SQL as the database's owner.
     pub async fn execute(&self, statement: &str) {
         self._database.execute(statement).await;
