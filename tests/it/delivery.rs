@@ -138,7 +138,7 @@ async fn a_refused_key_stops_the_account_and_burns_no_message() {
     let mailing = app.mailing(account, list, "Hello").await;
     app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
         .await;
-    wablast::mailings::release::advance(&app.app).await.unwrap();
+    release::advance(&app.app).await.unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let deliverer = tokio::spawn(wablast::outgoing::deliver::run(app.app.clone(), stopped));
     app.until("the account is stopped", || async {
@@ -209,7 +209,7 @@ async fn who_opted_out_is_left_out_with_the_reason_also_after_the_release() {
     );
     app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
         .await;
-    wablast::mailings::release::advance(&app.app).await.unwrap();
+    release::advance(&app.app).await.unwrap();
     app.ok(
         "PATCH",
         &format!("/contacts/{}", id(1)),
@@ -373,7 +373,7 @@ async fn a_canceled_mailing_sends_nothing_more() {
     let mailing = app.mailing(account, list, "Hello").await;
     app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
         .await;
-    wablast::mailings::release::advance(&app.app).await.unwrap();
+    release::advance(&app.app).await.unwrap();
     let canceled = app
         .ok("POST", &format!("/mailings/{mailing}/cancel"), None)
         .await;
