@@ -41,7 +41,7 @@ pub static LIST: ListSpec = ListSpec {
         )
         .cell("m2"),
         Column::new("tries", "webhook_log.tries", "t.tries", Kind::Number),
-        Column::new("error", "webhook_log.error", "t.error", Kind::Text),
+        Column::new("error", "webhook_log.error", "t.error", Kind::Sentence),
         Column::new("applied", "webhook_log.applied", "t.applied_at", Kind::Date).optional(),
     ],
     filters: &[

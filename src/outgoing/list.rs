@@ -29,7 +29,7 @@ pub static LIST: ListSpec = ListSpec {
         Column::new("kind", "outgoing.kind", "t.kind", Kind::Badge("kind")).optional(),
         Column::new("state", "outgoing.status", "CASE WHEN t.replied_at IS NOT NULL THEN 'replied' ELSE t.state END", Kind::Badge("message")).cell("m2"),
         Column::new("code", "outgoing.code", "t.code", Kind::Badge("code")),
-        Column::new("error", "outgoing.error", "CASE WHEN t.state <> 'skipped' THEN t.reason END", Kind::Text),
+        Column::new("error", "outgoing.error", "CASE WHEN t.state <> 'skipped' THEN t.reason END", Kind::Sentence),
         Column::new("attempts", "outgoing.attempts", "t.attempts", Kind::Number).optional(),
         Column::new("provider_id", "outgoing.provider_id", "t.provider_id", Kind::Text).optional(),
         Column::new("delivered", "outgoing.delivered_at", "t.delivered_at", Kind::Date).optional(),

@@ -35,6 +35,8 @@ pub enum Direction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
+    /// What the domain or a gateway says in a sentence.
+    Sentence,
     /// The row's name: its cell is the row header and holds the link.
     Strong,
     /// A whole number.

@@ -102,7 +102,7 @@ impl Words<'_> {
             format!("/accounts/{}", held.account_id),
         );
         Banner {
-            text: format!("{sentence}\n{}", held.reason),
+            text: format!("{sentence}\n{}", i18n::say(self.lang, &held.reason)),
             actions: self.administrators(open),
         }
     }

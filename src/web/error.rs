@@ -110,7 +110,7 @@ fn answer(
     let mut retry_after = None;
     match error {
         Some(Error::Conflict { message, legal }) => {
-            page.text.clone_from(message);
+            page.text = page.shell.say(message);
             let words: Vec<String> = legal
                 .iter()
                 .map(|verb| verb_word(&page.shell, verb))
@@ -119,10 +119,12 @@ fn answer(
         }
         Some(Error::Invalid(faults)) => {
             for (field, sentences) in &faults.0 {
-                page.faults.extend(sentences.iter().map(|sentence| Fault {
-                    field: field.clone(),
-                    sentence: sentence.clone(),
-                }));
+                for sentence in sentences {
+                    page.faults.push(Fault {
+                        field: field.clone(),
+                        sentence: page.shell.say(sentence),
+                    });
+                }
             }
         }
         Some(Error::StaleForm) => {
@@ -261,6 +263,10 @@ mod tests {
     use crate::error::FieldErrors;
 
     async fn get(path: &str) -> (u16, String, String) {
+        get_in("en", path).await
+    }
+
+    async fn get_in(language: &str, path: &str) -> (u16, String, String) {
         async fn fail(kind: web::Path<String>) -> WebResult {
             Err(WebError(match kind.as_str() {
                 "sign-in" => Error::SignIn,
@@ -270,6 +276,7 @@ mod tests {
                     legal: vec!["cancel"],
                 },
                 "invalid" => Error::Invalid(FieldErrors::one("name", "<b>Too</b> long.")),
+                "known" => Error::invalid("file", "The file is empty."),
                 _ => Error::NotFound,
             }))
         }
@@ -277,7 +284,10 @@ mod tests {
             .wrap(from_fn(pages))
             .route("/fail/{kind}", web::get().to(fail));
         let app = test::init_service(app).await;
-        let request = test::TestRequest::get().uri(path).to_request();
+        let request = test::TestRequest::get()
+            .uri(path)
+            .insert_header((ACCEPT_LANGUAGE, language))
+            .to_request();
         let response = test::call_service(&app, request).await;
         let status = response.status().as_u16();
         let location = response
@@ -326,5 +336,13 @@ mod tests {
             body.contains("&#60;b&#62;Too") && !body.contains("<b>Too"),
             "{body}"
         );
+    }
+
+    #[actix_web::test]
+    async fn error_a_sentence_of_the_domain_is_said_in_the_persons_language() {
+        let (_, _, body) = get_in("id", "/fail/known").await;
+        assert!(body.contains("Berkas ini kosong."), "{body}");
+        let (_, _, body) = get("/fail/known").await;
+        assert!(body.contains("The file is empty."), "{body}");
     }
 }

@@ -30,11 +30,9 @@ pub fn state(run: &JobRun) -> &'static str {
 }
 
 /// What it did, what went wrong, or nothing yet.
-pub fn words(run: &JobRun) -> &str {
-    run.error
-        .as_deref()
-        .or(run.summary.as_deref())
-        .unwrap_or_default()
+pub fn words(shell: &Shell, run: &JobRun) -> String {
+    let said = run.error.as_deref().or(run.summary.as_deref());
+    shell.say(said.unwrap_or_default())
 }
 
 /// "12 ms", "0.2 s"; nothing while it runs.
@@ -71,7 +69,7 @@ pub fn marks(shell: &Shell, runs: &[JobRun]) -> Vec<Mark> {
                 y: 20 - height,
                 height,
                 hue,
-                title: format!("{when}: {}", words(run)),
+                title: format!("{when}: {}", words(shell, run)),
             }
         })
         .collect()

@@ -193,7 +193,7 @@ impl MessagePage {
         }
         if matches!(message.health.as_str(), "paused" | "stopped") {
             let key = format!("outgoing.why.account_{}", message.health);
-            return shell.tf(&key, &[account, &message.health_reason]);
+            return shell.tf(&key, &[account, &shell.say(&message.health_reason)]);
         }
         if let Some(at) = ahead(message.not_before) {
             return shell.tf("outgoing.why.not_before", &[shell.date(&at)]);

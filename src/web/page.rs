@@ -273,6 +273,11 @@ impl Shell {
         i18n::tf(self.lang, key, &arguments)
     }
 
+    /// A sentence of the domain in the person's language; what is not ours stays as it is.
+    pub fn say(&self, sentence: &str) -> String {
+        i18n::say(self.lang, sentence).into_owned()
+    }
+
     /// `key.one` or `key.other` with the number filled in.
     pub fn tn(&self, key: &str, count: impl Count) -> String {
         i18n::tn(self.lang, key, count.count())

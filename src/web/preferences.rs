@@ -159,7 +159,8 @@ async fn change_password(
     let user = users::find(&mut *app.db.system().await?, signed.user).await?;
     let mut errors = FieldErrors::default();
     if !password::verify(SecretString::from(new.current), Some(user.password_hash)).await? {
-        errors.add("current", "This is not your password.");
+        let lang = Lang::parse(&signed.language);
+        errors.add("current", crate::i18n::t(lang, "preferences.wrong"));
     }
     if let Err(fault) = password::check(&new.password, &[&signed.name, &signed.email]) {
         errors.add("password", fault);

@@ -209,6 +209,7 @@ impl Table {
         }
         match column.kind {
             Kind::Text => Cell::Text(value.to_owned()),
+            Kind::Sentence => Cell::Text(shell.say(value)),
             Kind::Strong => Cell::Name(value.to_owned()),
             Kind::Number => value
                 .parse::<i64>()
@@ -294,7 +295,7 @@ impl Table {
             Kind::Number | Kind::Meter(_) => "right num",
             Kind::Date => "num muted",
             Kind::Phone => "num",
-            Kind::Text | Kind::Country => "cap",
+            Kind::Text | Kind::Sentence | Kind::Country => "cap",
             _ => "",
         };
         [set, column.cell]

@@ -72,11 +72,9 @@ async fn new(
 ) -> WebResult {
     signed.require(Role::Administrator)?;
     if new.name.trim().is_empty() {
-        return Err(Error::invalid(
-            "name",
-            "Give the token a name, so that you know later what uses it.",
-        )
-        .into());
+        let lang = crate::i18n::Lang::parse(&signed.language);
+        let said = crate::i18n::t(lang, "tokens.name_first");
+        return Err(Error::invalid("name", said).into());
     }
     let mut conn = app.db.company(signed.company).await?;
     let fresh = create(&mut conn, signed.company, signed.user, new.name.trim(), &[]).await?;

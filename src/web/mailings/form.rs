@@ -384,14 +384,12 @@ fn responsible(
     if Some(chosen) == stored || people.iter().any(|(id, _)| *id == chosen.0) {
         return Ok(());
     }
-    Err(Error::invalid(
-        "responsible_id",
-        if visit.role < Role::Manager {
-            "Only a manager can make somebody else responsible."
-        } else {
-            "This person does not work in this company. Choose another one."
-        },
-    ))
+    let key = if visit.role < Role::Manager {
+        "mailings.responsible_manager"
+    } else {
+        "mailings.responsible_stranger"
+    };
+    Err(Error::invalid("responsible_id", visit.t(key)))
 }
 
 /// Pre-flight and preview of what stands in the form; stores nothing.

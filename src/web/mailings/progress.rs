@@ -217,7 +217,7 @@ fn cause(shell: &Shell, id: MailingId, state: &str, code: &str, count: i64) -> C
 
 fn gate(shell: &Shell, mailing: &Mailing, facts: &Facts, counts: &Counts, sending: bool) -> Gate {
     let say = |icon, lead: String, more: String| Gate { icon, lead, more };
-    let reason = mailing.state_reason.clone().unwrap_or_default();
+    let reason = shell.say(mailing.state_reason.as_deref().unwrap_or_default());
     let date = |at: Option<chrono::DateTime<chrono::Utc>>| {
         at.map(|at| shell.date(&at)).unwrap_or_default()
     };
@@ -278,7 +278,8 @@ fn stopped(shell: &Shell, facts: &Facts, sending: bool) -> Option<String> {
     }
     let state = badges::word(shell.lang, "health", &facts.health);
     let said = shell.tf("mailings.gate.account", &[facts.account.clone(), state]);
-    Some(format!("{said} {}", facts.health_reason).trim().to_owned())
+    let why = shell.say(&facts.health_reason);
+    Some(format!("{said} {why}").trim().to_owned())
 }
 
 /// "About 15 a minute", or an hour where it is less than one a minute.

@@ -93,7 +93,7 @@ async fn render(
         input.who = first.to_string();
     }
     let chosen = input.who.parse().ok().map(ContactId);
-    let values = values(&mut conn, id, chosen).await?;
+    let values = values(visit, &mut conn, id, chosen).await?;
     let account = accounts::query::find(&mut conn, mailing.account_id).await;
     let page = TestPage {
         bubble: preview::marked(&preview::parts(&mailing), &values),
@@ -141,6 +141,7 @@ async fn people(
 
 /// What fills the placeholders; nothing for nobody.
 async fn values(
+    visit: &Visit,
     conn: &mut AsyncPgConnection,
     id: MailingId,
     contact: Option<ContactId>,
@@ -159,7 +160,7 @@ async fn values(
         });
     match preview::values(conn, &sample).await {
         Ok(values) => Ok(values),
-        Err(Error::NotFound) => Err(Error::invalid("as", "This contact does not exist.")),
+        Err(Error::NotFound) => Err(Error::invalid("as", visit.t("mailings.test_gone"))),
         Err(other) => Err(other),
     }
 }
@@ -196,15 +197,13 @@ async fn queued(visit: &Visit, id: MailingId, input: &TestInput) -> Result<()> {
         return Err(Error::invalid("account_id", reason));
     }
     let sample = input.who.parse().ok().map(ContactId);
-    let values = values(&mut conn, id, sample).await?;
+    let values = values(visit, &mut conn, id, sample).await?;
     let text = merge::compose(&preview::parts(&mailing), &values);
     if merge::length(&text) > MESSAGE_MAX {
-        return Err(Error::invalid(
-            "as",
-            format!("With these values the message is longer than {MESSAGE_MAX} characters."),
-        ));
+        let said = visit.tf("mailings.test_long", &[MESSAGE_MAX.to_string()]);
+        return Err(Error::invalid("as", said));
     }
-    let (contact, number) = addressee(&mut conn, input, sample, &country).await?;
+    let (contact, number) = addressee(visit, &mut conn, input, sample, &country).await?;
     let single = Single {
         company: visit.company,
         account: mailing.account_id,
@@ -223,17 +222,18 @@ async fn queued(visit: &Visit, id: MailingId, input: &TestInput) -> Result<()> {
 
 /// Whom it goes to: the typed number, or the chosen contact's own.
 async fn addressee(
+    visit: &Visit,
     conn: &mut AsyncPgConnection,
     input: &TestInput,
     sample: Option<ContactId>,
     country: &str,
 ) -> Result<(Option<ContactId>, String)> {
     let (field, contact, number) = if input.to == "contact" {
-        let id = sample.ok_or_else(|| Error::invalid("as", "Choose the contact first."))?;
+        let id = sample.ok_or_else(|| Error::invalid("as", visit.t("mailings.test_choose")))?;
         let contact = contacts::query::find(conn, id).await?;
         let number = contact
             .whatsapp_number
-            .ok_or_else(|| Error::invalid("as", "This contact has no number."))?;
+            .ok_or_else(|| Error::invalid("as", visit.t("mailings.test_no_number")))?;
         ("as", Some(id), number)
     } else {
         let number = PhoneNumber::parse(&input.number, country)
@@ -242,10 +242,7 @@ async fn addressee(
     };
     // What is queued as a test is not judged again before it leaves.
     if contacts::query::wants_nothing(conn, &number).await? {
-        return Err(Error::invalid(
-            field,
-            "This person opted out or is blacklisted, and gets no tests either. Choose another number.",
-        ));
+        return Err(Error::invalid(field, visit.t("mailings.test_unwanted")));
     }
     Ok((contact, number))
 }

@@ -5,7 +5,11 @@
 //! Invariants, kept by the tests below: both have the same keys with the same placeholders, and no
 //! text is empty. A key that is missing shows itself: ugly, and found at once.
 //!
+//! What the domain says in sentences of its own is found by the sentence: [`say`].
+//!
 //! Knows nothing of pages; the text of people (names, messages) never comes through here.
+
+mod sentences;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -13,8 +17,10 @@ use std::sync::LazyLock;
 use chrono::{DateTime, Datelike as _, Utc};
 use chrono_tz::Tz;
 
-const ENGLISH: &str = include_str!("i18n/en.properties");
-const INDONESIAN: &str = include_str!("i18n/id.properties");
+pub use sentences::say;
+
+const ENGLISH: &str = include_str!("en.properties");
+const INDONESIAN: &str = include_str!("id.properties");
 
 type Catalogue = HashMap<&'static str, &'static str>;
 
