@@ -65,12 +65,6 @@ impl ResponseError for WebError {
     }
 }
 
-/// One fault of a form that could not be shown again.
-struct Fault {
-    field: String,
-    sentence: String,
-}
-
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage {
@@ -79,7 +73,8 @@ struct ErrorPage {
     icon: &'static str,
     title: String,
     text: String,
-    faults: Vec<Fault>,
+    /// Faults of a form that could not be shown again.
+    faults: Vec<String>,
     /// Verbs that are legal now, in the catalogue's words.
     legal: String,
     request: Option<String>,
@@ -118,14 +113,8 @@ fn answer(
             page.legal = words.join(", ");
         }
         Some(Error::Invalid(faults)) => {
-            for (field, sentences) in &faults.0 {
-                for sentence in sentences {
-                    page.faults.push(Fault {
-                        field: field.clone(),
-                        sentence: page.shell.say(sentence),
-                    });
-                }
-            }
+            let sentences = faults.0.values().flatten();
+            page.faults = sentences.map(|sentence| page.shell.say(sentence)).collect();
         }
         Some(Error::StaleForm) => {
             page.title = page.shell.t("error.stale");
@@ -188,7 +177,11 @@ pub async fn pages(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody, BoxBody>>, actix_web::Error> {
     let response = next.call(request).await?;
-    if response.response().error().is_none() || response.status().is_redirection() {
+    let ours = |error: &actix_web::Error| error.as_error::<WebError>().is_some();
+    // What leads somewhere else already is no page; only our own "sign in" learns the way back.
+    let leads =
+        response.status().is_redirection() && !response.response().error().is_some_and(ours);
+    if response.response().error().is_none() || leads {
         return Ok(response.map_into_left_body());
     }
     let shell = own_shell(response.request()).await;
