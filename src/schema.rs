@@ -56,6 +56,7 @@ diesel::table! {
         webhook_secret -> Nullable<Bytea>,
         per_second -> Double,
         burst -> Integer,
+        batch_size -> Integer,
         health -> Text,
         health_reason -> Nullable<Text>,
         health_code -> Nullable<Text>,
@@ -456,6 +457,7 @@ diesel::table! {
         read_at -> Nullable<Timestamptz>,
         failed_at -> Nullable<Timestamptz>,
         replied_at -> Nullable<Timestamptz>,
+        opened_at -> Nullable<Timestamptz>,
     }
 }
 

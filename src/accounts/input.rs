@@ -9,6 +9,9 @@ use super::Secret;
 use crate::error::{FieldErrors, Result};
 use crate::ids::UserId;
 
+/// What an account opens at a time when nothing else was chosen.
+pub const BATCH_SIZE: i32 = 100;
+
 /// The form, as text. The API fills the same struct.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(default)]
@@ -34,6 +37,8 @@ pub struct AccountInput {
     pub webhook_secret: String,
     pub per_second: String,
     pub burst: String,
+    /// Counts where delivery is batched.
+    pub batch_size: String,
     pub allowed_user_ids: Vec<i64>,
 }
 
@@ -55,6 +60,7 @@ pub struct AccountDraft {
     pub welcome_message: String,
     pub per_second: f64,
     pub burst: i32,
+    pub batch_size: i32,
     pub allowed_user_ids: Vec<UserId>,
     pub app_secret: Option<SecretString>,
     pub token: Option<SecretString>,
@@ -172,6 +178,16 @@ impl AccountInput {
         if !(1.0..=100_000.0).contains(&burst) || burst.fract() != 0.0 {
             errors.add("burst", "The burst is a whole number from 1 to 100,000.");
         }
+        let batch_size = batch_size(&self.batch_size).unwrap_or_else(|| {
+            // Where delivery is direct the field is not shown, so nobody could mend it.
+            if delivery == "batched" {
+                errors.add(
+                    "batch_size",
+                    "The batch size is a whole number from 1 to 10,000.",
+                );
+            }
+            BATCH_SIZE
+        });
         let draft = AccountDraft {
             name,
             provider,
@@ -193,6 +209,7 @@ impl AccountInput {
                 reason = "checked to be a whole number up to 100,000"
             )]
             burst: burst as i32,
+            batch_size,
             allowed_user_ids: self.allowed_user_ids.iter().copied().map(UserId).collect(),
             app_secret: typed(&self.app_secret),
             token: typed(&self.token),
@@ -253,6 +270,15 @@ fn address(text: &str, field: &str, errors: &mut FieldErrors) -> String {
     String::new()
 }
 
+/// `None`: not a number a batch may have. Nothing typed is the default.
+fn batch_size(text: &str) -> Option<i32> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Some(BATCH_SIZE);
+    }
+    text.parse().ok().filter(|size| (1..=10_000).contains(size))
+}
+
 fn number(text: &str, default: f64, field: &str, errors: &mut FieldErrors) -> f64 {
     let text = text.trim().replace(',', ".");
     if text.is_empty() {
@@ -300,6 +326,24 @@ mod tests {
         .parse()
         .unwrap();
         assert_eq!(draft.session, "4242");
+    }
+
+    #[test]
+    fn a_batch_has_a_size_and_only_a_batched_account_is_asked_for_it() {
+        let size = |delivery: &str, size: &str| {
+            let input = AccountInput {
+                delivery: delivery.into(),
+                batch_size: size.into(),
+                ..waha()
+            };
+            input.parse().map(|draft| draft.batch_size).ok()
+        };
+        assert_eq!(size("batched", ""), Some(100));
+        assert_eq!(size("batched", " 250 "), Some(250));
+        for wrong in ["0", "10001", "2.5", "many", "-1"] {
+            assert_eq!(size("batched", wrong), None, "{wrong}");
+            assert_eq!(size("direct", wrong), Some(100), "{wrong}");
+        }
     }
 
     #[test]

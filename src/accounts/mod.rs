@@ -57,6 +57,8 @@ pub struct Account {
     /// Messages a second; 0.25 is 15 a minute.
     pub per_second: f64,
     pub burst: i32,
+    /// How many messages are opened at a time where delivery is batched.
+    pub batch_size: i32,
     pub health: String,
     pub health_reason: Option<String>,
     pub health_code: Option<String>,
@@ -124,10 +126,7 @@ impl Account {
             self.send_through.as_str(),
             self.delivery.as_str(),
         ) {
-            ("waha", "api", "direct") => None,
-            ("waha", "api", _) => Some(
-                "Batched delivery is not available in this version. Choose Direct on the account.",
-            ),
+            ("waha", "api", "direct" | "batched") => None,
             (_, "webhook", _) => Some(
                 "Sending through a webhook is not available in this version. Choose API on the account.",
             ),
@@ -135,6 +134,11 @@ impl Account {
                 "Sending through Meta's Cloud API is not available in this version. Choose an account with provider WAHA.",
             ),
         }
+    }
+
+    /// Mailings rest in the queue until a batch is opened.
+    pub fn is_batched(&self) -> bool {
+        self.delivery == "batched"
     }
 
     /// The WAHA client for this account.

@@ -106,6 +106,7 @@ pub(super) async fn write(
                 accounts::welcome_message.eq(&draft.welcome_message),
                 accounts::per_second.eq(draft.per_second),
                 accounts::burst.eq(draft.burst),
+                accounts::batch_size.eq(draft.batch_size),
                 accounts::updated_at.eq(wablast_now()),
             ),
         ))

@@ -21,6 +21,8 @@ pub use input::JobInput;
 
 /// Infinys Whatsapp Blasting : Scheduler Send
 pub const SCHEDULER_SEND: &str = "scheduler_send";
+/// Infinys Whatsapp Blasting : Scheduler Enqueue
+pub const SCHEDULER_ENQUEUE: &str = "scheduler_enqueue";
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = jobs)]

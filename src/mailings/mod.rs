@@ -218,6 +218,10 @@ pub async fn change(conn: &mut AsyncPgConnection, id: MailingId, verb: Verb) -> 
         return Err(illegal(&mailing, verb));
     }
     query::move_to(conn, id, verb, target, None).await?;
+    // Where delivery is batched a mailing that rested waits for its next batch.
+    if matches!(verb, Verb::Pause | Verb::Resume) {
+        outgoing::open::close(conn, id).await?;
+    }
     if verb == Verb::Cancel {
         outgoing::query::cancel_waiting(conn, id).await?;
         if mailing.released() {

@@ -120,6 +120,9 @@ pub struct Detail {
     pub provider_id: Option<String>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub not_before: Option<DateTime<Utc>>,
+    /// Where delivery is batched: since when it may leave.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub opened_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub accepted_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -180,7 +183,7 @@ pub async fn find(conn: &mut AsyncPgConnection, id: OutgoingId) -> Result<Detail
     let found = sql_query(
         "SELECT o.id, o.created_at, o.contact_id, coalesce(c.name, '') AS contact, coalesce(o.number, o.skipped_number, '') AS number,
            o.kind, o.mailing_id, coalesce(m.subject, '') AS mailing, coalesce(l.name, '') AS list, o.account_id,
-           coalesce(a.name, '') AS account, o.state, o.code, o.reason, o.log_id, o.attempts, o.provider_id, o.not_before, o.accepted_at,
+           coalesce(a.name, '') AS account, o.state, o.code, o.reason, o.log_id, o.attempts, o.provider_id, o.not_before, o.opened_at, o.accepted_at,
            o.sent_at, o.delivered_at, o.read_at, o.failed_at, o.replied_at, coalesce(m.state, '') AS mailing_state,
            coalesce(a.health, '') AS health, coalesce(a.health_reason, '') AS health_reason, t.text AS own_text,
            coalesce(v.subject, '') AS subject, coalesce(v.header, '') AS header, coalesce(v.message, '') AS message,

@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod begin;
 pub mod deliver;
 pub mod list;
+pub mod open;
 pub mod query;
 pub mod queue;
 pub mod receipts;

@@ -128,7 +128,7 @@ pub async fn cancel_waiting(
     mailing: MailingId,
 ) -> QueryResult<usize> {
     sql_query(
-        "UPDATE outgoing SET state = 'canceled', fence = fence + 1, owner = NULL, lease_until = NULL
+        "UPDATE outgoing SET state = 'canceled', fence = fence + 1, owner = NULL, lease_until = NULL, opened_at = NULL
          WHERE mailing_id = $1 AND state IN ('queued', 'claimed')",
     )
     .bind::<BigInt, _>(mailing)

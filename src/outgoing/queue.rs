@@ -2,7 +2,8 @@
 //!
 //! Invariants: tokens are granted in the statement that claims, so all instances together never
 //! exceed an account's pace; a claim raises the fence; urgent kinds come first, then the running
-//! mailings of the account, an equal share each.
+//! mailings of the account, an equal share each. Where delivery is batched a mailing's messages go only
+//! when they were opened (`open.rs`); what the account's delivery is now decides.
 
 use std::time::Duration;
 
@@ -43,8 +44,11 @@ pub async fn accounts_with_work(conn: &mut AsyncPgConnection) -> QueryResult<Vec
     let accounts: Vec<Account> = sql_query(
         "SELECT a.id FROM accounts a WHERE a.active AND a.health = 'running' AND (
            EXISTS (SELECT FROM outgoing o WHERE o.account_id = a.id AND o.state = 'queued' AND o.kind <> 'mailing')
-           OR EXISTS (SELECT FROM mailings m WHERE m.account_id = a.id AND m.state = 'sending'
-                      AND EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued')))
+           OR a.delivery <> 'batched' AND EXISTS (SELECT FROM mailings m WHERE m.account_id = a.id AND m.state = 'sending'
+                      AND EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued'))
+           OR a.delivery = 'batched' AND EXISTS (SELECT FROM mailings m WHERE m.account_id = a.id AND m.state = 'sending'
+                      AND EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued'
+                                  AND o.opened_at IS NOT NULL)))
          ORDER BY a.id",
     )
     .load(conn)
@@ -52,9 +56,10 @@ pub async fn accounts_with_work(conn: &mut AsyncPgConnection) -> QueryResult<Vec
     Ok(accounts.into_iter().map(|account| account.id).collect())
 }
 
+/// `direct` and `opened` are the same reading over two indexes; of an account one of them is empty.
 const CLAIM: &str = "
 WITH pace AS (
-  SELECT p.account_id,
+  SELECT p.account_id, a.delivery = 'batched' AS batched,
     least(a.burst, p.tokens + a.per_second * greatest(0, extract(epoch FROM wablast_now() - p.tokens_at)))::float8 AS available
   FROM account_pace p JOIN accounts a ON a.id = p.account_id
   WHERE p.account_id = $1 AND a.active AND a.health = 'running'
@@ -72,19 +77,29 @@ WITH pace AS (
     AND (o.not_before IS NULL OR o.not_before <= (SELECT wablast_now()))
     AND (o.not_after IS NULL OR o.not_after > (SELECT wablast_now()))
   ORDER BY CASE o.kind WHEN 'confirmation' THEN 0 WHEN 'reply' THEN 1 ELSE 2 END, o.id
-  LIMIT (SELECT n FROM budget) FOR UPDATE OF o SKIP LOCKED
-), shared AS (
+  LIMIT coalesce((SELECT n FROM budget), 0) FOR UPDATE OF o SKIP LOCKED
+), direct AS (
   SELECT q.id FROM running r CROSS JOIN LATERAL (
     SELECT o.id FROM outgoing o
     WHERE o.mailing_id = r.id AND o.state = 'queued'
       AND (o.not_before IS NULL OR o.not_before <= (SELECT wablast_now()))
       AND (o.not_after IS NULL OR o.not_after > (SELECT wablast_now()))
     ORDER BY o.id LIMIT (SELECT share FROM budget) FOR UPDATE OF o SKIP LOCKED) q
+  WHERE NOT (SELECT batched FROM pace)
+  LIMIT greatest(0, (SELECT n FROM budget) - (SELECT count(*) FROM urgent))
+), opened AS (
+  SELECT q.id FROM running r CROSS JOIN LATERAL (
+    SELECT o.id FROM outgoing o
+    WHERE o.mailing_id = r.id AND o.state = 'queued' AND o.opened_at IS NOT NULL
+      AND (o.not_before IS NULL OR o.not_before <= (SELECT wablast_now()))
+      AND (o.not_after IS NULL OR o.not_after > (SELECT wablast_now()))
+    ORDER BY o.id LIMIT (SELECT share FROM budget) FOR UPDATE OF o SKIP LOCKED) q
+  WHERE (SELECT batched FROM pace)
   LIMIT greatest(0, (SELECT n FROM budget) - (SELECT count(*) FROM urgent))
 ), taken AS (
   UPDATE outgoing o SET state = 'claimed', fence = o.fence + 1, owner = $3,
     lease_until = wablast_now() + make_interval(secs => $4)
-  WHERE o.id IN (SELECT id FROM urgent UNION ALL SELECT id FROM shared) AND o.state = 'queued'
+  WHERE o.id IN (SELECT id FROM urgent UNION ALL SELECT id FROM direct UNION ALL SELECT id FROM opened) AND o.state = 'queued'
   RETURNING o.id, o.fence
 ), spent AS (
   UPDATE account_pace p SET tokens = pace.available - (SELECT count(*) FROM taken), tokens_at = wablast_now()
@@ -126,7 +141,7 @@ struct Waits {
 pub async fn next(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResult<Next> {
     let waits: Option<Waits> = sql_query(
         "WITH pace AS (
-           SELECT greatest(
+           SELECT a.delivery = 'batched' AS batched, greatest(
              coalesce(extract(epoch FROM p.blocked_until - wablast_now()), 0),
              (1 - least(a.burst, p.tokens + a.per_second * greatest(0, extract(epoch FROM wablast_now() - p.tokens_at)))) / a.per_second
            )::float8 AS seconds
@@ -139,7 +154,12 @@ pub async fn next(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResu
              UNION ALL
              (SELECT q.not_before FROM mailings m CROSS JOIN LATERAL (
                 SELECT o.not_before FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued' ORDER BY o.id LIMIT 1) q
-              WHERE m.account_id = $1 AND m.state = 'sending')) q
+              WHERE m.account_id = $1 AND m.state = 'sending' AND NOT (SELECT batched FROM pace))
+             UNION ALL
+             (SELECT q.not_before FROM mailings m CROSS JOIN LATERAL (
+                SELECT o.not_before FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued' AND o.opened_at IS NOT NULL
+                ORDER BY o.not_before NULLS FIRST LIMIT 1) q
+              WHERE m.account_id = $1 AND m.state = 'sending' AND (SELECT batched FROM pace))) q
          )
          SELECT greatest(0, pace.seconds, work.seconds) AS seconds FROM pace, work WHERE work.seconds IS NOT NULL",
     )

@@ -1,8 +1,9 @@
 //! The crontab on one page: every job by its name, and what it does.
 
 use crate::app::App;
-use crate::jobs::SCHEDULER_SEND;
+use crate::jobs::{SCHEDULER_ENQUEUE, SCHEDULER_SEND};
 use crate::mailings::release;
+use crate::outgoing::open;
 
 /// What a run did, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,17 +16,22 @@ pub struct Summary {
 pub async fn perform(app: &App, name: &str) -> anyhow::Result<Summary> {
     match name {
         SCHEDULER_SEND => scheduler_send(app).await,
+        SCHEDULER_ENQUEUE => scheduler_enqueue(app).await,
         other => anyhow::bail!("there is no job called {other}"),
+    }
+}
+
+fn switched_off() -> Summary {
+    Summary {
+        done: 0,
+        words: "Sending is switched off (WABLAST_SENDING=off).".to_owned(),
     }
 }
 
 /// Releases submitted mailings whose instant is reached.
 async fn scheduler_send(app: &App) -> anyhow::Result<Summary> {
     if !app.config.sending {
-        return Ok(Summary {
-            done: 0,
-            words: "Sending is switched off (WABLAST_SENDING=off).".to_owned(),
-        });
+        return Ok(switched_off());
     }
     let released = release::due(app).await?;
     let words = match (released.started, released.missed) {
@@ -35,6 +41,27 @@ async fn scheduler_send(app: &App) -> anyhow::Result<Summary> {
     };
     Ok(Summary {
         done: i64::try_from(released.started + released.missed)?,
+        words,
+    })
+}
+
+/// Opens the next batch of every batched account; sending it is the deliverer's, so this ends at once.
+async fn scheduler_enqueue(app: &App) -> anyhow::Result<Summary> {
+    if !app.config.sending {
+        return Ok(switched_off());
+    }
+    let opened = open::all(app).await?;
+    let accounts = match opened.accounts {
+        1 => "1 account".to_owned(),
+        many => format!("{many} accounts"),
+    };
+    let words = match opened.messages {
+        0 => "Nothing was opened.".to_owned(),
+        1 => format!("{accounts}: 1 message opened."),
+        many => format!("{accounts}: {many} messages opened."),
+    };
+    Ok(Summary {
+        done: i64::try_from(opened.messages)?,
         words,
     })
 }

@@ -14,6 +14,7 @@ use crate::accounts::{self, Account, AccountInput, Secret, health, query};
 use crate::auth::Role;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::AccountId;
+use crate::outgoing::open;
 use crate::outgoing::query::{Single, add_single};
 use crate::text::phone::PhoneNumber;
 use crate::web::error::WebResult;
@@ -33,6 +34,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/accounts/{id}", web::post().to(update))
         .route("/accounts/{id}/test", web::post().to(test))
         .route("/accounts/{id}/test-message", web::post().to(test_message))
+        .route("/accounts/{id}/push", web::post().to(push))
         .route("/accounts/{id}/webhook-key", web::post().to(webhook_key))
         .route(
             "/accounts/{id}/{verb:pause|resume|archive|unarchive}",
@@ -124,6 +126,7 @@ fn stored(account: &Account, allowed: Vec<i64>) -> AccountInput {
         welcome_message: account.welcome_message.clone(),
         per_second: account.per_second.to_string(),
         burst: account.burst.to_string(),
+        batch_size: account.batch_size.to_string(),
         allowed_user_ids: allowed,
         ..AccountInput::default()
     }
@@ -154,6 +157,7 @@ async fn render(
             provider: "waha".to_owned(),
             send_through: "api".to_owned(),
             delivery: "direct".to_owned(),
+            batch_size: accounts::input::BATCH_SIZE.to_string(),
             ..AccountInput::default()
         },
     });
@@ -348,6 +352,32 @@ async fn test_message(
         Err(Error::Invalid(errors)) => render(&visit, Some(id), None, errors, None).await,
         Err(other) => Err(other.into()),
     }
+}
+
+/// *Push queue now*: the next batch, whether or not the job that opens batches is on.
+async fn push(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
+    visit.require(Role::Administrator)?;
+    let id = AccountId(*id);
+    let mut conn = visit.conn().await?;
+    let opened = open::push(&visit.app, &mut conn, id).await?;
+    let (by, note) = (Some(visit.user), format!("{opened}"));
+    audit::note(
+        &mut conn,
+        visit.company,
+        "accounts",
+        id.0,
+        by,
+        "push",
+        Some(&note),
+    )
+    .await?;
+    conn.commit().await?;
+    visit.app.wake.deliver.notify_one();
+    match i64::try_from(opened) {
+        Ok(0) => visit.warn("accounts.pushed_nothing"),
+        opened => visit.tell(&visit.tn("accounts.pushed", opened.unwrap_or(i64::MAX))),
+    }
+    Ok(see_other(format!("/accounts/{id}")))
 }
 
 /// A new key for the gateway's events; the page shows it this once.

@@ -1,6 +1,6 @@
 //! Warnings of the whole installation or company: amber strips over every page.
 //!
-//! Invariant: every page asks for them, so they cost two small reads. What can be mended gets a button,
+//! Invariant: every page asks for them, so they cost three small reads. What can be mended gets a button,
 //! for those who may press it.
 
 use diesel_async::AsyncPgConnection;
@@ -9,8 +9,9 @@ use crate::app::App;
 use crate::auth::Role;
 use crate::error::Result;
 use crate::i18n::{self, Lang};
-use crate::jobs::SCHEDULER_SEND;
+use crate::jobs::{SCHEDULER_ENQUEUE, SCHEDULER_SEND};
 use crate::mailings::warnings::{self, Held, Sender};
+use crate::outgoing::open::{self, Resting};
 use crate::web::page::{Action, Banner};
 use crate::web::session::Signed;
 
@@ -29,6 +30,8 @@ pub async fn all(app: &App, signed: &Signed, conn: &mut AsyncPgConnection) -> Re
     }
     let sender = warnings::sender(conn, signed.company).await?;
     banners.extend(words.sender(&sender));
+    let resting = open::resting(conn, signed.company).await?;
+    banners.extend(resting.iter().map(|resting| words.resting(resting)));
     let held = warnings::held(conn, signed.company).await?;
     banners.extend(held.iter().map(|held| words.held(held)));
     Ok(banners)
@@ -54,9 +57,9 @@ impl Words<'_> {
     }
 
     /// Only for those who may do it.
-    fn administrators(&self, action: Action) -> Vec<Action> {
+    fn administrators<const N: usize>(&self, actions: [Action; N]) -> Vec<Action> {
         if self.signed.role >= Role::Administrator {
-            vec![action]
+            actions.into()
         } else {
             Vec::new()
         }
@@ -76,7 +79,7 @@ impl Words<'_> {
             let open = Action::link(self.t("menu.jobs"), "/jobs");
             return Some(Banner {
                 text: format!("{sentence}\n{}", self.t("banners.late_text")),
-                actions: self.administrators(open),
+                actions: self.administrators([open]),
             });
         }
         if sender.active || sender.submitted == 0 {
@@ -89,8 +92,35 @@ impl Words<'_> {
         );
         Some(Banner {
             text: format!("{sentence}\n{}", self.t("banners.off_text")),
-            actions: self.administrators(enable),
+            actions: self.administrators([enable]),
         })
+    }
+
+    /// *Scheduler Enqueue* is off while messages rest in the queue of a batched account.
+    fn resting(&self, resting: &Resting) -> Banner {
+        let (key, shown) = match resting.messages {
+            1 => ("banners.resting.one", 1),
+            many if many > open::MOST => ("banners.resting_many", open::MOST),
+            many => ("banners.resting.other", many),
+        };
+        let count = i18n::number(self.lang, shown);
+        let sentence = i18n::tf(self.lang, key, &[&count, &resting.account]);
+        let push = Action::post(
+            self.t("banners.push"),
+            format!("/accounts/{}/push", resting.account_id),
+        );
+        let enable = Action::post(
+            self.t("banners.enable"),
+            format!("/jobs/{SCHEDULER_ENQUEUE}/enable"),
+        );
+        Banner {
+            text: format!("{sentence}\n{}", self.t("banners.resting_text")),
+            actions: if resting.may_send {
+                self.administrators([push, enable])
+            } else {
+                self.administrators([enable])
+            },
+        }
     }
 
     /// An account may not send while a mailing goes out through it.
@@ -103,7 +133,7 @@ impl Words<'_> {
         );
         Banner {
             text: format!("{sentence}\n{}", i18n::say(self.lang, &held.reason)),
-            actions: self.administrators(open),
+            actions: self.administrators([open]),
         }
     }
 }

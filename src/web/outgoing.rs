@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::ids::{LogId, MailingId, OutgoingId};
 use crate::mailings::{logs_list, query as mailings};
 use crate::outgoing::list::{self as messages, Attempt, Detail, LIST, Pace};
+use crate::outgoing::open::{self, Batch};
 use crate::text::markup::{self, Line};
 use crate::text::phone;
 use crate::web::error::WebResult;
@@ -87,6 +88,8 @@ struct MessagePage {
     /// Of the same mailing, in the queue before it.
     before: i64,
     pace: Option<Pace>,
+    /// It rests until the next batch is opened.
+    rests: Option<Batch>,
     /// This copy may send at all.
     sending: bool,
 }
@@ -99,12 +102,15 @@ async fn page(visit: &Visit, id: OutgoingId) -> Result<MessagePage> {
     let mut conn = visit.conn().await?;
     let message = messages::find(&mut conn, id).await?;
     let queued = message.head.state == "queued";
-    let (mut before, mut pace) = (0, None);
+    let (mut before, mut pace, mut rests) = (0, None, None);
     if queued {
         pace = messages::pace(&mut conn, message.head.account_id).await?;
     }
     if let Some(mailing) = message.head.mailing_id.filter(|_| queued) {
         before = messages::waiting_before(&mut conn, mailing, id).await?;
+        if message.opened_at.is_none() {
+            rests = open::batch(&mut conn, message.head.account_id, mailing).await?;
+        }
     }
     Ok(MessagePage {
         attempts: messages::attempts(&mut conn, id).await?,
@@ -113,6 +119,7 @@ async fn page(visit: &Visit, id: OutgoingId) -> Result<MessagePage> {
         message,
         before,
         pace,
+        rests,
         sending: visit.app.config.sending,
     })
 }
@@ -200,6 +207,13 @@ impl MessagePage {
         }
         if let Some(at) = ahead(self.pace.as_ref().and_then(|pace| pace.blocked_until)) {
             return shell.tf("outgoing.why.blocked", &[account, &shell.date(&at)]);
+        }
+        match &self.rests {
+            Some(batch) if batch.active => {
+                return shell.tf("outgoing.why.enqueue", &[shell.date(&batch.next_run)]);
+            }
+            Some(_) => return shell.t("outgoing.why.enqueue_off"),
+            None => {}
         }
         if self.before == 0 {
             return shell.t("outgoing.why.next");

@@ -93,7 +93,8 @@ async fn what_is_wrong_in_the_form_is_told_by_field() {
         assert!(answer.text().contains(sentence), "{}", answer.text());
     }
     assert_eq!(
-        app.value("SELECT interval_number FROM jobs").await,
+        app.value("SELECT interval_number FROM jobs WHERE name = 'scheduler_send'")
+            .await,
         "1",
         "nothing was kept"
     );

@@ -98,5 +98,5 @@ async fn migrations_go_down_and_up_again() {
     })
     .await
     .unwrap();
-    assert_eq!(app.value("SELECT count(*) FROM jobs").await, "1");
+    assert_eq!(app.value("SELECT count(*) FROM jobs").await, "2");
 }

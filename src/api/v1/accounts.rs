@@ -32,6 +32,7 @@ struct NewAccount {
     allowed_company_ids: Vec<i64>,
     allowed_user_ids: Vec<i64>,
     pace: Option<Pace>,
+    batch_size: Option<u32>,
     behind_proxy: bool,
     waba_id: String,
     app_id: String,
@@ -81,6 +82,10 @@ impl NewAccount {
                 .burst
                 .map(|value| value.to_string())
                 .unwrap_or_default(),
+            batch_size: self
+                .batch_size
+                .map(|value| value.to_string())
+                .unwrap_or_default(),
             allowed_user_ids: self.allowed_user_ids,
         }
     }
@@ -96,7 +101,7 @@ fn shown(app: &App, account: &Account) -> Value {
         "phone_number_id": account.phone_uid, "phone_number": account.phone_number, "waba_id": account.account_uid,
         "app_id": account.app_uid, "token": set(&account.token), "app_secret": set(&account.app_secret),
         "base_url": account.base_url, "behind_proxy": account.behind_proxy, "welcome_message": account.welcome_message,
-        "pace": { "per_second": account.per_second, "burst": account.burst },
+        "pace": { "per_second": account.per_second, "burst": account.burst }, "batch_size": account.batch_size,
         "account_key": account.account_key, "intake_url": account.intake_url(app),
         "health": { "state": account.health, "reason": account.health_reason, "since": account.health_since },
     })

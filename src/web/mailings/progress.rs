@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::ids::MailingId;
 use crate::mailings::query::Facts;
 use crate::mailings::{Mailing, State, query};
+use crate::outgoing::open::{self, Batch};
 use crate::outgoing::query::{Counts, counts, reasons};
 use crate::web::badges;
 use crate::web::error::WebResult;
@@ -27,6 +28,14 @@ struct Gate {
     icon: &'static str,
     lead: String,
     more: String,
+}
+
+/// What may hold messages beside their account.
+struct Held {
+    /// This copy may send at all.
+    sending: bool,
+    /// Where something rests until the next batch is opened.
+    batch: Option<Batch>,
 }
 
 /// One figure over its word.
@@ -79,8 +88,16 @@ impl Standing {
                 wrong.push(cause);
             }
         }
+        let batch = match mailing.state() {
+            State::Sending => open::batch(conn, mailing.account_id, mailing.id).await?,
+            _ => None,
+        };
+        let held = Held {
+            sending,
+            batch: batch.filter(|batch| batch.rests),
+        };
         Ok(Self {
-            gate: gate(shell, mailing, &facts, &counts, sending),
+            gate: gate(shell, mailing, &facts, &counts, &held),
             figures: figures(&counts),
             shell: shell.clone(),
             mailing: mailing.clone(),
@@ -215,7 +232,7 @@ fn cause(shell: &Shell, id: MailingId, state: &str, code: &str, count: i64) -> C
     }
 }
 
-fn gate(shell: &Shell, mailing: &Mailing, facts: &Facts, counts: &Counts, sending: bool) -> Gate {
+fn gate(shell: &Shell, mailing: &Mailing, facts: &Facts, counts: &Counts, held: &Held) -> Gate {
     let say = |icon, lead: String, more: String| Gate { icon, lead, more };
     let reason = shell.say(mailing.state_reason.as_deref().unwrap_or_default());
     let date = |at: Option<chrono::DateTime<chrono::Utc>>| {
@@ -230,7 +247,7 @@ fn gate(shell: &Shell, mailing: &Mailing, facts: &Facts, counts: &Counts, sendin
             } else {
                 shell.tf("mailings.gate.scheduled", &[date(mailing.schedule_date)])
             };
-            let more = stopped(shell, facts, sending).unwrap_or_default();
+            let more = stopped(shell, facts, held.sending).unwrap_or_default();
             say("calendar-clock", lead, more)
         }
         State::Missed => say("clock-exclamation", shell.t("mailings.gate.missed"), reason),
@@ -242,14 +259,20 @@ fn gate(shell: &Shell, mailing: &Mailing, facts: &Facts, counts: &Counts, sendin
                 if reason.is_empty() { waiting } else { reason },
             )
         }
-        State::Sending => match stopped(shell, facts, sending) {
-            Some(why) => say("alert-circle", shell.t("mailings.gate.stopped"), why),
-            None if !mailing.release_done => say(
+        State::Sending => match (stopped(shell, facts, held.sending), &held.batch) {
+            (Some(why), _) => say("alert-circle", shell.t("mailings.gate.stopped"), why),
+            (None, _) if !mailing.release_done => say(
                 "loader-2",
                 shell.t("mailings.gate.preparing"),
                 shell.t("mailings.gate.preparing_more"),
             ),
-            None => say("hourglass", pace(shell, facts), left(shell, facts, counts)),
+            (None, Some(batch)) if batch.opened == 0 => say(
+                "hourglass",
+                enqueue(shell, batch),
+                shell.tn("mailings.gate.waiting", counts.of("queued")),
+            ),
+            (None, Some(batch)) => say("hourglass", pace(shell, facts), enqueue(shell, batch)),
+            (None, None) => say("hourglass", pace(shell, facts), left(shell, facts, counts)),
         },
         State::Canceled => say(
             "ban",
@@ -280,6 +303,15 @@ fn stopped(shell: &Shell, facts: &Facts, sending: bool) -> Option<String> {
     let said = shell.tf("mailings.gate.account", &[facts.account.clone(), state]);
     let why = shell.say(&facts.health_reason);
     Some(format!("{said} {why}").trim().to_owned())
+}
+
+/// What opens the next batch.
+fn enqueue(shell: &Shell, batch: &Batch) -> String {
+    if batch.active {
+        shell.tf("mailings.gate.enqueue", &[shell.date(&batch.next_run)])
+    } else {
+        shell.t("mailings.gate.enqueue_off")
+    }
 }
 
 /// "About 15 a minute", or an hour where it is less than one a minute.
