@@ -445,3 +445,29 @@ async fn a_slow_account_is_asked_again_when_its_next_token_is_there() {
     assert_eq!(sent["counts"]["total"], 4, "{sent}");
     assert_eq!(arrived(&waha).await["total"], 4);
 }
+
+#[tokio::test]
+async fn an_account_that_waits_sends_nothing_urgent_either() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    app.execute(&format!(
+        "INSERT INTO outgoing_content (company_id, text, cause) VALUES (1, 'Hello', 'x');
+         INSERT INTO outgoing (company_id, account_id, kind, content_id, number, state)
+           SELECT 1, {account}, 'test', id, '6281200000000', 'queued' FROM outgoing_content"
+    ))
+    .await;
+    let mut conn = app.app.db.system().await.unwrap();
+    queue::accounts_with_work(&mut conn).await.unwrap();
+    let claim = async |conn: &mut _| {
+        queue::claim(conn, AccountId(account), uuid::Uuid::new_v4(), 10)
+            .await
+            .unwrap()
+            .len()
+    };
+    app.execute("UPDATE account_pace SET blocked_until = wablast_now() + interval '1 hour'")
+        .await;
+    assert_eq!(claim(&mut conn).await, 0, "the gateway asked for patience");
+    app.advance(TimeDelta::hours(2)).await;
+    assert_eq!(claim(&mut conn).await, 1);
+}

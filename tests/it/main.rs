@@ -11,6 +11,7 @@ mod support;
 
 mod delivery;
 mod embedded;
+mod enqueue;
 mod gateways;
 mod imports;
 mod jobs;
