@@ -41,14 +41,16 @@ pub async fn accounts_with_work(conn: &mut AsyncPgConnection) -> QueryResult<Vec
     )
     .execute(conn)
     .await?;
+    // LIMIT 1 keeps the planner from joining the whole queue where one row of each mailing is enough.
     let accounts: Vec<Account> = sql_query(
         "SELECT a.id FROM accounts a WHERE a.active AND a.health = 'running' AND (
            EXISTS (SELECT FROM outgoing o WHERE o.account_id = a.id AND o.state = 'queued' AND o.kind <> 'mailing')
-           OR a.delivery <> 'batched' AND EXISTS (SELECT FROM mailings m WHERE m.account_id = a.id AND m.state = 'sending'
-                      AND EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued'))
-           OR a.delivery = 'batched' AND EXISTS (SELECT FROM mailings m WHERE m.account_id = a.id AND m.state = 'sending'
-                      AND EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued'
-                                  AND o.opened_at IS NOT NULL)))
+           OR a.delivery <> 'batched' AND EXISTS (SELECT FROM mailings m CROSS JOIN LATERAL (
+                SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued' LIMIT 1) o
+              WHERE m.account_id = a.id AND m.state = 'sending')
+           OR a.delivery = 'batched' AND EXISTS (SELECT FROM mailings m CROSS JOIN LATERAL (
+                SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued' AND o.opened_at IS NOT NULL LIMIT 1) o
+              WHERE m.account_id = a.id AND m.state = 'sending'))
          ORDER BY a.id",
     )
     .load(conn)
