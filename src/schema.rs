@@ -52,6 +52,7 @@ diesel::table! {
         session -> Text,
         behind_proxy -> Bool,
         welcome_message -> Text,
+        opt_out_confirmation -> Text,
         account_key -> Text,
         webhook_secret -> Nullable<Bytea>,
         per_second -> Double,
@@ -272,6 +273,7 @@ diesel::table! {
         opt_out_undone_at -> Nullable<Timestamptz>,
         opt_out_undone_reason -> Nullable<Text>,
         inbox_id -> Nullable<BigInt>,
+        full_id -> Nullable<Text>,
     }
 }
 
@@ -469,6 +471,7 @@ diesel::table! {
         user_id -> Nullable<BigInt>,
         cause -> Text,
         created_at -> Timestamptz,
+        quoted -> Nullable<Text>,
     }
 }
 

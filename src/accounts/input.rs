@@ -8,6 +8,7 @@ use url::Url;
 use super::Secret;
 use crate::error::{FieldErrors, Result};
 use crate::ids::UserId;
+use crate::text::merge;
 
 /// What an account opens at a time when nothing else was chosen.
 pub const BATCH_SIZE: i32 = 100;
@@ -34,6 +35,7 @@ pub struct AccountInput {
     pub session: String,
     pub behind_proxy: Option<String>,
     pub welcome_message: String,
+    pub opt_out_confirmation: String,
     pub webhook_secret: String,
     pub per_second: String,
     pub burst: String,
@@ -58,6 +60,7 @@ pub struct AccountDraft {
     pub session: String,
     pub behind_proxy: bool,
     pub welcome_message: String,
+    pub opt_out_confirmation: String,
     pub per_second: f64,
     pub burst: i32,
     pub batch_size: i32,
@@ -202,7 +205,12 @@ impl AccountInput {
             auth_user: self.auth_user.trim().to_owned(),
             session,
             behind_proxy: self.behind_proxy.is_some(),
-            welcome_message: self.welcome_message.trim().to_owned(),
+            welcome_message: text(&self.welcome_message, "welcome_message", &mut errors),
+            opt_out_confirmation: text(
+                &self.opt_out_confirmation,
+                "opt_out_confirmation",
+                &mut errors,
+            ),
             per_second,
             #[expect(
                 clippy::cast_possible_truncation,
@@ -243,6 +251,22 @@ fn one_of(
 
 fn typed(secret: &str) -> Option<SecretString> {
     (!secret.trim().is_empty()).then(|| SecretString::from(secret.trim().to_owned()))
+}
+
+/// A message people get; its lines end as WhatsApp's do.
+fn text(text: &str, field: &str, errors: &mut FieldErrors) -> String {
+    let text = text.trim().replace("\r\n", "\n").replace('\0', "");
+    let length = merge::length(&text);
+    if length > merge::TEXT_MAX {
+        errors.add(
+            field,
+            format!(
+                "This is {length} characters long. WhatsApp takes {}.",
+                merge::TEXT_MAX
+            ),
+        );
+    }
+    text
 }
 
 /// An address without a slash at its end; empty when nothing was typed.

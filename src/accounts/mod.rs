@@ -18,10 +18,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::app::App;
 use crate::crypt::{Crypt, Place};
-use crate::error::{Error, Result, violated_constraint};
+use crate::error::{Error, FieldErrors, Result, violated_constraint};
 use crate::gateways::waha::{Waha, WahaAddress};
 use crate::ids::{AccountId, CompanyId, UserId};
 use crate::schema::{account_companies, account_users, accounts};
+use crate::text::merge::{self, Template};
 
 pub use input::{AccountDraft, AccountInput};
 
@@ -51,7 +52,10 @@ pub struct Account {
     pub api_key: Option<Vec<u8>>,
     pub session: String,
     pub behind_proxy: bool,
+    /// For who writes for the first time; blank: none.
     pub welcome_message: String,
+    /// For who said stop; blank: none.
+    pub opt_out_confirmation: String,
     pub account_key: String,
     pub webhook_secret: Option<Vec<u8>>,
     /// Messages a second; 0.25 is 15 a minute.
@@ -185,6 +189,7 @@ pub async fn create(
     company: CompanyId,
     draft: AccountDraft,
 ) -> Result<(Account, SecretString)> {
+    know_placeholders(conn, company, &draft).await?;
     let webhook_secret = draft
         .webhook_secret
         .clone()
@@ -236,6 +241,7 @@ pub async fn update(
     if before.company_id != company {
         return Err(Error::Forbidden);
     }
+    know_placeholders(conn, company, &draft).await?;
     let moved = before.provider != draft.provider
         || before.api_url != draft.api_url
         || before.session != draft.session
@@ -257,6 +263,33 @@ pub async fn update(
         query::mark_untested(conn, id).await?;
     }
     Ok(query::find(conn, id).await?)
+}
+
+/// Refuses texts with placeholders that nobody could fill.
+async fn know_placeholders(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    draft: &AccountDraft,
+) -> Result<()> {
+    let mut errors = FieldErrors::default();
+    for (field, text) in [
+        ("welcome_message", &draft.welcome_message),
+        ("opt_out_confirmation", &draft.opt_out_confirmation),
+    ] {
+        for name in Template::parse(text).unknown(&merge::CONTACT) {
+            let known = match name.strip_prefix("contact.") {
+                Some(attribute) => query::attribute_exists(conn, company, attribute).await?,
+                None => false,
+            };
+            if !known {
+                errors.add(
+                    field,
+                    format!("{{{{{name}}}}} is not known. Use a field of the recipient, for example {{{{contact.name|there}}}}."),
+                );
+            }
+        }
+    }
+    errors.or(Some(()))
 }
 
 async fn write(

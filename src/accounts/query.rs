@@ -104,6 +104,7 @@ pub(super) async fn write(
                 accounts::session.eq(&draft.session),
                 accounts::behind_proxy.eq(draft.behind_proxy),
                 accounts::welcome_message.eq(&draft.welcome_message),
+                accounts::opt_out_confirmation.eq(&draft.opt_out_confirmation),
                 accounts::per_second.eq(draft.per_second),
                 accounts::burst.eq(draft.burst),
                 accounts::batch_size.eq(draft.batch_size),
@@ -216,6 +217,22 @@ pub async fn unfinished_mailings(
 struct Exists {
     #[diesel(sql_type = Bool)]
     found: bool,
+}
+
+/// Whether a recipient of the company has this attribute.
+pub(super) async fn attribute_exists(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    name: &str,
+) -> QueryResult<bool> {
+    let exists: Exists = sql_query(
+        "SELECT EXISTS (SELECT FROM contacts WHERE company_id = $1 AND attributes ? $2 AND erased_at IS NULL) AS found",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Text, _>(name)
+    .get_result(conn)
+    .await?;
+    Ok(exists.found)
 }
 
 pub async fn has_messages(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<bool> {

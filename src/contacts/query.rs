@@ -378,6 +378,20 @@ pub async fn by_identity(
     Ok(found.map(|found| found.id))
 }
 
+/// Holds everybody else who is about to make a contact for this identity until the transaction ends:
+/// no constraint keeps two people without a number apart.
+pub async fn lock_identity(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    identity: &str,
+) -> QueryResult<usize> {
+    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('contact ' || $1 || ' ' || $2, 0))")
+        .bind::<BigInt, _>(company)
+        .bind::<Text, _>(identity)
+        .execute(conn)
+        .await
+}
+
 /// A contact for somebody who wrote to us first; the existing one when another process was quicker.
 pub async fn from_incoming(
     conn: &mut AsyncPgConnection,

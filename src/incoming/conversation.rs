@@ -1,6 +1,7 @@
 //! What one person and we wrote to each other around a moment.
 //!
-//! Invariant: of ours only what a gateway took is shown, with the text the person got.
+//! Invariant: of a mailing only what a gateway took is shown, with the text the person got; what was
+//! written to this person alone is shown whatever becomes of it.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -27,6 +28,9 @@ pub struct Said {
     pub state: String,
     #[diesel(sql_type = Nullable<Text>)]
     pub mime: Option<String>,
+    /// Of an outgoing message: mailing, reply ...; empty for theirs.
+    #[diesel(sql_type = Text)]
+    pub kind: String,
     #[diesel(sql_type = Nullable<BigInt>)]
     pub mailing_id: Option<MailingId>,
     #[diesel(sql_type = Text)]
@@ -54,6 +58,7 @@ impl Said {
             at: message.received_at,
             state: String::new(),
             mime: message.mime.clone(),
+            kind: String::new(),
             mailing_id: message.mailing_id,
             mailing: message.mailing_subject.clone().unwrap_or_default(),
             own_text: message.message.clone(),
@@ -92,12 +97,13 @@ impl Said {
 }
 
 const THEIRS: &str =
-    "SELECT i.id, false AS ours, i.received_at AS at, '' AS state, i.mime, i.mailing_id,
+    "SELECT i.id, false AS ours, i.received_at AS at, '' AS state, i.mime, '' AS kind, i.mailing_id,
     i.message AS own_text, NULL::bigint AS content_id, NULL::bigint AS version_id, '{}'::jsonb AS field_values
   FROM incoming i WHERE i.contact_id = $1 AND i.received_at";
-const OURS: &str = "SELECT o.id, true, o.accepted_at, o.state, NULL, o.mailing_id,
+const OURS: &str = "SELECT o.id, true, coalesce(o.accepted_at, o.created_at), o.state, NULL, o.kind, o.mailing_id,
     '', o.content_id, o.version_id, o.field_values
-  FROM outgoing o WHERE o.contact_id = $1 AND o.accepted_at";
+  FROM outgoing o WHERE o.contact_id = $1 AND (o.accepted_at IS NOT NULL OR o.kind <> 'mailing' AND o.state <> 'skipped')
+    AND coalesce(o.accepted_at, o.created_at)";
 
 /// Up to 20 messages of each side up to a moment and 20 after it, the oldest first.
 pub async fn around(
@@ -106,13 +112,13 @@ pub async fn around(
     moment: DateTime<Utc>,
 ) -> QueryResult<Vec<Said>> {
     sql_query(format!(
-        "SELECT s.id, s.ours, s.at, s.state, s.mime, s.mailing_id, coalesce(m.subject, '') AS mailing,
+        "SELECT s.id, s.ours, s.at, s.state, s.mime, s.kind, s.mailing_id, coalesce(m.subject, '') AS mailing,
            coalesce(x.text, s.own_text) AS own_text, coalesce(v.subject, '') AS subject, coalesce(v.header, '') AS header,
            coalesce(v.message, '') AS message, coalesce(v.footer, '') AS footer, s.field_values
          FROM (({THEIRS} <= $2 ORDER BY i.received_at DESC LIMIT 20)
            UNION ALL ({THEIRS} > $2 ORDER BY i.received_at LIMIT 20)
-           UNION ALL ({OURS} <= $2 ORDER BY o.accepted_at DESC LIMIT 20)
-           UNION ALL ({OURS} > $2 ORDER BY o.accepted_at LIMIT 20)) s
+           UNION ALL ({OURS} <= $2 ORDER BY 3 DESC LIMIT 20)
+           UNION ALL ({OURS} > $2 ORDER BY 3 LIMIT 20)) s
            LEFT JOIN mailings m ON m.id = s.mailing_id LEFT JOIN outgoing_content x ON x.id = s.content_id
            LEFT JOIN mailing_versions v ON v.id = s.version_id
          ORDER BY s.at, s.ours, s.id"

@@ -1,11 +1,14 @@
 //! Messages from people: stored once, linked to who wrote them, obeyed when they say stop.
 //!
 //! Invariants: one row a message of the gateway; groups and newsletters never become contacts; only a
-//! STOP word opts out and only a START word or a person opts in again. Owns `incoming`.
+//! STOP word opts out and only a START word or a person opts in again; whoever writes for the first time
+//! is welcomed once, whoever opts out is told so once, in the transaction that stores the message. Owns
+//! `incoming`.
 
 pub mod conversation;
 pub mod list;
 pub mod query;
+pub mod reply;
 
 use diesel_async::AsyncPgConnection;
 
@@ -15,7 +18,9 @@ use crate::contacts;
 use crate::error::{Error, Result};
 use crate::gateways::waha::events::{IncomingMessage, Sender};
 use crate::ids::{CompanyId, ContactId, IncomingId};
+use crate::outgoing::query::{Single, add_single};
 use crate::text::keyword;
+use crate::text::merge::Template;
 use crate::text::phone::PhoneNumber;
 
 /// The reason an opt-out by word is stored with.
@@ -72,10 +77,21 @@ pub async fn receive(
     if let Some(reply) = &reply {
         crate::outgoing::query::mark_replied(conn, reply.outgoing_id).await?;
     }
+    let person = Person {
+        company,
+        contact,
+        address: digits.or(lid),
+    };
     if says_stop {
-        stop_everywhere(conn, account, digits, lid, contact).await?;
-    } else if keyword::matches(text, &company_row.opt_in_words) {
-        contacts::opt_in(conn, &[contact], "Answered with a start word").await?;
+        let news = stop_everywhere(conn, account, digits, lid, contact).await?;
+        if news {
+            confirm(conn, account, &person, id).await?;
+        }
+    } else {
+        if keyword::matches(text, &company_row.opt_in_words) {
+            contacts::opt_in(conn, &[contact], "Answered with a start word").await?;
+        }
+        welcome(conn, account, &person, id).await?;
     }
     Ok(Some(id))
 }
@@ -88,7 +104,16 @@ async fn contact_of(
     message: &IncomingMessage,
 ) -> Result<ContactId> {
     let digits = number.map(PhoneNumber::as_str);
-    let contact = match contacts::query::by_identity(conn, company, digits, lid).await? {
+    let known = match contacts::query::by_identity(conn, company, digits, lid).await? {
+        None => {
+            // Two messages of somebody new may be read at the same time.
+            contacts::query::lock_identity(conn, company, lid.or(digits).unwrap_or_default())
+                .await?;
+            contacts::query::by_identity(conn, company, digits, lid).await?
+        }
+        known => known,
+    };
+    let contact = match known {
         Some(known) => known,
         None => {
             let name = message
@@ -107,15 +132,16 @@ async fn contact_of(
     Ok(contact)
 }
 
-/// A stop counts in every company that may use the account, with or without a contact there.
+/// A stop counts in every company that may use the account, with or without a contact there. True when
+/// this person was not opted out before.
 async fn stop_everywhere(
     conn: &mut AsyncPgConnection,
     account: &Account,
     digits: Option<&str>,
     lid: Option<&str>,
     contact: ContactId,
-) -> Result<()> {
-    contacts::opt_out(conn, &[contact], SAID_STOP).await?;
+) -> Result<bool> {
+    let changed = contacts::opt_out(conn, &[contact], SAID_STOP).await?;
     for company in accounts::query::companies(conn, account.id).await? {
         match contacts::query::by_identity(conn, company, digits, lid).await? {
             Some(contact) => {
@@ -128,6 +154,80 @@ async fn stop_everywhere(
             }
         }
     }
+    Ok(changed > 0)
+}
+
+/// Who wrote, and where an answer goes.
+struct Person<'a> {
+    company: CompanyId,
+    contact: ContactId,
+    address: Option<&'a str>,
+}
+
+/// The account's welcome for who never wrote to it before.
+async fn welcome(
+    conn: &mut AsyncPgConnection,
+    account: &Account,
+    person: &Person<'_>,
+    id: IncomingId,
+) -> Result<()> {
+    if account.welcome_message.is_empty()
+        || !query::is_first(conn, account.id, person.contact, id).await?
+    {
+        return Ok(());
+    }
+    // Two first messages read at the same time both come here: the cause lets one of them through.
+    let cause = format!("welcome:{}:{}", account.id, person.contact);
+    let text = &account.welcome_message;
+    answer(conn, account, person, "welcome", text, &cause).await
+}
+
+/// Tells somebody whose message opted them out that it was understood.
+async fn confirm(
+    conn: &mut AsyncPgConnection,
+    account: &Account,
+    person: &Person<'_>,
+    id: IncomingId,
+) -> Result<()> {
+    let cause = format!("confirmation:{id}");
+    let text = &account.opt_out_confirmation;
+    answer(conn, account, person, "confirmation", text, &cause).await
+}
+
+/// Queues one of the account's own texts, with the person's values, where it can be sent at all.
+async fn answer(
+    conn: &mut AsyncPgConnection,
+    account: &Account,
+    person: &Person<'_>,
+    kind: &'static str,
+    text: &str,
+    cause: &str,
+) -> Result<()> {
+    let can_send = account.active && account.not_built().is_none();
+    let (true, Some(number)) = (can_send, person.address) else {
+        return Ok(());
+    };
+    let contacts = contacts::query::find_many(conn, &[person.contact]).await?;
+    let Some(contact) = contacts.first() else {
+        return Ok(());
+    };
+    let wanted = kind == "confirmation" || (contact.active && !contact.opt_out);
+    let text = Template::parse(text).fill(&contact.values());
+    if !wanted || text.trim().is_empty() {
+        return Ok(());
+    }
+    let single = Single {
+        company: person.company,
+        account: account.id,
+        kind,
+        contact: Some(person.contact),
+        number,
+        text: text.trim(),
+        user: None,
+        cause,
+        quoted: None,
+    };
+    add_single(conn, &single).await?;
     Ok(())
 }
 

@@ -101,8 +101,8 @@ pub(super) async fn insert(
 ) -> QueryResult<Option<IncomingId>> {
     let made: Option<Made> = sql_query(
         "INSERT INTO incoming (company_id, account_id, contact_id, provider_id, sender, sender_name, receiver, message, mime,
-           quoted_provider_id, outgoing_id, mailing_id, sent_at, opted_out, inbox_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+           quoted_provider_id, outgoing_id, mailing_id, sent_at, opted_out, inbox_id, full_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT ON CONSTRAINT incoming_once DO NOTHING RETURNING id",
     )
     .bind::<BigInt, _>(new.company)
@@ -120,10 +120,34 @@ pub(super) async fn insert(
     .bind::<Nullable<Timestamptz>, _>(new.message.sent_at)
     .bind::<Bool, _>(new.opted_out)
     .bind::<BigInt, _>(new.inbox)
+    .bind::<Text, _>(&new.message.full_id)
     .get_result(conn)
     .await
     .optional()?;
     Ok(made.map(|made| made.id))
+}
+
+/// Whether this is the only message the person ever wrote to the account.
+pub(super) async fn is_first(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    contact: ContactId,
+    id: IncomingId,
+) -> QueryResult<bool> {
+    #[derive(QueryableByName)]
+    struct First {
+        #[diesel(sql_type = Bool)]
+        first: bool,
+    }
+    let first: First = sql_query(
+        "SELECT NOT EXISTS (SELECT FROM incoming WHERE contact_id = $1 AND account_id = $2 AND id <> $3) AS first",
+    )
+    .bind::<BigInt, _>(contact)
+    .bind::<BigInt, _>(account)
+    .bind::<BigInt, _>(id)
+    .get_result(conn)
+    .await?;
+    Ok(first.first)
 }
 
 #[derive(QueryableByName)]
@@ -215,11 +239,16 @@ pub struct Incoming {
     pub opt_out_undone_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Text>)]
     pub opt_out_undone_reason: Option<String>,
+    /// What a reply that quotes this message names it by.
+    #[serde(skip)]
+    #[diesel(sql_type = Text)]
+    pub quotable: String,
 }
 
 const COLUMNS: &str = "SELECT i.id, i.account_id, coalesce(a.name, '') AS account_name, i.contact_id,
    coalesce(nullif(c.name, ''), i.sender_name) AS contact_name, i.sender, i.receiver, i.message, i.mime, i.quoted_provider_id, i.mailing_id,
-   m.subject AS mailing_subject, i.received_at, i.read_at, i.opted_out, i.opt_out_undone_at, i.opt_out_undone_reason
+   m.subject AS mailing_subject, i.received_at, i.read_at, i.opted_out, i.opt_out_undone_at, i.opt_out_undone_reason,
+   coalesce(i.full_id, concat('false_', i.sender, CASE WHEN i.sender NOT LIKE '%@%' THEN '@c.us' END, '_', i.provider_id)) AS quotable
  FROM incoming i LEFT JOIN accounts a ON a.id = i.account_id LEFT JOIN contacts c ON c.id = i.contact_id
    LEFT JOIN mailings m ON m.id = i.mailing_id";
 

@@ -149,4 +149,11 @@ mod tests {
         assert_eq!(field_sql("nonsense"), "NULL::text");
         assert_eq!(field_sql("contact.name"), "c.name");
     }
+
+    #[test]
+    fn mailings_know_every_placeholder_of_a_person() {
+        for name in crate::text::merge::CONTACT {
+            assert!(FIXED.contains(&name), "{name}");
+        }
+    }
 }

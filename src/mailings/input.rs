@@ -8,10 +8,10 @@ use chrono_tz::Tz;
 
 use crate::error::{FieldErrors, Result};
 use crate::ids::{AccountId, ContactId, ListId, UserId};
-use crate::text::markup;
+use crate::text::{markup, merge};
 
 /// WhatsApp's limit of a text message, in characters.
-pub const MESSAGE_MAX: usize = 4096;
+pub const MESSAGE_MAX: usize = merge::TEXT_MAX;
 pub const HEADER_MAX: usize = 60;
 pub const FOOTER_MAX: usize = 150;
 const SUBJECT_MAX: usize = 200;

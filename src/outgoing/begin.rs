@@ -35,6 +35,9 @@ pub struct Begun {
     /// The text of a message that belongs to no mailing.
     #[diesel(sql_type = Nullable<Text>)]
     pub text: Option<String>,
+    /// The message that it answers.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub quoted: Option<String>,
     /// E.164 digits, or another address such as 123@lid.
     #[diesel(sql_type = Nullable<Text>)]
     pub number: Option<String>,
@@ -83,7 +86,7 @@ WITH wanted AS (
     number = CASE WHEN j.verdict = 'back' THEN o.number END
   FROM judged j WHERE o.id = j.id AND j.verdict <> 'go' AND o.state = 'claimed' AND o.fence = j.fence
 )
-SELECT b.id, b.company_id, b.fence, b.attempts, b.version_id, b.log_id, ct.text, b.number, b.field_values, b.own_ref
+SELECT b.id, b.company_id, b.fence, b.attempts, b.version_id, b.log_id, ct.text, ct.quoted, b.number, b.field_values, b.own_ref
 FROM begun b LEFT JOIN outgoing_content ct ON ct.id = b.content_id ORDER BY b.id";
 
 /// Begins those of `claimed` that may still go; the others go back to the queue or are skipped with

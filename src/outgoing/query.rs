@@ -70,6 +70,8 @@ pub struct Single<'a> {
     pub text: &'a str,
     pub user: Option<UserId>,
     pub cause: &'a str,
+    /// The gateway's id of the message this one answers.
+    pub quoted: Option<&'a str>,
 }
 
 #[derive(QueryableByName)]
@@ -84,7 +86,7 @@ pub async fn add_single(
 ) -> QueryResult<Option<OutgoingId>> {
     let made: Option<Made> = sql_query(
         "WITH content AS (
-           INSERT INTO outgoing_content (company_id, text, user_id, cause) VALUES ($1, $2, $3, $4)
+           INSERT INTO outgoing_content (company_id, text, user_id, cause, quoted) VALUES ($1, $2, $3, $4, $9)
            ON CONFLICT ON CONSTRAINT outgoing_content_cause_unique DO NOTHING RETURNING id
          )
          INSERT INTO outgoing (company_id, account_id, kind, content_id, contact_id, number, state)
@@ -98,6 +100,7 @@ pub async fn add_single(
     .bind::<Text, _>(single.kind)
     .bind::<Nullable<BigInt>, _>(single.contact)
     .bind::<Text, _>(single.number)
+    .bind::<Nullable<Text>, _>(single.quoted)
     .get_result(conn)
     .await
     .optional()?;

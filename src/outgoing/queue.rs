@@ -78,7 +78,7 @@ WITH pace AS (
   WHERE o.account_id = $1 AND o.state = 'queued' AND o.kind <> 'mailing'
     AND (o.not_before IS NULL OR o.not_before <= (SELECT wablast_now()))
     AND (o.not_after IS NULL OR o.not_after > (SELECT wablast_now()))
-  ORDER BY CASE o.kind WHEN 'confirmation' THEN 0 WHEN 'reply' THEN 1 ELSE 2 END, o.id
+  ORDER BY CASE o.kind WHEN 'confirmation' THEN 0 WHEN 'reply' THEN 1 WHEN 'welcome' THEN 3 ELSE 2 END, o.id
   LIMIT coalesce((SELECT n FROM budget), 0) FOR UPDATE OF o SKIP LOCKED
 ), direct AS (
   SELECT q.id FROM running r CROSS JOIN LATERAL (

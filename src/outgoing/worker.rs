@@ -350,7 +350,7 @@ impl Posting {
             to: number,
             text,
             own_ref: self.message.own_ref.clone(),
-            quoted: None,
+            quoted: self.message.quoted.clone(),
         };
         // Nothing has left yet: a process that slept too long sends nothing.
         if Instant::now() > self.start_before {

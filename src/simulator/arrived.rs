@@ -10,6 +10,8 @@ pub(super) struct Message {
     pub to: String,
     pub id: String,
     pub text: String,
+    /// The message it answers, as it was asked for.
+    pub reply_to: Option<String>,
     pub at: i64,
     pub ack: i64,
 }
@@ -76,7 +78,7 @@ impl Arrived {
         let items: Vec<Value> = self
             .last(limit)
             .iter()
-            .map(|message| json!({ "to": message.to, "id": message.id, "text": message.text, "at": message.at, "ack": message.ack }))
+            .map(|message| json!({ "to": message.to, "id": message.id, "text": message.text, "reply_to": message.reply_to, "at": message.at, "ack": message.ack }))
             .collect();
         let mut answer = json!({ "total": self.total(), "people": self.by_number.len(), "doubled": self.doubled(), "items": items });
         if details {

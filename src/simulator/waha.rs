@@ -322,6 +322,7 @@ async fn deliver(
             to: number.clone(),
             id: id.clone(),
             text: text.clone(),
+            reply_to: body["reply_to"].as_str().map(str::to_owned),
             at,
             ack: 0,
         });

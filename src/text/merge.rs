@@ -145,6 +145,22 @@ pub fn compose(parts: &Parts, values: &Values) -> String {
     lines.join("\n")
 }
 
+/// WhatsApp's limit of a text message, in characters.
+pub const TEXT_MAX: usize = 4096;
+
+/// Placeholders of a person that everybody has; those of attributes are `contact.` and their name.
+pub const CONTACT: [&str; 9] = [
+    "contact.name",
+    "contact.full_name",
+    "contact.title",
+    "contact.whatsapp_number",
+    "contact.country",
+    "contact.email",
+    "contact.company_name",
+    "contact.job_position",
+    "contact.description",
+];
+
 /// How long WhatsApp finds a text: characters, not bytes.
 pub fn length(text: &str) -> usize {
     text.chars().count()

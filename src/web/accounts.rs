@@ -124,6 +124,7 @@ fn stored(account: &Account, allowed: Vec<i64>) -> AccountInput {
         session: account.session.clone(),
         behind_proxy: account.behind_proxy.then(|| "true".to_owned()),
         welcome_message: account.welcome_message.clone(),
+        opt_out_confirmation: account.opt_out_confirmation.clone(),
         per_second: account.per_second.to_string(),
         burst: account.burst.to_string(),
         batch_size: account.batch_size.to_string(),
@@ -338,6 +339,7 @@ async fn test_message(
             text: message.text.trim(),
             user: Some(visit.user),
             cause: &format!("test:{}:{}", visit.user, message.key),
+            quoted: None,
         };
         add_single(&mut conn, &single).await?;
         conn.commit().await

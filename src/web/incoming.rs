@@ -14,6 +14,7 @@ use crate::ids::{IncomingId, MailingId};
 use crate::incoming::conversation::{self, Said};
 use crate::incoming::list::LIST;
 use crate::incoming::query::{self, Incoming};
+use crate::incoming::reply::{self, ReplyInput};
 use crate::search::ListQuery;
 use crate::text::phone;
 use crate::web::badges;
@@ -21,6 +22,7 @@ use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::list::{Bulk, Empty, ListView, Selected};
 use crate::web::page::{Action, Menu, Shell, html_with};
+use crate::web::pieces::Badge;
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
 use crate::{audit, incoming};
@@ -34,7 +36,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         )
         .route("/incoming/{id}", web::get().to(show))
         .route("/incoming/{id}/{verb:read|unread}", web::post().to(mark))
-        .route("/incoming/{id}/undo", web::post().to(undo));
+        .route("/incoming/{id}/undo", web::post().to(undo))
+        .route("/incoming/{id}/reply", web::post().to(answer));
 }
 
 /// One message of the conversation as it is drawn.
@@ -54,6 +57,15 @@ struct Bubble {
     /// A word for the ticks; empty for theirs.
     state: String,
     icon: &'static str,
+    /// Of what was written to this person alone: what it is and what became of it.
+    alone: Option<(String, Badge)>,
+}
+
+/// What stands in the forms of the page.
+#[derive(Debug, Default)]
+struct Typed {
+    reason: String,
+    reply: ReplyInput,
 }
 
 #[derive(Template)]
@@ -63,7 +75,9 @@ struct IncomingPage {
     message: Incoming,
     contact: Option<Contact>,
     bubbles: Vec<Bubble>,
-    reason: String,
+    /// Why nobody can answer.
+    obstacle: Option<&'static str>,
+    typed: Typed,
     errors: FieldErrors,
 }
 
@@ -82,6 +96,10 @@ impl IncomingPage {
     fn receiver(&self) -> String {
         let number = self.message.receiver.as_deref().map(phone::display_digits);
         number.unwrap_or_default()
+    }
+
+    fn is_opted_out(&self) -> bool {
+        self.contact.as_ref().is_some_and(|contact| contact.opt_out)
     }
 
     /// The person's opt-out stands because of this message.
@@ -140,7 +158,7 @@ async fn mark_many(
     Ok(see_other(format!("/incoming{back}")))
 }
 
-async fn render(visit: &Visit, id: IncomingId, reason: String, errors: FieldErrors) -> WebResult {
+async fn render(visit: &Visit, id: IncomingId, mut typed: Typed, errors: FieldErrors) -> WebResult {
     let mut conn = visit.conn().await?;
     let shell = visit.shell(Menu::Contacts, &mut conn).await?;
     let message = query::find(&mut conn, id).await?;
@@ -150,6 +168,9 @@ async fn render(visit: &Visit, id: IncomingId, reason: String, errors: FieldErro
             .pop(),
         None => None,
     };
+    if typed.reply.key.is_empty() {
+        typed.reply.key = crate::random::token(16);
+    }
     let status = if errors.is_empty() {
         StatusCode::OK
     } else {
@@ -157,10 +178,11 @@ async fn render(visit: &Visit, id: IncomingId, reason: String, errors: FieldErro
     };
     let page = IncomingPage {
         bubbles: bubbles(&mut conn, &shell, &message).await?,
+        obstacle: reply::obstacle(&mut conn, &message, visit.user).await?,
         shell,
         message,
         contact,
-        reason,
+        typed,
         errors,
     };
     Ok(html_with(status, page))
@@ -195,6 +217,7 @@ fn bubble(shell: &Shell, message: &Incoming, said: Said) -> Bubble {
         (true, "delivered" | "read") => ("outgoing", "checks"),
         (true, _) => ("outgoing", "check"),
     };
+    let alone = said.ours && said.mailing_id.is_none();
     Bubble {
         ours: said.ours,
         here: !said.ours && said.id == message.id.0,
@@ -213,12 +236,16 @@ fn bubble(shell: &Shell, message: &Incoming, said: Said) -> Bubble {
         mailing: said.mailing_id.map(|id| (id, said.mailing)),
         mime: said.mime,
         icon,
+        alone: alone.then(|| {
+            let kind = badges::word(shell.lang, "kind", &said.kind);
+            (kind, shell.badge("message", &said.state))
+        }),
     }
 }
 
 async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
     let id = IncomingId(*id);
-    render(&visit, id, String::new(), FieldErrors::default()).await
+    render(&visit, id, Typed::default(), FieldErrors::default()).await
 }
 
 async fn mark(
@@ -250,7 +277,39 @@ async fn undo(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Undo>) -> 
             visit.tell("incoming.undone_now");
             Ok(see_other(format!("/incoming/{id}")))
         }
-        Err(Error::Invalid(errors)) => render(&visit, id, given.reason, errors).await,
+        Err(Error::Invalid(errors)) => {
+            let typed = Typed {
+                reason: given.reason,
+                ..Typed::default()
+            };
+            render(&visit, id, typed, errors).await
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// A reply to the message, over the account it came by.
+async fn answer(visit: Visit, id: web::Path<i64>, Posted(input): Posted<ReplyInput>) -> WebResult {
+    let id = IncomingId(*id);
+    let sent: Result<()> = async {
+        let mut conn = visit.conn().await?;
+        reply::send(&mut conn, visit.company, visit.user, id, &input).await?;
+        conn.commit().await
+    }
+    .await;
+    match sent {
+        Ok(()) => {
+            visit.app.wake.deliver.notify_one();
+            visit.tell("incoming.replied");
+            Ok(see_other(format!("/incoming/{id}")))
+        }
+        Err(Error::Invalid(errors)) => {
+            let typed = Typed {
+                reply: input,
+                ..Typed::default()
+            };
+            render(&visit, id, typed, errors).await
+        }
         Err(other) => Err(other.into()),
     }
 }

@@ -19,6 +19,7 @@ mod kit;
 mod migrations;
 mod proof;
 mod receipts;
+mod replies;
 mod auth;
 mod isolation;
 mod pages;

@@ -29,6 +29,7 @@ struct NewAccount {
     webhook_secret: String,
     phone_number_id: String,
     welcome_message: String,
+    opt_out_confirmation: String,
     allowed_company_ids: Vec<i64>,
     allowed_user_ids: Vec<i64>,
     pace: Option<Pace>,
@@ -73,6 +74,7 @@ impl NewAccount {
             session: self.session,
             behind_proxy: self.behind_proxy.then(|| "on".to_owned()),
             welcome_message: self.welcome_message,
+            opt_out_confirmation: self.opt_out_confirmation,
             webhook_secret: self.webhook_secret,
             per_second: pace
                 .per_second
@@ -101,6 +103,7 @@ fn shown(app: &App, account: &Account) -> Value {
         "phone_number_id": account.phone_uid, "phone_number": account.phone_number, "waba_id": account.account_uid,
         "app_id": account.app_uid, "token": set(&account.token), "app_secret": set(&account.app_secret),
         "base_url": account.base_url, "behind_proxy": account.behind_proxy, "welcome_message": account.welcome_message,
+        "opt_out_confirmation": account.opt_out_confirmation,
         "pace": { "per_second": account.per_second, "burst": account.burst }, "batch_size": account.batch_size,
         "account_key": account.account_key, "intake_url": account.intake_url(app),
         "health": { "state": account.health, "reason": account.health_reason, "since": account.health_since },

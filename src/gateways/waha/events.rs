@@ -44,6 +44,8 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq)]
 pub struct IncomingMessage {
     pub stanza: String,
+    /// The whole id, as a quote of this message must name it.
+    pub full_id: String,
     pub sender: Sender,
     pub sender_name: Option<String>,
     pub text: Option<String>,
@@ -171,6 +173,7 @@ fn message(payload: &Value) -> Event {
     let has_media = payload["hasMedia"].as_bool().unwrap_or(false);
     Event::Incoming(IncomingMessage {
         stanza: stanza_of_message,
+        full_id: id.to_owned(),
         sender: sender(from, payload),
         sender_name: ["notifyName", "pushName"]
             .iter()

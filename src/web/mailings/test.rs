@@ -213,6 +213,7 @@ async fn queued(visit: &Visit, id: MailingId, input: &TestInput) -> Result<()> {
         text: &text,
         user: Some(visit.user),
         cause: &format!("test:{}:{}", visit.user, input.key.replace('\0', "")),
+        quoted: None,
     };
     if add_single(&mut conn, &single).await?.is_some() {
         noted(visit, &mut conn, id, "test").await?;
