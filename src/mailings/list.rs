@@ -124,23 +124,36 @@ pub struct Sample {
     pub list: String,
 }
 
-/// People of the mailing's audience by name, as it stands now; `contact` is among them when it is one.
+/// People of the mailing's audience by name, as it stands now: those whose name or number holds `words`;
+/// `contact` comes first when it is one.
 pub async fn samples(
     conn: &mut AsyncPgConnection,
     id: MailingId,
     contact: Option<ContactId>,
+    words: &str,
     limit: i64,
 ) -> QueryResult<Vec<Sample>> {
+    let words = words
+        .trim()
+        .replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_");
+    let pattern = if words.is_empty() {
+        words
+    } else {
+        format!("%{words}%")
+    };
     sql_query(format!(
         "SELECT u.contact_id, coalesce(nullif(btrim(c.title || ' ' || c.name), ''), c.whatsapp_number, '') AS name, coalesce(l.name, '') AS list
          FROM ({people}) u {each} LEFT JOIN lists l ON l.id = u.list_id
-         WHERE c.erased_at IS NULL ORDER BY u.contact_id = coalesce($2, 0) DESC, c.name, c.id LIMIT $3",
+         WHERE c.erased_at IS NULL AND ($4 = '' OR c.title || ' ' || c.name ILIKE $4 OR c.whatsapp_number LIKE $4) ORDER BY u.contact_id = coalesce($2, 0) DESC, c.name, c.id LIMIT $3",
         people = audience::PEOPLE,
         each = audience::each("c", "u.contact_id")
     ))
     .bind::<BigInt, _>(id)
     .bind::<Nullable<BigInt>, _>(contact)
     .bind::<BigInt, _>(limit)
+    .bind::<Text, _>(pattern)
     .load(conn)
     .await
 }

@@ -175,7 +175,7 @@ pub async fn render(visit: &Visit, shown: Shown) -> WebResult {
         None => Vec::new(),
     };
     drop(conn);
-    let aside = preview::of_form(visit, &shell, shown.id, &input, shown.contact).await?;
+    let aside = preview::of_form(visit, &shell, shown.id, &input, shown.contact, "").await?;
     let status = if shown.errors.is_empty() {
         StatusCode::OK
     } else {
@@ -402,7 +402,15 @@ pub async fn check(visit: Visit, Posted(pairs): Posted<Vec<(String, String)>>) -
         let mailing = own(&visit, &mut conn, id).await?;
         mailings::require(&mailing, Verb::Edit)?;
     }
-    let aside = preview::of_form(&visit, &shell, id, &input, beside.contact()).await?;
+    let aside = preview::of_form(
+        &visit,
+        &shell,
+        id,
+        &input,
+        beside.contact(),
+        &beside.as_find,
+    )
+    .await?;
     Ok(html(aside))
 }
 

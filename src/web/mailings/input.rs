@@ -17,6 +17,8 @@ pub struct Beside {
     pub then: String,
     /// Whom the preview stands for.
     pub r#as: String,
+    /// Words to find whom the preview stands for.
+    pub as_find: String,
     /// Words to find contacts with, when no script does.
     pub find: String,
     /// Makes two presses of a new mailing's form one mailing.

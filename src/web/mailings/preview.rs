@@ -149,6 +149,8 @@ pub struct Aside {
     pub starts: String,
     pub account: String,
     pub samples: Vec<Sample>,
+    /// What the people one can choose are searched by.
+    pub words: String,
     pub chosen: Option<ContactId>,
     pub bubble: Bubble,
     /// Without a form beside it, choosing a person asks for this address; empty beside the form.
@@ -168,10 +170,16 @@ impl Aside {
             starts: String::new(),
             account: String::new(),
             samples: Vec::new(),
+            words: String::new(),
             chosen: None,
             bubble: Bubble::default(),
             asks: String::new(),
         }
+    }
+
+    /// Whether one searches for the person to read as: there are many, or somebody searches already.
+    fn searches(&self) -> bool {
+        self.cut() || !self.words.is_empty()
     }
 
     /// There may be more people than one can choose here.
@@ -191,6 +199,7 @@ pub async fn of_form(
     id: Option<MailingId>,
     input: &MailingInput,
     contact: Option<ContactId>,
+    words: &str,
 ) -> Result<Aside> {
     let draft = match lenient(input).parse(visit.zone) {
         Ok(draft) => draft,
@@ -206,7 +215,7 @@ pub async fn of_form(
         Ok(mailing) => mailing,
         Err(error) => return without(shell, error, input),
     };
-    let mut aside = of_stored(&mut conn, shell, &mailing, contact).await?;
+    let mut aside = of_stored(&mut conn, shell, &mailing, contact, words).await?;
     aside.starts = mailings::input::instant(&input.schedule_date, visit.zone)
         .ok()
         .flatten()
@@ -244,6 +253,7 @@ pub async fn of_stored(
     shell: &Shell,
     mailing: &Mailing,
     contact: Option<ContactId>,
+    words: &str,
 ) -> Result<Aside> {
     let account = match accounts::query::find(conn, mailing.account_id).await {
         Ok(account) => account,
@@ -257,7 +267,7 @@ pub async fn of_stored(
         Err(other) => return Err(other.into()),
     };
     let preflight = preflight::run(conn, mailing).await?;
-    let samples = list::samples(conn, mailing.id, contact, SAMPLES).await?;
+    let samples = list::samples(conn, mailing.id, contact, words, SAMPLES).await?;
     let sample = samples
         .iter()
         .find(|sample| Some(sample.contact_id) == contact)
@@ -284,6 +294,7 @@ pub async fn of_stored(
         chosen: sample.map(|sample| sample.contact_id),
         bubble: marked(&parts(mailing), &values),
         preflight: Some(preflight),
+        words: words.to_owned(),
         samples,
         ..Aside::empty(shell)
     })

@@ -159,7 +159,7 @@ async fn record(visit: &Visit, id: MailingId, shown: Shown, date: Option<String>
     let aside = if mailing.released() || mailing.state() == State::Canceled {
         None
     } else {
-        let aside = preview::of_stored(&mut conn, &shell, &mailing, shown.contact).await?;
+        let aside = preview::of_stored(&mut conn, &shell, &mailing, shown.contact, "").await?;
         Some(Aside {
             asks: href(id),
             ..aside

@@ -128,7 +128,7 @@ async fn people(
         found.extend(contacts::query::search(conn, find.trim(), SAMPLES).await?);
     }
     let mut people: Vec<(i64, String)> = found.iter().map(choices::option).collect();
-    let audience = samples(conn, id, None, SAMPLES).await?;
+    let audience = samples(conn, id, None, "", SAMPLES).await?;
     people.extend(
         audience
             .into_iter()
@@ -149,7 +149,7 @@ async fn values(
     let Some(contact) = contact else {
         return Ok(Values::new());
     };
-    let sample = samples(conn, id, Some(contact), 1)
+    let sample = samples(conn, id, Some(contact), "", 1)
         .await?
         .into_iter()
         .find(|sample| sample.contact_id == contact)
