@@ -9,6 +9,7 @@
 //! | 5 Send Now sends twice | `delivery::send_now_twice_is_one_run_and_the_scheduler_makes_no_second_one` |
 //! | 6 date rules | `defect_6_send_now_ignores_the_date_and_submit_wants_one_that_is_not_past` |
 //! | 7 one account a provider | `defect_7_two_accounts_of_one_provider_but_not_of_one_number` |
+//! | 8 sleeps in the worker | `delivery::a_slow_account_is_asked_again_when_its_next_token_is_there` |
 //! | 9 token handed to anybody | `defect_9_no_address_hands_out_a_secret` |
 //! | 10 counters counted twice | `receipts::receipts_in_any_order_end_the_same` |
 //! | 11 posted again until called back | `proof::a_crash_between_claim_and_finish_sends_nothing_twice_and_loses_nobody` |
@@ -23,12 +24,16 @@
 //! | 21 errors and tokens in the log | `gateways::no_reason_repeats_the_message_or_the_key` |
 //! | 22 the test prints secrets | `defect_22_no_answer_contains_a_secret` |
 //! | 24, 25 incoming twice, groups as contacts | `defect_24_an_incoming_message_is_one_row_however_often_it_comes`, `delivery::a_stop_by_message_opts_out_and_the_next_mailing_leaves_that_person_out` |
+//! | 26 welcome forgotten or twice | `replies::the_welcome_goes_once_to_who_writes_for_the_first_time`, `replies::two_first_messages_read_at_the_same_time_are_welcomed_once` |
 //! | 27 months sorted by name | `defect_27_months_are_sorted_by_date_and_the_newest_is_first` |
 //! | 28 HTML stored and shown | `defect_28_pasted_html_is_stored_as_whatsapp_text` |
 //! | 29 no company | `defect_29_another_company_s_records_do_not_exist` |
 //! | 30 subject unique | `defect_30_one_subject_may_be_used_twice` |
+//! | 32 the scheduler ignores lists | `delivery::a_submitted_mailing_is_never_early_and_survives_an_outage` |
 //! | 33 edits between submit and send | `defect_33_a_person_in_two_lists_is_written_to_once_and_the_text_is_frozen` |
 //! | 34 the test goes to the account itself | `defect_34_a_test_goes_to_the_typed_number_with_the_account_s_own_session` |
+//!
+//! 15 waits for media; 23 and 31 are faults of the origin's language.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};

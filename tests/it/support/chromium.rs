@@ -118,22 +118,9 @@ impl Chromium {
         assert_eq!(ticked, json!(true), "{name} = {value} can be ticked");
     }
 
-    /// Presses what matches the selector, as a person does, and waits for the next page where it leads
-    /// to one.
+    /// Presses what matches the selector, as a person does.
     pub async fn press(&self, css: &str) {
-        let found = self.client.find(Locator::Css(css)).await;
-        let element = match found {
-            Ok(element) => element,
-            Err(error) => panic!("nothing to press at {css}: {error}\n{}", self.text().await),
-        };
-        self.client
-            .execute(
-                "arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })",
-                vec![serde_json::to_value(&element).unwrap()],
-            )
-            .await
-            .unwrap();
-        element.click().await.unwrap();
+        self.press_at(Locator::Css(css)).await;
     }
 
     /// Presses the button or link that says this.
@@ -141,18 +128,20 @@ impl Chromium {
         let path = format!(
             "//main//*[self::button or self::a][normalize-space()='{words}'] | //section//*[self::button or self::a][normalize-space()='{words}']"
         );
-        let found = self.client.find(Locator::XPath(&path)).await;
-        let element = match found {
+        self.press_at(Locator::XPath(&path)).await;
+    }
+
+    async fn press_at(&self, place: Locator<'_>) {
+        let element = match self.client.find(place).await {
             Ok(element) => element,
-            Err(error) => panic!("nothing says {words}: {error}\n{}", self.text().await),
+            Err(error) => panic!(
+                "nothing to press at {place:?}: {error}\n{}",
+                self.text().await
+            ),
         };
-        self.client
-            .execute(
-                "arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })",
-                vec![serde_json::to_value(&element).unwrap()],
-            )
-            .await
-            .unwrap();
+        let found = serde_json::to_value(&element).unwrap();
+        let into_view = "arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })";
+        self.client.execute(into_view, vec![found]).await.unwrap();
         element.click().await.unwrap();
     }
 
