@@ -71,9 +71,17 @@ async fn total(waha: &Running) -> Value {
     arrived(waha).await["total"].clone()
 }
 
-/// Time for whatever would leave to leave.
-async fn a_while() {
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+/// Waits until nothing is on its way and no account has anything that may go.
+async fn all_has_left(app: &TestApp) {
+    app.until("nothing may leave any more", || async {
+        let held = app
+            .value("SELECT count(*) FROM outgoing WHERE state IN ('claimed', 'sending')")
+            .await;
+        let mut conn = app.app.db.system().await.unwrap();
+        let work = queue::accounts_with_work(&mut conn).await.unwrap();
+        held == "0" && work.is_empty()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -94,7 +102,7 @@ async fn nothing_leaves_while_the_job_is_off_and_one_run_opens_one_batch() {
     let mailing = queued(&app, account, list).await;
     let _deliverer = deliverer(&app);
     app.tick().await;
-    a_while().await;
+    all_has_left(&app).await;
     assert_eq!(total(&waha).await, 0, "the job is off");
 
     let page = browser.get(&format!("/mailings/{mailing}")).await.text();
@@ -128,7 +136,7 @@ async fn nothing_leaves_while_the_job_is_off_and_one_run_opens_one_batch() {
         app.tick().await;
         app.until("the batch has left", || async { total(&waha).await == sum })
             .await;
-        a_while().await;
+        all_has_left(&app).await;
         assert_eq!(total(&waha).await, sum, "exactly the batch");
         let said = app
             .value("SELECT summary FROM job_runs WHERE job = 'scheduler_enqueue' ORDER BY id DESC LIMIT 1")
@@ -259,7 +267,7 @@ async fn an_administrator_pushes_a_batch_while_the_job_is_off() {
     let _deliverer = deliverer(&app);
     app.until("the batch has left", || async { total(&waha).await == 10 })
         .await;
-    a_while().await;
+    all_has_left(&app).await;
     assert_eq!(total(&waha).await, 10);
     // In the banner of any page, too.
     let banner = browser.get("/contacts").await.form(&push);
@@ -322,7 +330,7 @@ async fn pausing_closes_what_was_opened_and_the_next_run_after_resuming_goes_on(
     app.ok("POST", &format!("/mailings/{mailing}/resume"), None)
         .await;
     let _deliverer = deliverer(&app);
-    a_while().await;
+    all_has_left(&app).await;
     assert_eq!(total(&waha).await, 0, "resumed, it waits for the next run");
     for sum in [10, 20, 25] {
         assert_eq!(run(&app).await, if sum == 25 { 5 } else { 10 });
@@ -368,7 +376,7 @@ async fn a_message_of_its_own_leaves_a_batched_account_at_once() {
     let _deliverer = deliverer(&app);
     app.until("the test has left", || async { total(&waha).await == 1 })
         .await;
-    a_while().await;
+    all_has_left(&app).await;
     let arrived = arrived(&waha).await;
     assert_eq!(arrived["total"], 1, "the mailing rests");
     assert_eq!(arrived["items"][0]["text"], "Does it work?");
