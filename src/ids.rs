@@ -66,4 +66,6 @@ id! {
     AttemptId,
     IncomingId,
     ImportId,
+    /// A search somebody keeps under a name.
+    FavouriteId,
 }

@@ -28,6 +28,7 @@ pub mod users;
 pub mod auth;
 pub mod settings;
 pub mod audit;
+pub mod favourites;
 pub mod jobs;
 pub mod accounts;
 pub mod logs;

@@ -200,6 +200,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    favourites (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        user_id -> BigInt,
+        list -> Text,
+        name -> Text,
+        query -> Text,
+        is_default -> Bool,
+        shared -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     idempotency_keys (token_id, key) {
         company_id -> BigInt,
         token_id -> BigInt,
@@ -312,6 +327,15 @@ diesel::table! {
         next_run -> Timestamptz,
         last_run -> Nullable<Timestamptz>,
         updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    list_columns (company_id, user_id, list) {
+        company_id -> BigInt,
+        user_id -> BigInt,
+        list -> Text,
+        keys -> Array<Text>,
     }
 }
 
@@ -544,6 +568,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     contact_identities,
     contact_tags,
     contacts,
+    favourites,
     idempotency_keys,
     imports,
     inbox,
@@ -551,6 +576,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     installation,
     job_runs,
     jobs,
+    list_columns,
     list_members,
     lists,
     login_failures,

@@ -1,8 +1,8 @@
 //! What one address asks of a list, and the addresses of its neighbours.
 //!
 //! Parameters: `q` (words, repeated: all must match), `f` (filters), `g` (groups, outermost first), `s`
-//! (a column, `-` before it for descending), `c` (optional columns), `open` (groups shown open), `only`
-//! (one group alone), `after`/`before` and `at` (the page). An empty `f`, `g` or `open` is "none",
+//! (a column, `-` before it for descending), `c` (optional columns; absent: the remembered ones), `open` (groups shown open), `only`
+//! (one group alone), `after`/`before` and `at` (the page). An empty `f`, `g`, `c` or `open` is "none",
 //! where its absence is "as described".
 
 use chrono::{DateTime, Datelike as _};
@@ -64,8 +64,12 @@ pub struct ListQuery {
     /// A column, or none for the id alone.
     pub sort: Option<&'static Column>,
     pub direction: Direction,
-    /// Keys of optional columns to show.
+    /// Keys of optional columns to show, in the list's order.
     pub columns: Vec<&'static str>,
+    /// What is shown while an address says nothing of columns.
+    remembered: Vec<&'static str>,
+    /// Whether the address says which columns.
+    names_columns: bool,
     /// Paths of open groups; none chosen: the first ones are opened.
     pub open: Option<Vec<String>>,
     /// The path of the one group to show.
@@ -144,6 +148,8 @@ impl ListQuery {
                 .filter(|column| column.optional && all("c").any(|key| key == column.key))
                 .map(|column| column.key)
                 .collect(),
+            remembered: Vec::new(),
+            names_columns: first("c").is_some(),
             open: first("open").map(|_| {
                 all("open")
                     .filter_map(|path| path.strip_prefix('.'))
@@ -176,6 +182,25 @@ impl ListQuery {
         self.user = user;
         self.zone = zone;
         self
+    }
+
+    /// The optional columns this person looks at where the address names none.
+    #[must_use]
+    pub fn remembering(mut self, keys: &[String]) -> Self {
+        self.remembered = self.in_order(|key| keys.iter().any(|known| known == key));
+        if !self.names_columns {
+            self.columns.clone_from(&self.remembered);
+        }
+        self
+    }
+
+    /// Keys of the optional columns that are wanted, in the list's order.
+    fn in_order(&self, wanted: impl Fn(&str) -> bool) -> Vec<&'static str> {
+        let optional = self.spec.columns.iter().filter(|column| column.optional);
+        optional
+            .map(|column| column.key)
+            .filter(|key| wanted(key))
+            .collect()
     }
 
     pub fn spec(&self) -> &'static ListSpec {
@@ -332,16 +357,6 @@ impl ListQuery {
         })
     }
 
-    pub fn toggle_column(&self, key: &'static str) -> String {
-        self.changed(|query| {
-            if self.columns.contains(&key) {
-                query.columns.retain(|column| *column != key);
-            } else {
-                query.columns.push(key);
-            }
-        })
-    }
-
     /// Opens a group or closes it, given the paths that are open now.
     pub fn toggle_open(&self, path: &str, open_now: &[String]) -> String {
         self.changed(|query| {
@@ -394,6 +409,44 @@ impl ListQuery {
         href.strip_prefix('?').unwrap_or("").to_owned()
     }
 
+    /// Words, filters, groups, order and columns with nothing left out: what a favourite keeps. Two
+    /// addresses that ask the same are written the same.
+    pub fn whole(&self) -> String {
+        let mut written = form_urlencoded::Serializer::new(String::new());
+        let mut several = |name: &str, keys: Vec<&str>| {
+            let keys = if keys.is_empty() { vec![""] } else { keys };
+            written.extend_pairs(keys.into_iter().map(|key| (name, key)));
+        };
+        several("f", self.filters.iter().map(|filter| filter.key).collect());
+        several("g", self.groups.iter().map(|group| group.key).collect());
+        several("s", vec![&self.sorting()]);
+        several("c", self.columns.clone());
+        let only = self.only.iter().map(|path| ("only", format!(".{path}")));
+        let words = self.words.iter().map(|word| ("q", word.clone()));
+        written.extend_pairs(words.chain(only));
+        written.finish()
+    }
+
+    /// Every record, without groups: where one goes from a favourite.
+    pub fn bare(&self) -> String {
+        self.changed(|query| {
+            query.words.clear();
+            query.filters.clear();
+            query.groups.clear();
+            query.only = None;
+            query.open = None;
+        })
+    }
+
+    /// The order as `s` writes it.
+    fn sorting(&self) -> String {
+        let sign = match self.direction {
+            Direction::Descending => "-",
+            Direction::Ascending => "",
+        };
+        format!("{sign}{}", self.sort.map_or("id", |column| column.key))
+    }
+
     fn pairs(&self) -> Vec<(&'static str, String)> {
         let mut pairs: Vec<(&'static str, String)> = self.kept.clone();
         pairs.extend(self.words.iter().map(|word| ("q", word.clone())));
@@ -417,14 +470,14 @@ impl ListQuery {
         );
         let sort = (self.sort.map_or("id", |column| column.key), self.direction);
         if sort != self.spec.sort {
-            let sign = if self.direction == Direction::Descending {
-                "-"
-            } else {
-                ""
-            };
-            pairs.push(("s", format!("{sign}{}", sort.0)));
+            pairs.push(("s", self.sorting()));
         }
-        pairs.extend(self.columns.iter().map(|key| ("c", (*key).to_owned())));
+        some_or_none(
+            &mut pairs,
+            "c",
+            self.columns.iter().copied(),
+            self.remembered.iter().copied(),
+        );
         if let Some(open) = &self.open {
             if open.is_empty() {
                 pairs.push(("open", String::new()));

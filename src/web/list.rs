@@ -9,7 +9,9 @@ use askama::Template;
 use diesel_async::AsyncPgConnection;
 
 use crate::error::{Error, Result};
+use crate::favourites::Favourite;
 use crate::search::{self, ListQuery, ListSpec};
+use crate::web::favourites;
 use crate::web::page::{Action, Shell, html};
 use crate::web::table::Table;
 use crate::web::visit::Visit;
@@ -185,6 +187,38 @@ impl ListView {
                 .is_some_and(|one| one.facet != before.facet),
             None => false,
         }
+    }
+
+    /// The favourite that asks what is shown.
+    fn current_favourite(&self) -> Option<&Favourite> {
+        let (spec, shown) = (self.query().spec(), self.query().whole());
+        let mut favourites = self.table.favourites.iter();
+        favourites.find(|one| ListQuery::parse(&one.query, spec).whole() == shown)
+    }
+
+    fn is_current(&self, favourite: &Favourite) -> bool {
+        self.current_favourite()
+            .is_some_and(|current| current.id == favourite.id)
+    }
+
+    fn may_change(&self, favourite: &Favourite) -> bool {
+        let shell = &self.shell;
+        matches!((&shell.user, shell.role), (Some(user), Some(role))
+            if favourites::may_change(role, user.id, favourite))
+    }
+
+    /// What a favourite is beside its name.
+    fn favourite_words(&self, favourite: &Favourite) -> String {
+        let words = [
+            (favourite.is_default, "list.favourite_is_default"),
+            (favourite.shared, "list.favourite_is_shared"),
+        ];
+        let words: Vec<String> = words
+            .into_iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, key)| self.shell.t(key))
+            .collect();
+        words.join(" · ")
     }
 
     fn optional_columns(&self) -> Vec<&'static search::Column> {

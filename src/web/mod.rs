@@ -9,6 +9,7 @@ pub mod badges;
 pub mod banners;
 pub mod contacts;
 pub mod error;
+pub mod favourites;
 pub mod form;
 pub mod history;
 pub mod imports;
@@ -77,7 +78,8 @@ fn nouns(config: &mut web::ServiceConfig) {
         .configure(jobs::routes)
         .configure(webhook_log::routes)
         .configure(tokens::routes)
-        .configure(preferences::routes);
+        .configure(preferences::routes)
+        .configure(favourites::routes);
 }
 
 async fn first_page(_: Signed) -> HttpResponse {

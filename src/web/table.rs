@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 
 use crate::error::Result;
+use crate::favourites::{self, Favourite};
 use crate::i18n;
 use crate::search::{
     self, Column, Direction, Group, GroupKind, GroupRows, Kind, ListPage, ListQuery, ListSpec, Row,
@@ -61,6 +62,8 @@ pub struct Table {
     pub shell: Shell,
     pub query: ListQuery,
     pub page: ListPage,
+    /// Searches of this list that are kept under a name.
+    pub favourites: Vec<Favourite>,
     /// The key of the list's name in the catalogue.
     pub title: String,
     /// What a row's id is put behind: `/mailings/`; empty for rows without a page.
@@ -71,30 +74,46 @@ pub struct Table {
 
 impl HtmlSafe for Table {}
 
-/// What the visit's address asks of `spec`; `extra` as in [`search::page`].
+/// What an address asks of a list, and what it finds.
+pub struct Found {
+    query: ListQuery,
+    page: ListPage,
+    favourites: Vec<Favourite>,
+}
+
+/// What the visit's address asks of `spec`; `extra` as in [`search::page`]. Where it asks nothing the
+/// list opens with the favourite that is the default.
 pub async fn load(
     conn: &mut AsyncPgConnection,
     spec: &'static ListSpec,
     visit: &Visit,
     extra: Option<(&'static str, i64)>,
-) -> Result<(ListQuery, ListPage)> {
-    let query = ListQuery::parse(visit.request.query_string(), spec)
-        .asked_by(visit.signed.user.0, visit.signed.zone);
+) -> Result<Found> {
+    let (user, address) = (visit.signed.user, visit.request.path());
+    let known = favourites::of(conn, user, address).await?;
+    let columns = favourites::columns(conn, user, address).await?;
+    let asked = match visit.request.uri().query() {
+        None => favourites::opened(&known, user).map_or("", |favourite| &favourite.query),
+        Some(query) => query,
+    };
+    let query = ListQuery::parse(asked, spec)
+        .asked_by(user.0, visit.signed.zone)
+        .remembering(&columns);
     let page = search::page(conn, spec, &query, extra).await?;
-    Ok((query, page))
+    Ok(Found {
+        query,
+        page,
+        favourites: known,
+    })
 }
 
 impl Table {
-    pub fn new(
-        shell: Shell,
-        title: impl Into<String>,
-        link: &'static str,
-        (query, page): (ListQuery, ListPage),
-    ) -> Self {
+    pub fn new(shell: Shell, title: impl Into<String>, link: &'static str, found: Found) -> Self {
         Self {
             shell,
-            query,
-            page,
+            query: found.query,
+            page: found.page,
+            favourites: found.favourites,
             title: title.into(),
             link,
             selectable: false,

@@ -14,6 +14,7 @@ mod embedded;
 mod enqueue;
 mod gateways;
 mod imports;
+mod favourites;
 mod jobs;
 mod kit;
 mod migrations;

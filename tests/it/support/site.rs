@@ -130,7 +130,9 @@ impl World {
         app.execute(&format!(
             "UPDATE accounts SET name = $words${words}$words$, health_reason = $words${words}$words$;
              UPDATE logs SET error_message = $words${words}$words$;
-             UPDATE imports SET file_name = $words${words}$words$"
+             UPDATE imports SET file_name = $words${words}$words$;
+             INSERT INTO favourites (company_id, user_id, list, name, query)
+               VALUES (1, 1, '/contacts', $words${words}$words$, 'f=active')"
         ))
         .await;
         let mut ids = BTreeMap::new();
@@ -145,6 +147,7 @@ impl World {
             ("imports", "SELECT min(id) FROM imports"),
             ("webhook-log", "SELECT min(id) FROM inbox"),
             ("tokens", "SELECT min(id) FROM api_tokens"),
+            ("favourites", "SELECT min(id) FROM favourites"),
             ("jobs", "SELECT min(name) FROM jobs"),
         ] {
             ids.insert(noun, app.value(query).await);
