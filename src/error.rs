@@ -52,6 +52,9 @@ pub enum Error {
     NotFound,
     #[error("Your role does not allow this.")]
     Forbidden,
+    /// Not a question of the role; the sentence says whose it is.
+    #[error("{0}")]
+    Refused(&'static str),
     /// The form's token is not this session's: a page from before signing in, or from another site.
     #[error("This page is too old, so nothing was changed. Open it again and repeat what you did.")]
     StaleForm,

@@ -73,6 +73,45 @@ pub async fn companies_of(
         .await
 }
 
+/// The companies in which a user is administrator.
+pub async fn administered_by(
+    conn: &mut AsyncPgConnection,
+    id: UserId,
+) -> QueryResult<Vec<CompanyId>> {
+    user_companies::table
+        .filter(user_companies::user_id.eq(id))
+        .filter(user_companies::role.eq("administrator"))
+        .order(user_companies::company_id)
+        .select(user_companies::company_id)
+        .load(conn)
+        .await
+}
+
+/// Active users of any of these companies.
+pub async fn ids_of_companies(
+    conn: &mut AsyncPgConnection,
+    companies: &[CompanyId],
+) -> QueryResult<Vec<UserId>> {
+    user_companies::table
+        .inner_join(users::table.on(users::id.eq(user_companies::user_id)))
+        .filter(user_companies::company_id.eq_any(companies))
+        .filter(users::active)
+        .select(user_companies::user_id)
+        .distinct()
+        .load(conn)
+        .await
+}
+
+/// These users by name, whether or not they are active.
+pub async fn find_many(conn: &mut AsyncPgConnection, ids: &[UserId]) -> QueryResult<Vec<User>> {
+    users::table
+        .filter(users::id.eq_any(ids))
+        .order((users::name, users::id))
+        .select(User::as_select())
+        .load(conn)
+        .await
+}
+
 /// Stores a user with a first company. The password is hashed already.
 pub(crate) async fn insert(
     conn: &mut AsyncPgConnection,

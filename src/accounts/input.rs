@@ -7,7 +7,7 @@ use url::Url;
 
 use super::Secret;
 use crate::error::{FieldErrors, Result};
-use crate::ids::UserId;
+use crate::ids::{CompanyId, UserId};
 use crate::text::merge;
 
 /// What an account opens at a time when nothing else was chosen.
@@ -41,6 +41,8 @@ pub struct AccountInput {
     pub burst: String,
     /// Counts where delivery is batched.
     pub batch_size: String,
+    /// Beside the owner.
+    pub allowed_company_ids: Vec<i64>,
     pub allowed_user_ids: Vec<i64>,
 }
 
@@ -64,6 +66,7 @@ pub struct AccountDraft {
     pub per_second: f64,
     pub burst: i32,
     pub batch_size: i32,
+    pub allowed_company_ids: Vec<CompanyId>,
     pub allowed_user_ids: Vec<UserId>,
     pub app_secret: Option<SecretString>,
     pub token: Option<SecretString>,
@@ -218,6 +221,12 @@ impl AccountInput {
             )]
             burst: burst as i32,
             batch_size,
+            allowed_company_ids: self
+                .allowed_company_ids
+                .iter()
+                .copied()
+                .map(CompanyId)
+                .collect(),
             allowed_user_ids: self.allowed_user_ids.iter().copied().map(UserId).collect(),
             app_secret: typed(&self.app_secret),
             token: typed(&self.token),

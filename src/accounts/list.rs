@@ -17,6 +17,12 @@ pub static LIST: ListSpec = ListSpec {
             Kind::Badge("provider"),
         )
         .cell("m4"),
+        Column::new(
+            "owner",
+            "accounts.owner",
+            "(SELECT c.name FROM companies c WHERE c.id = t.company_id)",
+            Kind::Text,
+        ),
         Column::new("number", "accounts.number", "t.phone_number", Kind::Phone).cell("m3"),
         Column::new(
             "send_through",
@@ -69,6 +75,12 @@ pub static LIST: ListSpec = ListSpec {
         Filter::new("archived", "form.archived", "NOT t.active", "archived"),
     ],
     groups: &[
+        Group::new(
+            "owner",
+            "accounts.owner",
+            "(SELECT c.name FROM companies c WHERE c.id = t.company_id)",
+            GroupKind::Text,
+        ),
         Group::new("provider", "accounts.provider", "t.provider", GroupKind::Badge("provider")),
         Group::new("health", "accounts.health", "t.health", GroupKind::Badge("health")),
     ],

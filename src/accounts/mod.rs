@@ -2,13 +2,14 @@
 //!
 //! Invariants: a secret is sealed before it is stored and never leaves through a page, a log or the
 //! API; whoever changes a secret or an address makes the account *untested* until a test passes; an
-//! account belongs to one company and is used by those in `account_companies`. Owns `accounts`,
-//! `account_companies` and `account_users`. Does not know who sends through it.
+//! account belongs to one company, which alone changes it, and is used by those in `account_companies`.
+//! Owns `accounts`, `account_companies` and `account_users`. Does not know who sends through it.
 
 pub mod health;
 pub mod input;
 pub mod list;
 pub mod query;
+pub mod sharing;
 pub mod test;
 
 use chrono::{DateTime, Utc};
@@ -21,7 +22,7 @@ use crate::crypt::{Crypt, Place};
 use crate::error::{Error, FieldErrors, Result, violated_constraint};
 use crate::gateways::waha::{Waha, WahaAddress};
 use crate::ids::{AccountId, CompanyId, UserId};
-use crate::schema::{account_companies, account_users, accounts};
+use crate::schema::accounts;
 use crate::text::merge::{self, Template};
 
 pub use input::{AccountDraft, AccountInput};
@@ -182,11 +183,32 @@ impl Account {
     }
 }
 
-/// Makes an account; also returns the key its webhooks are signed with, to be shown this once.
+/// The account, for its owner's administrators alone: a company that may use it reads it, and every other
+/// company does not know it.
+pub async fn owned(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    company: CompanyId,
+) -> Result<Account> {
+    let account = query::find(conn, id).await?;
+    if account.company_id == company {
+        Ok(account)
+    } else if query::companies(conn, id).await?.contains(&company) {
+        Err(Error::Refused(
+            "This account belongs to another company. Only its administrators test, change and stop it.",
+        ))
+    } else {
+        Err(Error::NotFound)
+    }
+}
+
+/// Makes an account; also returns the key its webhooks are signed with, to be shown this once. `conn`
+/// sees all companies, because those that may use the account are linked too.
 pub async fn create(
     conn: &mut AsyncPgConnection,
     crypt: &Crypt,
     company: CompanyId,
+    user: UserId,
     draft: AccountDraft,
 ) -> Result<(Account, SecretString)> {
     know_placeholders(conn, company, &draft).await?;
@@ -215,7 +237,7 @@ pub async fn create(
         .get_result(conn)
         .await
         .map_err(number_taken)?;
-    link_companies(conn, id, company, &draft).await?;
+    share(conn, id, company, user, &draft).await?;
     seal(
         conn,
         crypt,
@@ -229,18 +251,17 @@ pub async fn create(
     Ok((query::find(conn, id).await?, webhook_secret))
 }
 
-/// Changes an account. A changed secret or address makes it untested.
+/// Changes an account of `company`. A changed secret or address makes it untested. `conn` sees all
+/// companies.
 pub async fn update(
     conn: &mut AsyncPgConnection,
     crypt: &Crypt,
     company: CompanyId,
+    user: UserId,
     id: AccountId,
     draft: AccountDraft,
 ) -> Result<Account> {
-    let before = query::find(conn, id).await?;
-    if before.company_id != company {
-        return Err(Error::Forbidden);
-    }
+    let before = owned(conn, id, company).await?;
     know_placeholders(conn, company, &draft).await?;
     let moved = before.provider != draft.provider
         || before.api_url != draft.api_url
@@ -252,7 +273,7 @@ pub async fn update(
             "Messages went through this account already: provider, address and number stay. Archive it and make a new account for another number.",
         ));
     }
-    link_companies(conn, id, company, &draft).await?;
+    share(conn, id, company, user, &draft).await?;
     write(conn, crypt, id, company, &draft).await?;
     let secrets_changed = draft.secrets().any(|(_, value)| value.is_some());
     if moved
@@ -321,55 +342,28 @@ async fn seal(
     Ok(())
 }
 
-async fn link_companies(
+async fn share(
     conn: &mut AsyncPgConnection,
     id: AccountId,
     company: CompanyId,
+    user: UserId,
     draft: &AccountDraft,
 ) -> Result<()> {
-    diesel::insert_into(account_companies::table)
-        .values((
-            account_companies::company_id.eq(company),
-            account_companies::account_id.eq(id),
-        ))
-        .on_conflict_do_nothing()
-        .execute(conn)
-        .await?;
-    diesel::delete(
-        account_users::table
-            .filter(account_users::account_id.eq(id))
-            .filter(account_users::company_id.eq(company)),
-    )
-    .execute(conn)
-    .await?;
-    let users: Vec<_> = draft
-        .allowed_user_ids
-        .iter()
-        .map(|user| {
-            (
-                account_users::company_id.eq(company),
-                account_users::account_id.eq(id),
-                account_users::user_id.eq(*user),
-            )
-        })
-        .collect();
-    diesel::insert_into(account_users::table)
-        .values(users)
-        .execute(conn)
-        .await
-        .map_err(|error| match violated_constraint(&error) {
-            Some("account_users_user_id_fkey") => {
-                Error::invalid("allowed_user_ids", "One of the users does not exist.")
-            }
-            _ => error.into(),
-        })?;
-    Ok(())
+    let (wanted, allowed) = (&draft.allowed_company_ids, &draft.allowed_user_ids);
+    sharing::set(conn, id, company, user, wanted, allowed).await
 }
 
-/// Archives or brings back an account. Refused while a mailing is on its way through it.
-pub async fn set_active(conn: &mut AsyncPgConnection, id: AccountId, active: bool) -> Result<()> {
+/// Archives or brings back an account. Refused while a mailing is on its way through it, of whatever
+/// company: `conn` sees all.
+pub async fn set_active(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    id: AccountId,
+    active: bool,
+) -> Result<()> {
+    owned(conn, id, company).await?;
     if !active {
-        let busy = query::unfinished_mailings(conn, id).await?;
+        let busy = needed_by(conn, company, id).await?;
         if !busy.is_empty() {
             return Err(Error::conflict(format!(
                 "This account is still needed by: {}. Cancel them or let them finish first.",
@@ -383,11 +377,37 @@ pub async fn set_active(conn: &mut AsyncPgConnection, id: AccountId, active: boo
     Ok(())
 }
 
-/// The account, when `user` may send through it now.
+/// The mailings that still need the account; those of other companies as whose they are.
+async fn needed_by(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    id: AccountId,
+) -> Result<Vec<String>> {
+    let busy = query::unfinished_mailings(conn, id).await?;
+    let mut names: Vec<String> = Vec::new();
+    for (owner, name, subject) in busy {
+        let said = if owner == company { subject } else { name };
+        if owner == company || !names.contains(&said) {
+            names.push(said);
+        }
+    }
+    Ok(names)
+}
+
+/// The account, when `user` may send through it now in the company of `conn`. The link to that company
+/// is held until the transaction ends.
 pub async fn usable(conn: &mut AsyncPgConnection, id: AccountId, user: UserId) -> Result<Account> {
-    let account = query::find(conn, id)
-        .await
-        .map_err(|_| Error::invalid("account_id", "This account does not exist."))?;
+    let link = query::hold_link(conn, id).await?;
+    if link == Some(false) {
+        return Err(Error::invalid(
+            "account_id",
+            "This company may not use this account any more. Choose another one.",
+        ));
+    }
+    let account = query::find(conn, id).await.optional()?;
+    let (Some(account), Some(true)) = (account, link) else {
+        return Err(Error::invalid("account_id", "This account does not exist."));
+    };
     if !account.active {
         return Err(Error::invalid(
             "account_id",
@@ -421,9 +441,7 @@ pub async fn replace_secret(
     id: AccountId,
     which: Secret,
 ) -> Result<SecretString> {
-    if query::find(conn, id).await?.company_id != company {
-        return Err(Error::Forbidden);
-    }
+    owned(conn, id, company).await?;
     let value = SecretString::from(crate::random::token(40));
     seal(conn, crypt, id, company, which, &value).await?;
     Ok(value)

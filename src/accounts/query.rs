@@ -9,7 +9,10 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::{Account, AccountDraft, Secret};
 use crate::db::wablast_now;
 use crate::ids::{AccountId, CompanyId, UserId};
-use crate::schema::{account_companies, account_users, accounts, mailings};
+use crate::schema::{account_companies, account_users, accounts, companies, mailings};
+
+/// States of a mailing that still needs its account.
+pub(super) const UNDER_WAY: [&str; 3] = ["submitted", "sending", "paused"];
 
 pub async fn find(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<Account> {
     accounts::table
@@ -29,14 +32,18 @@ pub async fn find_by_key(conn: &mut AsyncPgConnection, key: &str) -> QueryResult
         .optional()
 }
 
-/// Active accounts `user` may send through, by name.
+/// Active accounts `user` may send through in the company of `conn`, by name.
 pub async fn choices(conn: &mut AsyncPgConnection, user: UserId) -> QueryResult<Vec<Account>> {
     let restricted = account_users::table.select(account_users::account_id);
     let mine = account_users::table
         .filter(account_users::user_id.eq(user))
         .select(account_users::account_id);
+    let linked = account_companies::table
+        .filter(account_companies::active)
+        .select(account_companies::account_id);
     accounts::table
         .filter(accounts::active)
+        .filter(accounts::id.eq_any(linked))
         .filter(
             accounts::id
                 .ne_all(restricted)
@@ -64,6 +71,7 @@ pub async fn allowed_users(
     account_users::table
         .filter(account_users::account_id.eq(id))
         .select(account_users::user_id)
+        .distinct()
         .order(account_users::user_id)
         .load(conn)
         .await
@@ -78,6 +86,21 @@ pub async fn companies(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResu
         .order(account_companies::company_id)
         .load(conn)
         .await
+}
+
+/// Whether the company of `conn` may use the account; `None` where it never could. Held until the
+/// transaction ends, so that it is not withdrawn while a mailing starts on its way.
+pub(super) async fn hold_link(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+) -> QueryResult<Option<bool>> {
+    account_companies::table
+        .filter(account_companies::account_id.eq(id))
+        .select(account_companies::active)
+        .for_share()
+        .first(conn)
+        .await
+        .optional()
 }
 
 pub(super) async fn write(
@@ -198,17 +221,18 @@ pub async fn saw_event(conn: &mut AsyncPgConnection, ids: &[AccountId]) -> Query
         .await
 }
 
-/// Subjects of the mailings that still need the account.
-pub async fn unfinished_mailings(
+/// The mailings that still need the account: company, its name, subject.
+pub(super) async fn unfinished_mailings(
     conn: &mut AsyncPgConnection,
     id: AccountId,
-) -> QueryResult<Vec<String>> {
+) -> QueryResult<Vec<(CompanyId, String, String)>> {
     mailings::table
+        .inner_join(companies::table.on(companies::id.eq(mailings::company_id)))
         .filter(mailings::account_id.eq(id))
-        .filter(mailings::state.eq_any(["submitted", "sending", "paused"]))
+        .filter(mailings::state.eq_any(UNDER_WAY))
         .order(mailings::id)
         .limit(5)
-        .select(mailings::subject)
+        .select((mailings::company_id, companies::name, mailings::subject))
         .load(conn)
         .await
 }

@@ -2,7 +2,7 @@
 
 use diesel_async::AsyncPgConnection;
 
-use super::{Account, health, query};
+use super::{Account, health, owned, query};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gateways::Check;
@@ -18,7 +18,7 @@ pub struct Tested {
 /// Tests an account. No transaction is open while the gateway answers.
 pub async fn run(app: &App, company: CompanyId, id: AccountId) -> Result<Tested> {
     let mut conn = app.db.company(company).await?;
-    let account = query::find(&mut conn, id).await?;
+    let account = owned(&mut conn, id, company).await?;
     conn.commit().await?;
     if account.provider != "waha" {
         return Err(Error::conflict(

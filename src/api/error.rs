@@ -30,7 +30,7 @@ impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match &self.0 {
             Error::NotFound => StatusCode::NOT_FOUND,
-            Error::Forbidden | Error::StaleForm => StatusCode::FORBIDDEN,
+            Error::Forbidden | Error::Refused(_) | Error::StaleForm => StatusCode::FORBIDDEN,
             Error::SignIn => StatusCode::UNAUTHORIZED,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Conflict { .. } => StatusCode::CONFLICT,
@@ -56,7 +56,7 @@ impl ResponseError for ApiError {
                 error["message"] = json!("Send a valid token: Authorization: Bearer wab_…")
             }
             Error::Internal(source) => tracing::error!("{source:#}"),
-            Error::NotFound | Error::Forbidden | Error::StaleForm => {}
+            Error::NotFound | Error::Forbidden | Error::Refused(_) | Error::StaleForm => {}
         }
         response.json(json!({ "error": error }))
     }
@@ -65,7 +65,7 @@ impl ResponseError for ApiError {
 fn code(error: &Error) -> &'static str {
     match error {
         Error::NotFound => "not_found",
-        Error::Forbidden | Error::StaleForm => "forbidden",
+        Error::Forbidden | Error::Refused(_) | Error::StaleForm => "forbidden",
         Error::SignIn => "unauthorized",
         Error::Invalid(_) => "invalid",
         Error::Conflict { .. } => "conflict",

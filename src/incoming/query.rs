@@ -29,7 +29,9 @@ pub(super) async fn company_of_conversation(
            AND o.contact_id IN (
              SELECT c.id FROM contacts c JOIN account_companies ac ON ac.company_id = c.company_id AND ac.account_id = $1 AND ac.active
              WHERE c.whatsapp_number = $2
-             UNION SELECT i.contact_id FROM contact_identities i WHERE i.kind = 'lid' AND i.value = $3)
+             UNION SELECT i.contact_id FROM contact_identities i
+               JOIN account_companies ac ON ac.company_id = i.company_id AND ac.account_id = $1 AND ac.active
+             WHERE i.kind = 'lid' AND i.value = $3)
          ORDER BY o.accepted_at DESC LIMIT 1",
     )
     .bind::<BigInt, _>(account.id)

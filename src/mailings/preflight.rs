@@ -112,7 +112,11 @@ async fn seconds(
     mailing: &Mailing,
     messages: i64,
 ) -> QueryResult<i64> {
-    let account = accounts::query::find(conn, mailing.account_id).await?;
+    let account = accounts::query::find(conn, mailing.account_id).await;
+    // The company may not use it any more: what stands in the way says so.
+    let Some(account) = account.optional()? else {
+        return Ok(0);
+    };
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,

@@ -108,9 +108,15 @@ pub async fn next_batch(conn: &mut AsyncPgConnection, account: AccountId) -> Que
 }
 
 /// *Push queue now*: opens the next batch of an account, whether or not *Scheduler Enqueue* is on;
-/// returns how many messages. A second press while they are on their way opens nothing.
-pub async fn push(app: &App, conn: &mut AsyncPgConnection, account: AccountId) -> Result<usize> {
-    let account = accounts::query::find(conn, account).await?;
+/// returns how many messages. A second press while they are on their way opens nothing. It is the owner's
+/// to press, and opens what rests of every company: `conn` sees all.
+pub async fn push(
+    app: &App,
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    account: AccountId,
+) -> Result<usize> {
+    let account = accounts::owned(conn, account, company).await?;
     if !account.is_batched() {
         return Err(Error::conflict(
             "This account sends at once, so there is no queue to push. Choose Batched on the account for that.",
@@ -193,9 +199,9 @@ pub struct Resting {
     pub account_id: AccountId,
     #[diesel(sql_type = Text)]
     pub account: String,
-    /// The account may send, so a batch can be pushed.
+    /// The account may send and is the company's own, so that it can push a batch.
     #[diesel(sql_type = Bool)]
-    pub may_send: bool,
+    pub may_push: bool,
     /// Counted up to [`MOST`] and one more.
     #[diesel(sql_type = BigInt)]
     pub messages: i64,
@@ -211,7 +217,8 @@ pub async fn resting(
     company: CompanyId,
 ) -> QueryResult<Vec<Resting>> {
     sql_query(
-        "SELECT a.id AS account_id, a.name AS account, a.health = 'running' AND a.active AS may_send, r.messages
+        "SELECT a.id AS account_id, a.name AS account, 
+           a.health = 'running' AND a.active AND a.company_id = $1 AS may_push, r.messages
          FROM accounts a CROSS JOIN LATERAL (
            SELECT count(*) AS messages FROM (
              SELECT FROM mailings m CROSS JOIN LATERAL (

@@ -6,21 +6,24 @@
 use actix_web::http::StatusCode;
 use actix_web::web;
 use askama::Template;
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use secrecy::ExposeSecret as _;
 
 use crate::accounts::list::LIST;
+use crate::accounts::sharing::{self, Sharing};
 use crate::accounts::{self, Account, AccountInput, Secret, health, query};
-use crate::auth::Role;
+use crate::app::App;
+use crate::auth::{Caller, Role};
+use crate::db::CompanyConn;
 use crate::error::{Error, FieldErrors, Result};
-use crate::ids::AccountId;
+use crate::ids::{AccountId, CompanyId, UserId};
 use crate::outgoing::open;
 use crate::outgoing::query::{Single, add_single};
 use crate::text::phone::PhoneNumber;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::list::{Empty, ListView};
-use crate::web::page::{Action, Menu, Shell, html_with};
+use crate::web::page::{Action, Menu, Shell, html, html_with};
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
 use crate::{audit, companies, contacts, users};
@@ -56,6 +59,10 @@ struct AccountPage {
     input: AccountInput,
     errors: FieldErrors,
     users: Vec<(i64, String)>,
+    /// Companies that may be chosen beside the owner.
+    companies: Vec<(i64, String)>,
+    /// Names of those that may use it too and are not this person's to choose.
+    kept: String,
     lines: Vec<Line>,
     intake_url: String,
     /// Shown this once.
@@ -107,8 +114,19 @@ impl AccountPage {
     }
 }
 
+/// What a company sees of an account that another one owns.
+#[derive(Template)]
+#[template(path = "accounts/linked.html")]
+struct LinkedPage {
+    shell: Shell,
+    account: Account,
+    owner: String,
+    users: String,
+    not_built: Option<&'static str>,
+}
+
 /// What is stored, as the form shows it. Secrets stay empty.
-fn stored(account: &Account, allowed: Vec<i64>) -> AccountInput {
+fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) -> AccountInput {
     AccountInput {
         name: account.name.clone(),
         provider: account.provider.clone(),
@@ -128,7 +146,8 @@ fn stored(account: &Account, allowed: Vec<i64>) -> AccountInput {
         per_second: account.per_second.to_string(),
         burst: account.burst.to_string(),
         batch_size: account.batch_size.to_string(),
-        allowed_user_ids: allowed,
+        allowed_company_ids: companies.iter().map(|company| company.0).collect(),
+        allowed_user_ids: allowed.iter().map(|user| user.0).collect(),
         ..AccountInput::default()
     }
 }
@@ -148,12 +167,12 @@ async fn render(
         account = Some(query::find(&mut conn, id).await?);
         allowed = query::allowed_users(&mut conn, id).await?;
     }
-    let people = {
-        let mut system = visit.app.db.system().await?;
-        users::of_company(&mut system, visit.company).await?
-    };
+    if let Some(account) = account.take_if(|account| account.company_id != visit.company) {
+        return linked(visit, conn, account, &allowed).await;
+    }
+    let (sharing, users) = around(visit, id, &allowed).await?;
     let input = input.unwrap_or_else(|| match &account {
-        Some(account) => stored(account, allowed.iter().map(|user| user.0).collect()),
+        Some(account) => stored(account, &allowed, &sharing.chosen),
         None => AccountInput {
             provider: "waha".to_owned(),
             send_through: "api".to_owned(),
@@ -178,13 +197,59 @@ async fn render(
         account,
         input,
         errors,
-        users: people
+        users,
+        companies: sharing
+            .choices
             .into_iter()
-            .map(|user| (user.id.0, user.name))
+            .map(|company| (company.id.0, company.name))
             .collect(),
+        kept: names(sharing.kept.into_iter().map(|company| company.name)),
         webhook_key,
     };
     Ok(html_with(status, page))
+}
+
+fn names(names: impl Iterator<Item = String>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// The companies the person may choose from, and the users: of all these companies, and those stored.
+async fn around(
+    visit: &Visit,
+    id: Option<AccountId>,
+    allowed: &[UserId],
+) -> Result<(Sharing, Vec<(i64, String)>)> {
+    let mut system = visit.app.db.system().await?;
+    let sharing = sharing::of(&mut system, visit.company, visit.user, id).await?;
+    let mut companies = vec![visit.company];
+    companies.extend(sharing.choices.iter().map(|company| company.id));
+    let mut people = users::ids_of_companies(&mut system, &companies).await?;
+    people.extend(allowed);
+    let people = users::find_many(&mut system, &people).await?;
+    let people = people.into_iter().map(|user| (user.id.0, user.name));
+    Ok((sharing, people.collect()))
+}
+
+/// The page of an account that another company owns: to read.
+async fn linked(
+    visit: &Visit,
+    mut conn: CompanyConn,
+    account: Account,
+    allowed: &[UserId],
+) -> WebResult {
+    let (owner, people) = {
+        let mut system = visit.app.db.system().await?;
+        let owner = companies::find(&mut system, account.company_id).await?;
+        (owner.name, users::find_many(&mut system, allowed).await?)
+    };
+    let page = LinkedPage {
+        shell: visit.shell(Menu::Configuration, &mut conn).await?,
+        not_built: account.not_built(),
+        account,
+        owner,
+        users: names(people.into_iter().map(|user| user.name)),
+    };
+    Ok(html(page))
 }
 
 /// What the last test found.
@@ -231,13 +296,13 @@ async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
 
 /// Says in the account's history who did what.
 async fn noted(
-    visit: &Visit,
+    caller: &Caller,
     conn: &mut AsyncPgConnection,
     id: AccountId,
     what: &str,
 ) -> Result<()> {
-    let by = Some(visit.user);
-    audit::note(conn, visit.company, "accounts", id.0, by, what, None).await?;
+    let by = Some(caller.user);
+    audit::note(conn, caller.company, "accounts", id.0, by, what, None).await?;
     Ok(())
 }
 
@@ -245,11 +310,17 @@ async fn create(visit: Visit, Posted(input): Posted<AccountInput>) -> WebResult 
     visit.require(Role::Administrator)?;
     let made: Result<_> = async {
         let draft = input.parse()?;
-        let mut conn = visit.conn().await?;
-        let made = accounts::create(&mut conn, &visit.app.crypt, visit.company, draft).await?;
-        noted(&visit, &mut conn, made.0.id, "created").await?;
-        conn.commit().await?;
-        Ok(made)
+        let (crypt, caller): (_, &Caller) = (&visit.app.crypt, &visit);
+        // Other companies are linked too: a connection that sees all, after the right was asked for.
+        let mut system = visit.app.db.system().await?;
+        system
+            .transaction(async |conn| {
+                let (company, user) = (caller.company, caller.user);
+                let made = accounts::create(conn, crypt, company, user, draft).await?;
+                noted(caller, conn, made.0.id, "created").await?;
+                Ok(made)
+            })
+            .await
     }
     .await;
     match made {
@@ -271,10 +342,15 @@ async fn update(
     let id = AccountId(*id);
     let saved: Result<()> = async {
         let draft = input.parse()?;
-        let mut conn = visit.conn().await?;
-        accounts::update(&mut conn, &visit.app.crypt, visit.company, id, draft).await?;
-        noted(&visit, &mut conn, id, "changed").await?;
-        conn.commit().await
+        let (crypt, caller): (_, &Caller) = (&visit.app.crypt, &visit);
+        let mut system = visit.app.db.system().await?;
+        system
+            .transaction(async |conn| {
+                let (company, user) = (caller.company, caller.user);
+                accounts::update(conn, crypt, company, user, id, draft).await?;
+                noted(caller, conn, id, "changed").await
+            })
+            .await
     }
     .await;
     match saved {
@@ -319,6 +395,7 @@ async fn test_message(
             return Err(Error::invalid("text", "Write the message first."));
         }
         let mut conn = visit.conn().await?;
+        accounts::owned(&mut conn, id, visit.company).await?;
         let account = accounts::usable(&mut conn, id, visit.user).await?;
         if let Some(reason) = account.not_built() {
             return Err(Error::conflict(reason));
@@ -360,20 +437,16 @@ async fn test_message(
 async fn push(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
     visit.require(Role::Administrator)?;
     let id = AccountId(*id);
-    let mut conn = visit.conn().await?;
-    let opened = open::push(&visit.app, &mut conn, id).await?;
-    let (by, note) = (Some(visit.user), format!("{opened}"));
-    audit::note(
-        &mut conn,
-        visit.company,
-        "accounts",
-        id.0,
-        by,
-        "push",
-        Some(&note),
-    )
-    .await?;
-    conn.commit().await?;
+    let (app, company, by): (&App, _, _) = (&visit.app, visit.company, Some(visit.user));
+    let mut system = app.db.system().await?;
+    let opened = system
+        .transaction(async |conn| {
+            let opened = open::push(app, conn, company, id).await?;
+            let note = opened.to_string();
+            audit::note(conn, company, "accounts", id.0, by, "push", Some(&note)).await?;
+            Ok::<_, Error>(opened)
+        })
+        .await?;
     visit.app.wake.deliver.notify_one();
     match i64::try_from(opened) {
         Ok(0) => visit.warn("accounts.pushed_nothing"),
@@ -403,16 +476,20 @@ async fn change(
     visit.require(Role::Administrator)?;
     let (id, verb) = path.into_inner();
     let id = AccountId(id);
-    let mut conn = visit.conn().await?;
-    query::find(&mut conn, id).await?;
-    match verb.as_str() {
-        "pause" => health::pause(&mut conn, id).await?,
-        "resume" => health::resume(&mut conn, id).await?,
-        "archive" => accounts::set_active(&mut conn, id, false).await?,
-        _ => accounts::set_active(&mut conn, id, true).await?,
-    }
-    noted(&visit, &mut conn, id, &verb).await?;
-    conn.commit().await?;
+    let caller: &Caller = &visit;
+    let mut system = visit.app.db.system().await?;
+    system
+        .transaction(async |conn| {
+            accounts::owned(conn, id, caller.company).await?;
+            match verb.as_str() {
+                "pause" => health::pause(conn, id).await?,
+                "resume" => health::resume(conn, id).await?,
+                "archive" => accounts::set_active(conn, caller.company, id, false).await?,
+                _ => accounts::set_active(conn, caller.company, id, true).await?,
+            }
+            noted(caller, conn, id, &verb).await
+        })
+        .await?;
     visit.app.wake.deliver.notify_one();
     Ok(see_other(format!("/accounts/{id}")))
 }

@@ -115,7 +115,7 @@ impl Words<'_> {
         );
         Banner {
             text: format!("{sentence}\n{}", self.t("banners.resting_text")),
-            actions: if resting.may_send {
+            actions: if resting.may_push {
                 self.administrators([push, enable])
             } else {
                 self.administrators([enable])

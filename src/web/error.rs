@@ -46,7 +46,7 @@ impl ResponseError for WebError {
     fn status_code(&self) -> StatusCode {
         match &self.0 {
             Error::NotFound => StatusCode::NOT_FOUND,
-            Error::Forbidden | Error::StaleForm => StatusCode::FORBIDDEN,
+            Error::Forbidden | Error::Refused(_) | Error::StaleForm => StatusCode::FORBIDDEN,
             Error::SignIn => StatusCode::SEE_OTHER,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Conflict { .. } => StatusCode::CONFLICT,
@@ -116,6 +116,7 @@ fn answer(
             let sentences = faults.0.values().flatten();
             page.faults = sentences.map(|sentence| page.shell.say(sentence)).collect();
         }
+        Some(Error::Refused(said)) => page.text = page.shell.say(said),
         Some(Error::StaleForm) => {
             page.title = page.shell.t("error.stale");
             page.text = page.shell.t("error.stale_text");

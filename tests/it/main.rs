@@ -23,6 +23,7 @@ mod receipts;
 mod replies;
 mod auth;
 mod isolation;
+mod sharing;
 mod pages;
 mod rights;
 mod walk;

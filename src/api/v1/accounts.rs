@@ -1,6 +1,7 @@
 //! `/api/v1/accounts`
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use diesel_async::AsyncConnection as _;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -10,7 +11,6 @@ use super::super::token::ApiCaller;
 use crate::accounts::{self, Account, AccountInput, health, query};
 use crate::app::App;
 use crate::auth::Role;
-use crate::error::Error;
 use crate::ids::AccountId;
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -88,6 +88,7 @@ impl NewAccount {
                 .batch_size
                 .map(|value| value.to_string())
                 .unwrap_or_default(),
+            allowed_company_ids: self.allowed_company_ids,
             allowed_user_ids: self.allowed_user_ids,
         }
     }
@@ -96,7 +97,8 @@ impl NewAccount {
 fn shown(app: &App, account: &Account) -> Value {
     let set = |secret: &Option<Vec<u8>>| secret.as_ref().map(|_| "set");
     json!({
-        "id": account.id, "name": account.name, "provider": account.provider, "send_through": account.send_through,
+        "id": account.id, "name": account.name, "company_id": account.company_id,
+        "provider": account.provider, "send_through": account.send_through,
         "delivery": account.delivery, "active": account.active, "api_url": account.api_url, "api_key": set(&account.api_key),
         "session": account.session, "webhook_url": account.webhook_url, "webhook_user": account.auth_user,
         "webhook_password": set(&account.auth_password), "webhook_secret": set(&account.webhook_secret),
@@ -110,6 +112,19 @@ fn shown(app: &App, account: &Account) -> Value {
     })
 }
 
+/// What a company sees of an account that another one owns: nothing that opens it or leads to it.
+fn shown_to(caller: &ApiCaller, app: &App, account: &Account) -> Value {
+    if account.company_id == caller.company {
+        return shown(app, account);
+    }
+    json!({
+        "id": account.id, "name": account.name, "company_id": account.company_id, "provider": account.provider,
+        "delivery": account.delivery, "active": account.active, "phone_number": account.phone_number,
+        "pace": { "per_second": account.per_second, "burst": account.burst },
+        "health": { "state": account.health, "reason": account.health_reason, "since": account.health_since },
+    })
+}
+
 pub async fn create(
     request: HttpRequest,
     caller: ApiCaller,
@@ -119,23 +134,17 @@ pub async fn create(
     once(&app, &caller, &request, &body, async {
         caller.require(Role::Administrator)?;
         let new: NewAccount = parse(&body)?;
-        if new
-            .allowed_company_ids
-            .iter()
-            .any(|company| *company != caller.company.0)
-        {
-            return Err(Error::invalid(
-                "allowed_company_ids",
-                "Accounts for several companies are not available in this version.",
-            )
-            .into());
-        }
         let draft = new.input().parse()?;
-        let mut conn = app.db.company(caller.company).await?;
-        let (account, webhook_secret) =
-            accounts::create(&mut conn, &app.crypt, caller.company, draft).await?;
-        conn.commit().await?;
+        // Other companies are linked too: a connection that sees all, after the right was asked for.
+        let mut system = app.db.system().await?;
+        let (account, webhook_secret) = system
+            .transaction(async |conn| {
+                accounts::create(conn, &app.crypt, caller.company, caller.user, draft).await
+            })
+            .await?;
+        let companies = query::companies(&mut system, account.id).await?;
         let mut answer = shown(&app, &account);
+        answer["allowed_company_ids"] = json!(companies);
         // Shown this once: the gateway signs with it what it posts to intake_url.
         answer["webhook_secret"] = json!(webhook_secret.expose_secret());
         Ok(HttpResponse::Created().json(answer))
@@ -148,7 +157,7 @@ pub async fn list(caller: ApiCaller, app: web::Data<App>) -> ApiResult {
     let accounts = query::choices(&mut conn, caller.user).await?;
     let items: Vec<Value> = accounts
         .iter()
-        .map(|account| shown(&app, account))
+        .map(|account| shown_to(&caller, &app, account))
         .collect();
     Ok(HttpResponse::Ok().json(json!({ "total": items.len(), "items": items, "next": null })))
 }
@@ -156,7 +165,12 @@ pub async fn list(caller: ApiCaller, app: web::Data<App>) -> ApiResult {
 pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     let mut conn = app.db.company(caller.company).await?;
     let account = query::find(&mut conn, AccountId(*id)).await?;
-    Ok(HttpResponse::Ok().json(shown(&app, &account)))
+    let mut answer = shown_to(&caller, &app, &account);
+    if account.company_id == caller.company {
+        let companies = query::companies(&mut *app.db.system().await?, account.id).await?;
+        answer["allowed_company_ids"] = json!(companies);
+    }
+    Ok(HttpResponse::Ok().json(answer))
 }
 
 pub async fn test(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
@@ -168,6 +182,7 @@ pub async fn test(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) ->
 pub async fn pause(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     caller.require(Role::Administrator)?;
     let mut conn = app.db.company(caller.company).await?;
+    accounts::owned(&mut conn, AccountId(*id), caller.company).await?;
     health::pause(&mut conn, AccountId(*id)).await?;
     let account = query::find(&mut conn, AccountId(*id)).await?;
     conn.commit().await?;
@@ -177,6 +192,7 @@ pub async fn pause(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -
 pub async fn resume(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     caller.require(Role::Administrator)?;
     let mut conn = app.db.company(caller.company).await?;
+    accounts::owned(&mut conn, AccountId(*id), caller.company).await?;
     health::resume(&mut conn, AccountId(*id)).await?;
     let account = query::find(&mut conn, AccountId(*id)).await?;
     conn.commit().await?;

@@ -18,6 +18,7 @@ use wablast::config::Config;
 use wablast::crypt::Crypt;
 use wablast::db::Db;
 use wablast::gateways::http::Http;
+use wablast::ids::{CompanyId, UserId};
 use wablast::mailings::{release, settle};
 use wablast::outgoing::deliver;
 use wablast::server::Server;
@@ -116,6 +117,38 @@ impl TestApp {
         .await;
         self.value(&format!("SELECT id FROM users WHERE email = '{email}'"))
             .await
+    }
+
+    /// Another company; its id. Nobody works in it yet.
+    pub async fn company(&self, name: &str) -> String {
+        self.execute(&format!(
+            "INSERT INTO companies (name, country, time_zone) VALUES ('{name}', 'ID', 'Asia/Jakarta')"
+        ))
+        .await;
+        self.value(&format!("SELECT id FROM companies WHERE name = '{name}'"))
+            .await
+    }
+
+    /// Somebody who works in `company` alone, with the password of the first; their id.
+    pub async fn person_of(&self, company: &str, email: &str, role: &str) -> String {
+        let id = self.person(email, role).await;
+        self.execute(&format!(
+            "BEGIN; DELETE FROM user_companies WHERE user_id = {id};
+             INSERT INTO user_companies VALUES ({id}, {company}, '{role}');
+             UPDATE users SET active_company_id = {company} WHERE id = {id}; COMMIT"
+        ))
+        .await;
+        id
+    }
+
+    /// An API token of a user in a company.
+    pub async fn token_of(&self, company: &str, user: &str) -> String {
+        let mut conn = self.app.db.system().await.unwrap();
+        let company = CompanyId(company.parse().unwrap());
+        let user = UserId(user.parse().unwrap());
+        auth::token::create(&mut conn, company, user, "tests", &[])
+            .await
+            .unwrap()
     }
 
     /// A mark of everything that is stored, but for who is signed in: the same mark, nothing changed.
