@@ -21,7 +21,9 @@ use diesel_async::{
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt as _;
+use tokio::sync::watch;
 
+use crate::embedded::Status;
 use crate::error::{Error, Result};
 use crate::ids::CompanyId;
 
@@ -37,6 +39,7 @@ const APP_CONNECTIONS: usize = 12;
 const WORKER_CONNECTIONS: usize = 12;
 /// How long a request waits for a connection before it is told to come again.
 const WAIT: Duration = Duration::from_secs(5);
+const HEALTH_WAIT: Duration = Duration::from_secs(2);
 
 /// Handles to the database; a cheap clone.
 #[derive(Clone)]
@@ -44,6 +47,17 @@ pub struct Db {
     app: Pool<AsyncPgConnection>,
     worker: Pool<AsyncPgConnection>,
     walled: bool,
+    private: Option<watch::Receiver<Status>>,
+}
+
+/// How the database is, for those who watch over this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    Up,
+    /// It is there; all our connections are at work.
+    Busy,
+    /// It does not answer. A private one is being started again.
+    Down,
 }
 
 /// A transaction inside one company.
@@ -64,7 +78,36 @@ impl Db {
             app: pool(url, walled.then_some("wablast_app"), APP_CONNECTIONS)?,
             worker: pool(url, walled.then_some("wablast_worker"), WORKER_CONNECTIONS)?,
             walled,
+            private: None,
         })
+    }
+
+    /// The same, knowing how the private PostgreSQL is.
+    pub fn watching(self, private: Option<watch::Receiver<Status>>) -> Self {
+        Self { private, ..self }
+    }
+
+    /// How the private PostgreSQL of this process is; `None`: it has none.
+    pub fn private(&self) -> Option<Status> {
+        self.private
+            .as_ref()
+            .map(|private| private.borrow().clone())
+    }
+
+    /// Asks the database.
+    pub async fn health(&self) -> Health {
+        if self.private().is_some_and(|private| !private.up) {
+            return Health::Down;
+        }
+        let ask = async {
+            let mut conn = self.worker.get().await.ok()?;
+            conn.batch_execute("SELECT 1").await.ok()
+        };
+        match tokio::time::timeout(HEALTH_WAIT, ask).await {
+            Ok(Some(())) => Health::Up,
+            Ok(None) => Health::Down,
+            Err(_) => Health::Busy,
+        }
     }
 
     /// Whether row-level security stands behind the queries.

@@ -92,7 +92,15 @@ impl Error {
 
 impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Self {
-        Self::Internal(error)
+        let away = error.chain().any(|cause| {
+            cause.downcast_ref().is_some_and(is_away)
+                || matches!(cause.downcast_ref(), Some(Self::Busy))
+        });
+        if away {
+            Self::Busy
+        } else {
+            Self::Internal(error)
+        }
     }
 }
 
@@ -109,8 +117,29 @@ impl From<diesel::result::Error> for Error {
                     "A text holds a character that cannot be stored (NUL).",
                 )
             }
+            other if is_away(&other) => {
+                tracing::warn!("the database went away: {other}");
+                Self::Busy
+            }
             other => Self::Internal(anyhow::Error::new(other)),
         }
+    }
+}
+
+/// Whether a statement failed because the database ended under it.
+fn is_away(error: &diesel::result::Error) -> bool {
+    const SAID: [&str; 4] = [
+        "connection closed",
+        "error communicating with the server",
+        "terminating connection",
+        "the database system is",
+    ];
+    match error {
+        diesel::result::Error::BrokenTransactionManager => true,
+        diesel::result::Error::DatabaseError(_, said) => {
+            SAID.iter().any(|words| said.message().starts_with(words))
+        }
+        _ => false,
     }
 }
 

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use wablast::app::{App, Wake};
 use wablast::clock::Clock;
 use wablast::config::{Config, VARIABLES};
 use wablast::crypt::Crypt;
 use wablast::db::{self, Db};
-use wablast::embedded::{self, Embedded, Purpose};
+use wablast::embedded::{self, Opened, Purpose, Role, Status};
 use wablast::gateways::http::Http;
 use wablast::ids::CompanyId;
 use wablast::settings::{self, SetUpInput};
@@ -115,17 +116,25 @@ async fn perform(command: Command) -> anyhow::Result<()> {
     }
     let config = Config::from_environment()?;
     telemetry::start(&config.log);
-    let database = Database::open(&config).await?;
-    let outcome = with_database(command, config, database.url()).await;
+    let role = match command {
+        Command::Serve => Role::Server,
+        _ => Role::Command,
+    };
+    let database = Database::open(&config, role).await?;
+    let outcome = with_database(command, config, &database).await;
     database.close().await;
     outcome
 }
 
-async fn with_database(command: Command, config: Config, url: &str) -> anyhow::Result<()> {
-    for migration in db::migrate(url).await? {
+async fn with_database(
+    command: Command,
+    config: Config,
+    database: &Database,
+) -> anyhow::Result<()> {
+    for migration in db::migrate(database.url()).await? {
         tracing::info!("migrated: {migration}");
     }
-    let app = build(config, url).await?;
+    let app = build(config, database).await?;
     match command {
         Command::Serve => serve(app).await,
         Command::Setup {
@@ -171,10 +180,12 @@ async fn with_database(command: Command, config: Config, url: &str) -> anyhow::R
     }
 }
 
-async fn build(config: Config, url: &str) -> anyhow::Result<App> {
+async fn build(config: Config, database: &Database) -> anyhow::Result<App> {
     let crypt = Crypt::from_file(&config.master_key_file)?;
     let app = App {
-        db: Db::connect(url).await?,
+        db: Db::connect(database.url())
+            .await?
+            .watching(database.status()),
         clock: Clock::system(),
         http: Http::new()?,
         crypt,
@@ -188,41 +199,45 @@ async fn build(config: Config, url: &str) -> anyhow::Result<App> {
     Ok(app)
 }
 
-/// The private PostgreSQL, the one another process of ours runs, or the operator's.
+/// The operator's PostgreSQL, or the private one.
 enum Database {
     Given(String),
-    Own(Embedded),
+    Private(Opened),
 }
 
 impl Database {
-    async fn open(config: &Config) -> anyhow::Result<Self> {
+    async fn open(config: &Config, role: Role) -> anyhow::Result<Self> {
         if let Some(url) = &config.database_url {
             return Ok(Self::Given(url.clone()));
         }
-        if let Some(url) = embedded::join(&config.data_dir).await? {
-            return Ok(Self::Given(url));
-        }
         let launcher = std::env::current_exe().context("finding our own program")?;
-        let own = Embedded::start(
-            &config.data_dir,
-            config.pg_bin_dir.as_deref(),
-            &launcher,
-            Purpose::Production,
-        )
-        .await?;
-        Ok(Self::Own(own))
+        let options = embedded::Options {
+            data_dir: &config.data_dir,
+            pg_bin_dir: config.pg_bin_dir.as_deref(),
+            launcher: &launcher,
+            purpose: Purpose::Production,
+        };
+        Ok(Self::Private(Opened::open(options, role).await?))
     }
 
     fn url(&self) -> &str {
         match self {
             Self::Given(url) => url,
-            Self::Own(own) => own.url(),
+            Self::Private(opened) => opened.url(),
+        }
+    }
+
+    /// What is known of the cluster this process runs.
+    fn status(&self) -> Option<watch::Receiver<Status>> {
+        match self {
+            Self::Private(Opened::Own(own)) => Some(own.status()),
+            Self::Private(Opened::Joined(_)) | Self::Given(_) => None,
         }
     }
 
     async fn close(self) {
-        if let Self::Own(own) = self {
-            own.stop().await;
+        if let Self::Private(opened) = self {
+            opened.close().await;
         }
     }
 }

@@ -53,6 +53,25 @@ pub async fn due(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Job>> {
         .await
 }
 
+/// How the jobs are, for those who watch over the installation.
+#[derive(Debug, QueryableByName)]
+pub struct Health {
+    #[diesel(sql_type = BigInt)]
+    pub active: i64,
+    /// Due for minutes, and nobody took them.
+    #[diesel(sql_type = BigInt)]
+    pub late: i64,
+}
+
+pub async fn health(conn: &mut AsyncPgConnection) -> QueryResult<Health> {
+    sql_query(
+        "SELECT count(*) AS active, count(*) FILTER (WHERE next_run < wablast_now() - interval '5 minutes') AS late
+         FROM jobs WHERE active",
+    )
+    .get_result(conn)
+    .await
+}
+
 #[derive(QueryableByName)]
 struct Id {
     #[diesel(sql_type = BigInt)]

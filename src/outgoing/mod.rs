@@ -15,6 +15,7 @@ pub mod query;
 pub mod queue;
 pub mod receipts;
 pub mod record;
+mod recover;
 pub mod worker;
 
 /// The states of a message, in the order pages show them.

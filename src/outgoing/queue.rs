@@ -193,6 +193,23 @@ pub async fn give_back(conn: &mut AsyncPgConnection, claimed: &[Claimed]) -> Que
     .await
 }
 
+/// Gives back everything of an account that `owner` holds and has not begun, also what it claimed without
+/// hearing the answer.
+pub async fn give_back_all(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    owner: Uuid,
+) -> QueryResult<usize> {
+    sql_query(
+        "UPDATE outgoing SET state = 'queued', fence = fence + 1, owner = NULL, lease_until = NULL
+         WHERE state = 'claimed' AND account_id = $1 AND owner = $2",
+    )
+    .bind::<BigInt, _>(account)
+    .bind::<SqlUuid, _>(owner)
+    .execute(conn)
+    .await
+}
+
 /// Nothing of this account leaves before `wait` is over: its gateway asked for patience.
 pub async fn block(
     conn: &mut AsyncPgConnection,

@@ -18,6 +18,7 @@ use super::backoff;
 use super::begin::{Begun, begin};
 use super::queue::{self, Claimed, Next};
 use super::record::Outcome;
+use super::recover;
 use crate::accounts;
 use crate::app::App;
 use crate::gateways::waha::Waha;
@@ -48,6 +49,8 @@ pub(super) struct Worker {
     places: Arc<Semaphore>,
     versions: HashMap<VersionId, Arc<Parts>>,
     gateway: Option<Gateway>,
+    /// Asked to begin, and nobody said whether they are.
+    unsure: Vec<Claimed>,
     /// Answers in a row that proved nothing was sent.
     failures: Arc<std::sync::atomic::AtomicU32>,
 }
@@ -76,12 +79,45 @@ impl Worker {
             places: Arc::new(Semaphore::new(IN_FLIGHT)),
             versions: HashMap::new(),
             gateway: None,
+            unsure: Vec::new(),
             failures: Arc::default(),
         }
     }
 
     /// Works until nothing waits for this account, or the process stops.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        let ended = self.work().await;
+        if ended.is_err() {
+            self.recover().await;
+        }
+        ended
+    }
+
+    /// Holds nothing any more: only then another worker may take this account over.
+    async fn recover(&mut self) {
+        let mut wait = Duration::from_millis(50);
+        while let Err(error) =
+            recover::give_back(&self.app, self.account, self.owner, &self.unsure).await
+        {
+            if *self.stop.borrow() {
+                return;
+            }
+            tracing::warn!(
+                account = self.account.0,
+                "giving messages back, trying again: {error:#}"
+            );
+            self.rest(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(1));
+        }
+        // What is under way keeps its places until it is recorded.
+        let all = u32::try_from(IN_FLIGHT).unwrap_or(u32::MAX);
+        tokio::select! {
+            _ = self.places.acquire_many(all) => {}
+            _ = self.stop.changed() => {}
+        }
+    }
+
+    async fn work(&mut self) -> anyhow::Result<()> {
         loop {
             if *self.stop.borrow() {
                 return Ok(());
@@ -140,11 +176,12 @@ impl Worker {
         }
         let (waha, own_refs) = prepared;
         let started = Instant::now();
-        let begun = {
-            let mut conn = self.app.db.system().await?;
-            let begun = begin(&mut conn, self.owner, &claimed, &own_refs).await?;
-            self.load_versions(&mut conn, &begun).await?;
-            begun
+        let begun = match self.begin(&claimed, &own_refs).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                self.unsure = claimed;
+                return Err(error);
+            }
         };
         for message in begun {
             // Claims never exceed the free places, so this does not wait.
@@ -168,6 +205,17 @@ impl Worker {
             });
         }
         Ok(())
+    }
+
+    async fn begin(
+        &mut self,
+        claimed: &[Claimed],
+        own_refs: &[Option<String>],
+    ) -> anyhow::Result<Vec<Begun>> {
+        let mut conn = self.app.db.system().await?;
+        let begun = begin(&mut conn, self.owner, claimed, own_refs).await?;
+        self.load_versions(&mut conn, &begun).await?;
+        Ok(begun)
     }
 
     /// The client and a reference for each message: own ids where the gateway takes them.

@@ -7,8 +7,10 @@
 use std::fmt;
 
 use actix_session::SessionExt as _;
+use actix_session::storage::{SaveError, UpdateError};
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_LANGUAGE, HeaderMap, LOCATION, RETRY_AFTER};
 use actix_web::middleware::Next;
@@ -23,6 +25,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::i18n::Lang;
 use crate::web::page::{self, Menu, Shell};
+use crate::web::security;
 use crate::web::session::{self, Signed};
 
 #[derive(Debug)]
@@ -193,6 +196,32 @@ pub async fn pages(
     let (request, status) = (response.request(), response.status());
     let dressed = dress(request, shell, status, own, response.headers());
     Ok(response.into_response(dressed).map_into_right_body())
+}
+
+/// Middleware around the sessions, which are in the database: while it is away, that is a page too.
+pub async fn away(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let languages = request.headers().get(ACCEPT_LANGUAGE);
+    let languages = languages.and_then(|value| value.to_str().ok());
+    let lang = Lang::parse(languages.unwrap_or(""));
+    let error = match next.call(request).await {
+        Err(error) if is_of_session(&error) => error,
+        done => return done,
+    };
+    tracing::warn!("a session could not be read or written: {error}");
+    let shell = Shell::signed_out(lang, DateTime::<Utc>::default());
+    let busy = StatusCode::SERVICE_UNAVAILABLE;
+    let mut page = answer(shell, busy, Some(&Error::Busy), None, "/login");
+    security::guard(page.headers_mut());
+    Err(InternalError::from_response("the sessions are away", page).into())
+}
+
+fn is_of_session(error: &actix_web::Error) -> bool {
+    error.as_error::<InternalError<anyhow::Error>>().is_some()
+        || error.as_error::<InternalError<SaveError>>().is_some()
+        || error.as_error::<InternalError<UpdateError>>().is_some()
 }
 
 /// The panel of who asked, where somebody is signed in and the database answers.

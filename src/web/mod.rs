@@ -11,6 +11,7 @@ pub mod contacts;
 pub mod error;
 pub mod favourites;
 pub mod form;
+pub mod health;
 pub mod history;
 pub mod imports;
 pub mod incoming;
@@ -45,12 +46,14 @@ use crate::web::session::Signed;
 /// The site map of the panel.
 pub fn routes(config: &mut web::ServiceConfig, app: &App) {
     config
-        .route("/healthz", web::get().to(healthz))
+        .route("/healthz", web::get().to(health::healthz))
+        .route("/readyz", web::get().to(health::readyz))
         .route("/static/{version}/{path:.*}", web::get().to(assets::file))
         .service(
             web::scope("")
                 .wrap(from_fn(error::pages))
                 .wrap(session::middleware(app))
+                .wrap(from_fn(error::away))
                 .wrap(security::private())
                 .route("/", web::get().to(first_page))
                 .route("/setup", web::get().to(setup::page))
@@ -88,13 +91,4 @@ async fn first_page(_: Signed) -> HttpResponse {
 
 async fn nowhere(_: Signed) -> WebResult {
     Err(crate::error::Error::NotFound.into())
-}
-
-/// Whether the process and its database answer.
-async fn healthz(app: web::Data<App>) -> HttpResponse {
-    match app.db.system().await {
-        Ok(_) => HttpResponse::Ok().json(serde_json::json!({ "ok": true })),
-        Err(_) => HttpResponse::ServiceUnavailable()
-            .json(serde_json::json!({ "ok": false, "database": "away" })),
-    }
 }

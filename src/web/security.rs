@@ -1,8 +1,8 @@
 //! Headers every answer carries.
 
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::DefaultHeaders;
 
@@ -31,6 +31,14 @@ pub fn headers(app: &App) -> DefaultHeaders {
     } else {
         headers
     }
+}
+
+/// For answers that do not pass the middleware: errors of the sessions themselves.
+pub fn guard(answer: &mut HeaderMap) {
+    answer.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    answer.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    answer.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 /// Pages of people are not kept by anybody on the way.

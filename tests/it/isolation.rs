@@ -5,7 +5,9 @@ use crate::support::browser::Browser;
 use crate::support::site::{World, routes};
 
 /// Pages for people who are not signed in, and addresses that are no pages.
-const OPEN: [&str; 5] = ["/healthz", "/static/", "/setup", "/login", "/logout"];
+const OPEN: [&str; 6] = [
+    "/healthz", "/readyz", "/static/", "/setup", "/login", "/logout",
+];
 
 /// Nouns of the installation, not of a company.
 const SHARED: [&str; 1] = ["/jobs/"];

@@ -18,6 +18,7 @@ mod favourites;
 mod jobs;
 mod kit;
 mod migrations;
+mod outage;
 mod proof;
 mod receipts;
 mod replies;

@@ -10,7 +10,9 @@ use crate::support::site::{World, routes};
 const HOSTILE: &str = r#"<script>x()</script>"'><b onmouseover='x'>%s&amp;"#;
 
 /// Answers that are no pages: files, fragments, what needs a token.
-const NO_PAGES: [&str; 5] = ["/healthz", "/static/", "/setup", "/login", ".csv"];
+const NO_PAGES: [&str; 6] = [
+    "/healthz", "/readyz", "/static/", "/setup", "/login", ".csv",
+];
 
 /// A key of the catalogue that stands on the page instead of its text.
 fn bare_key(text: &str) -> Option<String> {

@@ -203,13 +203,17 @@ impl Page {
 
 impl Browser {
     pub fn new(app: &TestApp) -> Self {
+        Self::at(&app.address)
+    }
+
+    pub fn at(address: &str) -> Self {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();
         Self {
             client,
-            address: app.address.clone(),
+            address: address.to_owned(),
             at: "/".to_owned(),
             cookies: BTreeMap::new(),
             last_cookie: String::new(),

@@ -14,8 +14,10 @@ pub fn free_port() -> u16 {
         .port()
 }
 
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_wablast");
+
 fn command(folder: &Path, port: u16) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wablast"));
+    let mut command = Command::new(PROGRAM);
     command
         .env("WABLAST_DATA_DIR", folder)
         .env("WABLAST_LISTEN", format!("127.0.0.1:{port}"))
@@ -56,11 +58,16 @@ pub struct Instance {
 
 impl Instance {
     pub async fn start(folder: &Path, port: u16) -> Self {
-        let child = command(folder, port)
-            .arg("serve")
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        Self::start_with(folder, port, None).await
+    }
+
+    /// With PostgreSQL's programs from `pg_bin_dir`.
+    pub async fn start_with(folder: &Path, port: u16, pg_bin_dir: Option<&Path>) -> Self {
+        let mut command = command(folder, port);
+        if let Some(pg_bin_dir) = pg_bin_dir {
+            command.env("PG_BIN_DIR", pg_bin_dir);
+        }
+        let child = command.arg("serve").stdout(Stdio::null()).spawn().unwrap();
         let instance = Self {
             child,
             url: format!("http://127.0.0.1:{port}"),
@@ -72,6 +79,10 @@ impl Instance {
         })
         .await;
         instance
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// kill -9
