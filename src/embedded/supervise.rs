@@ -61,6 +61,8 @@ impl Supervisor {
                 return;
             }
         };
+        self.status
+            .send_modify(|status| status.since = Instant::now());
         if started.send(Ok(())).is_ok() {
             self.keep(&binaries, &mut postmaster);
         }
