@@ -22,7 +22,7 @@ async fn an_outage_of_postgresql_in_the_middle_of_a_mailing_loses_nobody_and_dou
     let data = folder.path().join("data");
     let waha = simulator(Options {
         acks: false,
-        latency: Duration::from_millis(15),
+        latency: Duration::from_millis(50),
         ..Options::default()
     })
     .await;
