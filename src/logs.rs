@@ -8,7 +8,7 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::ids::{AccountId, CompanyId, LogId, MailingId, UserId};
-use crate::schema::logs;
+use crate::schema::{accounts, logs};
 
 /// Why a run began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,12 @@ pub async fn open(
             logs::trigger.eq(trigger.as_str()),
             logs::user_id.eq(user),
             logs::recipients.eq(recipients),
+            // Nothing would leave, and nothing would say why.
+            logs::error_message.eq(accounts::table
+                .find(account)
+                .filter(accounts::health.eq("stopped"))
+                .select(accounts::health_reason)
+                .single_value()),
         ))
         .returning(logs::id)
         .get_result(conn)
@@ -62,6 +68,22 @@ pub async fn gateway_said(
     )
     .bind::<Array<BigInt>, _>(ids)
     .bind::<Array<Text>, _>(texts)
+    .execute(conn)
+    .await
+}
+
+/// What holds an account back, for every run of it that is under way: nothing of theirs has failed, and
+/// still nothing leaves.
+pub async fn account_said(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    said: &str,
+) -> QueryResult<usize> {
+    sql_query(
+        "UPDATE logs SET error_message = $2 WHERE account_id = $1 AND state = 'running' AND error_message IS DISTINCT FROM $2",
+    )
+    .bind::<BigInt, _>(account)
+    .bind::<Text, _>(said)
     .execute(conn)
     .await
 }

@@ -69,6 +69,10 @@ diesel::table! {
         last_event_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        callback_minutes -> Integer,
+        counts_as_sent -> Bool,
+        at_once -> Integer,
+        health_retry_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -102,6 +106,7 @@ diesel::table! {
         code -> Nullable<Text>,
         reason -> Nullable<Text>,
         rank -> SmallInt,
+        failure -> Nullable<Text>,
     }
 }
 
@@ -138,6 +143,16 @@ diesel::table! {
         number -> Text,
         reason -> Text,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    callback_tokens (company_id) {
+        company_id -> BigInt,
+        token_hash -> Bytea,
+        made_by -> BigInt,
+        made_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -484,6 +499,7 @@ diesel::table! {
         failed_at -> Nullable<Timestamptz>,
         replied_at -> Nullable<Timestamptz>,
         opened_at -> Nullable<Timestamptz>,
+        settles_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -564,6 +580,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audience,
     audit,
     blacklist,
+    callback_tokens,
     companies,
     contact_identities,
     contact_tags,

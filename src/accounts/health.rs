@@ -1,9 +1,14 @@
 //! Whether an account may send now: running, paused (by a person) or stopped (by its gateway).
 //!
 //! Invariant: a stop never burns a message; what waits, waits. A stop for credentials ends only by a
-//! test that passes; a stop for a session also when the session reports WORKING.
+//! test that passes; a stop for a session also when the session reports WORKING; a stop because nothing
+//! listens at a webhook also by looking again.
+
+use std::time::Duration;
 
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Double};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::db::wablast_now;
@@ -31,6 +36,56 @@ pub async fn stop(
     ))
     .execute(conn)
     .await
+}
+
+/// Nothing listens at the account's webhook: stopped, and looked at again after `wait`.
+pub async fn stop_for(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    code: &str,
+    reason: &str,
+    wait: Duration,
+) -> QueryResult<usize> {
+    let stopped = stop(conn, id, code, reason).await?;
+    if stopped > 0 {
+        sql_query("UPDATE accounts SET health_retry_at = wablast_now() + make_interval(secs => $2) WHERE id = $1")
+            .bind::<BigInt, _>(id)
+            .bind::<Double, _>(wait.as_secs_f64())
+            .execute(conn)
+            .await?;
+    }
+    Ok(stopped)
+}
+
+#[derive(QueryableByName)]
+struct Due {
+    #[diesel(sql_type = BigInt)]
+    id: AccountId,
+}
+
+/// Stopped accounts whose webhook is to be looked at now. Whoever gets one has `wait` to do so before
+/// another instance does.
+pub async fn due_for_retry(
+    conn: &mut AsyncPgConnection,
+    wait: Duration,
+) -> QueryResult<Vec<AccountId>> {
+    let due: Vec<Due> = sql_query(
+        "UPDATE accounts SET health_retry_at = wablast_now() + make_interval(secs => $1)
+         WHERE active AND health = 'stopped' AND health_retry_at <= wablast_now() RETURNING id",
+    )
+    .bind::<Double, _>(wait.as_secs_f64())
+    .load(conn)
+    .await?;
+    Ok(due.into_iter().map(|due| due.id).collect())
+}
+
+/// A look at the webhook of a stopped account found that it may try again.
+pub async fn may_try_again(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<usize> {
+    let stopped = accounts::table
+        .find(id)
+        .filter(accounts::health.eq("stopped"))
+        .filter(accounts::health_retry_at.is_not_null());
+    run(conn, stopped).await
 }
 
 /// The session works again. Credentials that were refused wait for a test.
@@ -95,6 +150,7 @@ where
             accounts::health_code.eq(None::<String>),
             accounts::health_reason.eq(None::<String>),
             accounts::health_since.eq(wablast_now()),
+            accounts::health_retry_at.eq(None::<chrono::DateTime<chrono::Utc>>),
         ))
         .execute(conn)
         .await

@@ -7,11 +7,16 @@ use url::Url;
 
 use super::Secret;
 use crate::error::{FieldErrors, Result};
+use crate::gateways::webhook;
 use crate::ids::{CompanyId, UserId};
 use crate::text::merge;
 
 /// What an account opens at a time when nothing else was chosen.
 pub const BATCH_SIZE: i32 = 100;
+/// How long a flow may take to report, in minutes, when nothing else was chosen.
+pub const CALLBACK_MINUTES: i32 = 15;
+/// Requests to a webhook at one time, when nothing else was chosen.
+pub const AT_ONCE: i32 = 1;
 
 /// The form, as text. The API fills the same struct.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -43,6 +48,10 @@ pub struct AccountInput {
     pub batch_size: String,
     /// Beside the owner.
     pub allowed_company_ids: Vec<i64>,
+    /// The next three count where it sends through a webhook.
+    pub callback_minutes: String,
+    pub counts_as_sent: Option<String>,
+    pub at_once: String,
     pub allowed_user_ids: Vec<i64>,
 }
 
@@ -67,6 +76,9 @@ pub struct AccountDraft {
     pub burst: i32,
     pub batch_size: i32,
     pub allowed_company_ids: Vec<CompanyId>,
+    pub callback_minutes: i32,
+    pub counts_as_sent: bool,
+    pub at_once: i32,
     pub allowed_user_ids: Vec<UserId>,
     pub app_secret: Option<SecretString>,
     pub token: Option<SecretString>,
@@ -143,7 +155,7 @@ impl AccountInput {
             errors.add("webhook_url", "Enter the address of the webhook that sends, for example the production URL of your n8n flow.");
         }
         if webhook_url.contains("/webhook-test/") {
-            errors.add("webhook_url", "This is n8n's test address: it works once, while the editor is open. Use the production URL (/webhook/…).");
+            errors.add("webhook_url", webhook::TEST_ADDRESS);
         }
         let phone_uid = self.phone_uid.trim().to_owned();
         if provider == "meta" {
@@ -184,7 +196,7 @@ impl AccountInput {
         if !(1.0..=100_000.0).contains(&burst) || burst.fract() != 0.0 {
             errors.add("burst", "The burst is a whole number from 1 to 100,000.");
         }
-        let batch_size = batch_size(&self.batch_size).unwrap_or_else(|| {
+        let batch_size = whole(&self.batch_size, BATCH_SIZE, 10_000).unwrap_or_else(|| {
             // Where delivery is direct the field is not shown, so nobody could mend it.
             if delivery == "batched" {
                 errors.add(
@@ -193,6 +205,27 @@ impl AccountInput {
                 );
             }
             BATCH_SIZE
+        });
+        // Where nothing goes through a webhook these are not shown, so nobody could mend them.
+        let is_webhook = send_through == "webhook";
+        let callback_minutes = whole(&self.callback_minutes, CALLBACK_MINUTES, 1440)
+            .unwrap_or_else(|| {
+                if is_webhook {
+                    errors.add(
+                        "callback_minutes",
+                        "The time for a report is a whole number of minutes from 1 to 1,440.",
+                    );
+                }
+                CALLBACK_MINUTES
+            });
+        let at_once = whole(&self.at_once, AT_ONCE, 5).unwrap_or_else(|| {
+            if is_webhook {
+                errors.add(
+                    "at_once",
+                    "Requests at one time are a whole number from 1 to 5.",
+                );
+            }
+            AT_ONCE
         });
         let draft = AccountDraft {
             name,
@@ -227,6 +260,9 @@ impl AccountInput {
                 .copied()
                 .map(CompanyId)
                 .collect(),
+            callback_minutes,
+            counts_as_sent: self.counts_as_sent.is_some(),
+            at_once,
             allowed_user_ids: self.allowed_user_ids.iter().copied().map(UserId).collect(),
             app_secret: typed(&self.app_secret),
             token: typed(&self.token),
@@ -303,13 +339,15 @@ fn address(text: &str, field: &str, errors: &mut FieldErrors) -> String {
     String::new()
 }
 
-/// `None`: not a number a batch may have. Nothing typed is the default.
-fn batch_size(text: &str) -> Option<i32> {
+/// `None`: not a whole number from 1 to `most`. Nothing typed is the default.
+fn whole(text: &str, default: i32, most: i32) -> Option<i32> {
     let text = text.trim();
     if text.is_empty() {
-        return Some(BATCH_SIZE);
+        return Some(default);
     }
-    text.parse().ok().filter(|size| (1..=10_000).contains(size))
+    text.parse()
+        .ok()
+        .filter(|number| (1..=most).contains(number))
 }
 
 fn number(text: &str, default: f64, field: &str, errors: &mut FieldErrors) -> f64 {

@@ -5,12 +5,14 @@
 //! account belongs to one company, which alone changes it, and is used by those in `account_companies`.
 //! Owns `accounts`, `account_companies` and `account_users`. Does not know who sends through it.
 
+pub mod callback_token;
 pub mod health;
 pub mod input;
 pub mod list;
 pub mod query;
 pub mod sharing;
 pub mod test;
+pub mod webhook;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -64,6 +66,12 @@ pub struct Account {
     pub burst: i32,
     /// How many messages are opened at a time where delivery is batched.
     pub batch_size: i32,
+    /// How long a flow may take to report what became of a message, in minutes.
+    pub callback_minutes: i32,
+    /// The flow does not report: what it takes counts as sent.
+    pub counts_as_sent: bool,
+    /// Requests to the webhook at one time.
+    pub at_once: i32,
     pub health: String,
     pub health_reason: Option<String>,
     pub health_code: Option<String>,
@@ -131,10 +139,7 @@ impl Account {
             self.send_through.as_str(),
             self.delivery.as_str(),
         ) {
-            ("waha", "api", "direct" | "batched") => None,
-            (_, "webhook", _) => Some(
-                "Sending through a webhook is not available in this version. Choose API on the account.",
-            ),
+            ("waha", "api" | "webhook", "direct" | "batched") => None,
             _ => Some(
                 "Sending through Meta's Cloud API is not available in this version. Choose an account with provider WAHA.",
             ),
@@ -229,6 +234,7 @@ pub async fn create(
             accounts::burst.eq(draft.burst),
             // Two drafts of one number meet in the unique index already here.
             accounts::api_url.eq(&draft.api_url),
+            accounts::webhook_url.eq(&draft.webhook_url),
             accounts::session.eq(&draft.session),
             accounts::phone_uid.eq(&draft.phone_uid),
         ))
@@ -279,6 +285,8 @@ pub async fn update(
     if moved
         || secrets_changed
         || before.auth_user != draft.auth_user
+        || before.send_through != draft.send_through
+        || before.webhook_url != draft.webhook_url
         || before.behind_proxy != draft.behind_proxy
     {
         query::mark_untested(conn, id).await?;

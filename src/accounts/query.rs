@@ -55,6 +55,16 @@ pub async fn choices(conn: &mut AsyncPgConnection, user: UserId) -> QueryResult<
         .await
 }
 
+/// Active accounts, by name.
+pub async fn active(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Account>> {
+    accounts::table
+        .filter(accounts::active)
+        .order((accounts::name, accounts::id))
+        .select(Account::as_select())
+        .load(conn)
+        .await
+}
+
 pub async fn is_allowed(
     conn: &mut AsyncPgConnection,
     id: AccountId,
@@ -132,6 +142,11 @@ pub(super) async fn write(
                 accounts::burst.eq(draft.burst),
                 accounts::batch_size.eq(draft.batch_size),
                 accounts::updated_at.eq(wablast_now()),
+            ),
+            (
+                accounts::callback_minutes.eq(draft.callback_minutes),
+                accounts::counts_as_sent.eq(draft.counts_as_sent),
+                accounts::at_once.eq(draft.at_once),
             ),
         ))
         .execute(conn)

@@ -1,8 +1,8 @@
-//! *Test WAHA Credentials*: asks the gateway what works, says it in plain words, remembers it.
+//! *Test*: asks the gateway, or the webhook that sends for it, what works, says it in plain words, remembers it.
 
 use diesel_async::AsyncPgConnection;
 
-use super::{Account, health, owned, query};
+use super::{Account, callback_token, health, owned, query};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gateways::Check;
@@ -19,14 +19,22 @@ pub struct Tested {
 pub async fn run(app: &App, company: CompanyId, id: AccountId) -> Result<Tested> {
     let mut conn = app.db.company(company).await?;
     let account = owned(&mut conn, id, company).await?;
+    let token = callback_token::state(&mut conn, company).await?;
     conn.commit().await?;
     if account.provider != "waha" {
         return Err(Error::conflict(
             "This test is for accounts with provider WAHA.",
         ));
     }
-    let mut checks = account.waha(app)?.test().await;
-    checks.push(reaches_us(app, &account));
+    let checks = if account.sends_through_webhook() {
+        let mut checks = account.webhook(app)?.test().await;
+        checks.push(reports_to_us(app, &account, token.is_some()));
+        checks
+    } else {
+        let mut checks = account.waha(app)?.test().await;
+        checks.push(reaches_us(app, &account));
+        checks
+    };
     let ok = checks.iter().all(|check| check.ok);
     let tested = Tested { ok, checks };
     let mut conn = app.db.company(company).await?;
@@ -70,17 +78,55 @@ async fn store(
     Ok(())
 }
 
+/// Whether an address leads back to the machine that uses it.
+fn is_loopback(address: &str) -> bool {
+    url::Url::parse(address).is_ok_and(|url| match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    })
+}
+
+/// Whether a flow can report to us: an address that leads back to us, and a token.
+fn reports_to_us(app: &App, account: &Account, has_token: bool) -> Check {
+    let ours = app.config.public_url();
+    let check = |ok, message: String| Check {
+        name: "callbacks",
+        ok,
+        message,
+    };
+    if account.counts_as_sent {
+        return check(
+            true,
+            "This flow does not report: what it takes counts as sent.".to_owned(),
+        );
+    }
+    if is_loopback(&ours) && !is_loopback(&account.webhook_url) {
+        return check(
+            false,
+            format!(
+                "The flow runs on another machine, but our address is {ours}, which leads back to its own machine. \
+                 Set WABLAST_PUBLIC_URL to an address that it can reach, or its reports will not arrive."
+            ),
+        );
+    }
+    if has_token {
+        check(
+            true,
+            "Flows report with the company's callback token.".to_owned(),
+        )
+    } else {
+        check(
+            true,
+            "Warning: there is no callback token yet, so no flow can report what became of a message. Make one under Callbacks for n8n flows.".to_owned(),
+        )
+    }
+}
+
 /// Whether the gateway can bring us its events: an address that leads back to us, and events seen.
 fn reaches_us(app: &App, account: &Account) -> Check {
     let ours = app.config.public_url();
-    let is_loopback = |address: &str| {
-        url::Url::parse(address).is_ok_and(|url| match url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            None => false,
-        })
-    };
     if is_loopback(&ours) && !is_loopback(&account.api_url) {
         return Check {
             name: "webhooks",

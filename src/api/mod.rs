@@ -4,6 +4,7 @@
 //! same envelope and never a driver's words. Shares its verbs with the panel and names none of its
 //! modules.
 
+pub mod callbacks;
 pub mod error;
 pub mod idempotency;
 pub mod token;
@@ -58,6 +59,19 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(
             web::scope("/webhooks")
                 .app_data(web::PayloadConfig::new(1024 * 1024))
-                .route("/waha/{account_key}", web::post().to(webhooks::waha)),
+                .route("/waha/{account_key}", web::post().to(webhooks::waha))
+                .route("/n8n/{account_key}", web::post().to(callbacks::signed)),
+        )
+        .service(
+            web::scope("/isi")
+                .app_data(web::PayloadConfig::new(1024 * 1024))
+                .route("/create_logsent", web::post().to(callbacks::create_logsent))
+                .route("/wa_incoming", web::post().to(callbacks::wa_incoming))
+                .route("/wa_config", web::post().to(callbacks::wa_config))
+                .route(
+                    "/cleanup_message",
+                    web::post().to(callbacks::cleanup_message),
+                )
+                .default_service(web::to(error::no_such_address)),
         );
 }

@@ -136,6 +136,19 @@ impl Http {
         .await
     }
 
+    /// A POST of bytes that are JSON already, with credentials, extra headers and its own patience.
+    pub async fn post_within(
+        &self,
+        url: Url,
+        credentials: &Credentials,
+        body: Vec<u8>,
+        headers: &[(&str, String)],
+        within: Duration,
+    ) -> Result<Reply, Failure> {
+        self.send(Method::POST, url, credentials, Some(body), headers, within)
+            .await
+    }
+
     async fn send(
         &self,
         method: Method,

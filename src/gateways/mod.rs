@@ -5,7 +5,9 @@
 //! stack traces. Knows no database and no mailing.
 
 pub mod http;
+pub mod redact;
 pub mod waha;
+pub mod webhook;
 
 use std::time::Duration;
 
@@ -24,8 +26,8 @@ pub struct TextMessage {
 /// The gateway took the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// The gateway's id of the message, as its receipts will name it.
-    pub provider_id: String,
+    /// The gateway's id of the message, as its receipts will name it; a webhook may tell none.
+    pub provider_id: Option<String>,
 }
 
 /// Why a message was not accepted; decides what happens to it.
@@ -87,6 +89,7 @@ pub enum FailureCode {
     WorkerLost,
     HandedOver,
     NoCallback,
+    WorkflowInactive,
 }
 
 impl FailureCode {
@@ -107,6 +110,7 @@ impl FailureCode {
             Self::WorkerLost => "worker_lost",
             Self::HandedOver => "handed_over",
             Self::NoCallback => "no_callback",
+            Self::WorkflowInactive => "workflow_inactive",
         }
     }
 }

@@ -10,13 +10,15 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Binary, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
+use super::callbacks::{self, Kept};
 use crate::accounts::{self, Account};
 use crate::app::App;
 use crate::error::Error;
 use crate::gateways::Rank;
 use crate::gateways::waha::events::{self, Event};
-use crate::ids::AccountId;
+use crate::ids::{AccountId, CompanyId};
 use crate::incoming;
+use crate::logs;
 use crate::mailings::settle;
 use crate::outgoing::receipts::{self, Receipt};
 
@@ -28,7 +30,15 @@ struct Stored {
     #[diesel(sql_type = BigInt)]
     id: i64,
     #[diesel(sql_type = BigInt)]
+    company_id: CompanyId,
+    #[diesel(sql_type = BigInt)]
     account_id: AccountId,
+    #[diesel(sql_type = Text)]
+    source: String,
+    #[diesel(sql_type = Text)]
+    event: String,
+    #[diesel(sql_type = Text)]
+    dedupe: String,
     #[diesel(sql_type = Binary)]
     body: Vec<u8>,
     #[diesel(sql_type = Timestamptz)]
@@ -62,7 +72,7 @@ pub async fn all(app: &App) -> anyhow::Result<usize> {
 
 async fn take(conn: &mut AsyncPgConnection, limit: i32) -> QueryResult<Vec<Stored>> {
     sql_query(
-        "SELECT id, account_id, body, received_at, tries FROM inbox
+        "SELECT id, company_id, account_id, source, event, dedupe, body, received_at, tries FROM inbox
          WHERE state = 'new' AND (next_try IS NULL OR next_try <= wablast_now())
          ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED",
     )
@@ -154,6 +164,23 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
                 found
             }
         };
+        if event.source == "n8n" {
+            let kept = Kept {
+                id: event.id,
+                dedupe: event.dedupe.clone(),
+                fresh: false,
+            };
+            callbacks::apply_stored(
+                conn,
+                event.company_id,
+                &account,
+                &event.event,
+                &event.body,
+                &kept,
+            )
+            .await?;
+            continue;
+        }
         let envelope = events::parse(&event.body).map_err(|error| anyhow::anyhow!(error))?;
         // Another session may post to the same address: its events are not this account's.
         if envelope.session != account.session {
@@ -207,6 +234,7 @@ async fn session(conn: &mut AsyncPgConnection, account: &Account, status: &str) 
                 "WAHA reports that session “{}” is {status}.",
                 account.session
             );
+            logs::account_said(conn, account.id, &reason).await?;
             accounts::health::stop(conn, account.id, "gateway_error", &reason).await?
         }
         _ => 0,

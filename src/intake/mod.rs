@@ -5,6 +5,7 @@
 //! Owns `inbox`.
 
 pub mod apply;
+pub mod callbacks;
 pub mod list;
 
 use std::time::Duration;

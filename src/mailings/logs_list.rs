@@ -30,7 +30,7 @@ pub static LIST: ListSpec = ListSpec {
         Column::new("sent", "logs.sent", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state IN ('accepted', 'sent', 'delivered', 'read'))", Kind::Number).sum(),
         Column::new("delivered", "logs.delivered", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state IN ('delivered', 'read'))", Kind::Number).sum(),
         Column::new("failed", "logs.failed", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state IN ('failed', 'expired'))", Kind::Number).sum(),
-        Column::new("uncertain", "logs.uncertain", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state = 'uncertain')", Kind::Number).sum().optional(),
+        Column::new("uncertain", "logs.uncertain", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state = 'uncertain' AND o.code IS DISTINCT FROM 'handed_over')", Kind::Number).sum().optional(),
         Column::new("error", "logs.error", "t.error_message", Kind::Sentence).cell("m3"),
         Column::new("finished", "logs.finished", "t.finished_at", Kind::Date).sortable_nullable().optional(),
     ],

@@ -23,7 +23,7 @@ pub fn verdict(state: State, release_done: bool, counts: &Counts) -> Option<Stat
     ) {
         return None;
     }
-    let open = !release_done || counts.open() > 0;
+    let open = !release_done || counts.open() > 0 || counts.handed_over() > 0;
     let verdict = if open {
         if state == S::Paused {
             S::Paused
@@ -53,7 +53,8 @@ pub async fn all(app: &App) -> anyhow::Result<usize> {
     let candidates: Vec<Candidate> = sql_query(
         "SELECT m.id FROM mailings m
          WHERE (m.state IN ('sending', 'paused') AND m.release_done
-                AND NOT EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state IN ('queued', 'claimed', 'sending')))
+                AND NOT EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state IN ('queued', 'claimed', 'sending'))
+                AND NOT EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'uncertain' AND o.code = 'handed_over'))
            OR (m.state IN ('done', 'partial_failure', 'failed') AND m.finished_at > wablast_now() - interval '1 hour')
          ORDER BY m.id",
     )

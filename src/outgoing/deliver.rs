@@ -13,10 +13,12 @@ use uuid::Uuid;
 
 use super::record::{self, Outcome};
 use super::worker::{Ended, Worker};
-use super::{queue, receipts};
-use crate::accounts;
+use super::{handed_over, queue, receipts};
+use crate::accounts::{self, health};
 use crate::app::App;
-use crate::gateways::SendError;
+use crate::gateways::webhook::Probe;
+use crate::gateways::webhook::classify::look_again;
+use crate::gateways::{FailureCode, SendError};
 use crate::ids::{AccountId, LogId};
 use crate::logs;
 
@@ -105,15 +107,24 @@ async fn record_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
     record::record(&mut conn, outcomes).await?;
     let said: HashMap<LogId, String> = outcomes
         .iter()
-        .filter_map(|one| Some((one.log?, one.result.as_ref().err()?.reason().to_owned())))
+        .filter_map(|one| Some((one.log?, one.result.as_ref().err()?)))
+        // What a flow has and will report is no error.
+        .filter(|(_, error)| error.code() != FailureCode::HandedOver)
+        .map(|(log, error)| (log, error.reason().to_owned()))
         .collect();
     if !said.is_empty() {
         logs::gateway_said(&mut conn, &said.into_iter().collect::<Vec<_>>()).await?;
     }
     for outcome in outcomes {
         match &outcome.result {
+            Err(SendError::AccountStop { code, reason })
+                if *code == FailureCode::WorkflowInactive =>
+            {
+                let wait = look_again(crate::random::jitter());
+                health::stop_for(&mut conn, outcome.account, code.as_str(), reason, wait).await?;
+            }
             Err(SendError::AccountStop { code, reason }) => {
-                accounts::health::stop(&mut conn, outcome.account, code.as_str(), reason).await?;
+                health::stop(&mut conn, outcome.account, code.as_str(), reason).await?;
             }
             // The account's gateway asked for patience, or cannot be reached: nobody else needs to try.
             Err(SendError::NotSent { reason, .. }) => {
@@ -131,7 +142,7 @@ pub async fn housekeeping(app: App, mut stop: watch::Receiver<bool>) {
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         let done = tokio::select! {
-            _ = reap.tick() => reap_once(&app).await.map(|_| ()),
+            _ = reap.tick() => regularly(&app).await,
             _ = sweep.tick() => sweep_once(&app).await,
             _ = stop.changed() => return,
         };
@@ -139,6 +150,56 @@ pub async fn housekeeping(app: App, mut stop: watch::Receiver<bool>) {
             tracing::error!("housekeeping: {error:#}");
         }
     }
+}
+
+async fn regularly(app: &App) -> anyhow::Result<()> {
+    reap_once(app).await?;
+    expire_handed_over(app).await?;
+    look_at_stopped(app).await
+}
+
+/// Messages that a flow took and did not report in time become uncertain, and their logs say so.
+pub async fn expire_handed_over(app: &App) -> anyhow::Result<()> {
+    let mut conn = app.db.system().await?;
+    let late = handed_over::expire(&mut conn).await?;
+    if late.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(messages = late.len(), "a flow did not report in time");
+    let runs: HashMap<LogId, String> = late
+        .into_iter()
+        .flatten()
+        .map(|log| (log, handed_over::NO_CALLBACK.to_owned()))
+        .collect();
+    logs::gateway_said(&mut conn, &runs.into_iter().collect::<Vec<_>>()).await?;
+    app.wake.settle.notify_one();
+    Ok(())
+}
+
+/// Accounts that stopped because nothing listened at their webhook: those whose flow is not certainly
+/// off go on with the next message.
+pub async fn look_at_stopped(app: &App) -> anyhow::Result<()> {
+    let due = {
+        let mut conn = app.db.system().await?;
+        health::due_for_retry(&mut conn, look_again(crate::random::jitter())).await?
+    };
+    for id in due {
+        let account = {
+            let mut conn = app.db.system().await?;
+            accounts::query::find(&mut conn, id).await?
+        };
+        // No connection is held while the webhook answers.
+        let probe = match account.webhook(app) {
+            Ok(webhook) if account.sends_through_webhook() => webhook.probe().await,
+            _ => Probe::Try,
+        };
+        if probe == Probe::Try {
+            let mut conn = app.db.system().await?;
+            health::may_try_again(&mut conn, id).await?;
+            app.wake.deliver.notify_one();
+        }
+    }
+    Ok(())
 }
 
 pub async fn reap_once(app: &App) -> anyhow::Result<queue::Reaped> {

@@ -27,9 +27,9 @@ pub static LIST: ListSpec = ListSpec {
         Column::new("list", "outgoing.list", "l.name", Kind::Text),
         Column::new("account", "outgoing.account", "a.name", Kind::Text),
         Column::new("kind", "outgoing.kind", "t.kind", Kind::Badge("kind")),
-        Column::new("state", "outgoing.status", "CASE WHEN t.replied_at IS NOT NULL THEN 'replied' ELSE t.state END", Kind::Badge("message")).cell("m2"),
+        Column::new("state", "outgoing.status", "CASE WHEN t.replied_at IS NOT NULL THEN 'replied' WHEN t.state = 'uncertain' AND t.code = 'handed_over' THEN 'handed_over' ELSE t.state END", Kind::Badge("message")).cell("m2"),
         Column::new("code", "outgoing.code", "t.code", Kind::Badge("code")),
-        Column::new("error", "outgoing.error", "CASE WHEN t.state <> 'skipped' THEN t.reason END", Kind::Sentence),
+        Column::new("error", "outgoing.error", "CASE WHEN t.state <> 'skipped' AND t.code IS DISTINCT FROM 'handed_over' THEN t.reason END", Kind::Sentence),
         Column::new("attempts", "outgoing.attempts", "t.attempts", Kind::Number).optional(),
         Column::new("provider_id", "outgoing.provider_id", "t.provider_id", Kind::Text).optional(),
         Column::new("delivered", "outgoing.delivered_at", "t.delivered_at", Kind::Date).optional(),
@@ -41,7 +41,8 @@ pub static LIST: ListSpec = ListSpec {
         Filter::new("delivered", "state.message.delivered", "t.state = 'delivered'", "state"),
         Filter::new("read", "state.message.read", "t.state = 'read'", "state"),
         Filter::new("failed", "state.message.failed", "t.state IN ('failed', 'expired')", "state"),
-        Filter::new("uncertain", "state.message.uncertain", "t.state = 'uncertain'", "state"),
+        Filter::new("uncertain", "state.message.uncertain", "t.state = 'uncertain' AND t.code IS DISTINCT FROM 'handed_over'", "state"),
+        Filter::new("handed_over", "state.message.handed_over", "t.state = 'uncertain' AND t.code = 'handed_over'", "state"),
         Filter::new("skipped", "state.message.skipped", "t.state = 'skipped'", "state"),
         Filter::new("canceled", "state.message.canceled", "t.state = 'canceled'", "state"),
         Filter::new("replied", "state.message.replied", "t.replied_at IS NOT NULL", "replied"),
@@ -123,6 +124,9 @@ pub struct Detail {
     /// Where delivery is batched: since when it may leave.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub opened_at: Option<DateTime<Utc>>,
+    /// While a flow has it: when it becomes uncertain unless the flow reports.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub settles_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub accepted_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -183,7 +187,7 @@ pub async fn find(conn: &mut AsyncPgConnection, id: OutgoingId) -> Result<Detail
     let found = sql_query(
         "SELECT o.id, o.created_at, o.contact_id, coalesce(c.name, '') AS contact, coalesce(o.number, o.skipped_number, '') AS number,
            o.kind, o.mailing_id, coalesce(m.subject, '') AS mailing, coalesce(l.name, '') AS list, o.account_id,
-           coalesce(a.name, '') AS account, o.state, o.code, o.reason, o.log_id, o.attempts, o.provider_id, o.not_before, o.opened_at, o.accepted_at,
+           coalesce(a.name, '') AS account, o.state, o.code, o.reason, o.log_id, o.attempts, o.provider_id, o.not_before, o.opened_at, o.settles_at, o.accepted_at,
            o.sent_at, o.delivered_at, o.read_at, o.failed_at, o.replied_at, coalesce(m.state, '') AS mailing_state,
            coalesce(a.health, '') AS health, coalesce(a.health_reason, '') AS health_reason, t.text AS own_text,
            coalesce(v.subject, '') AS subject, coalesce(v.header, '') AS header, coalesce(v.message, '') AS message,

@@ -9,6 +9,7 @@
 pub mod backoff;
 pub mod begin;
 pub mod deliver;
+pub mod handed_over;
 pub mod list;
 pub mod open;
 pub mod query;
@@ -16,6 +17,8 @@ pub mod queue;
 pub mod receipts;
 pub mod record;
 mod recover;
+pub mod reports;
+mod way;
 pub mod worker;
 
 /// The states of a message, in the order pages show them.

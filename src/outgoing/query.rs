@@ -139,6 +139,11 @@ pub async fn cancel_waiting(
     .await
 }
 
+/// The state a message counts as: what a flow took and has not reported yet is *handed_over*, not
+/// uncertain.
+const STANDING: &str =
+    "CASE WHEN state = 'uncertain' AND code = 'handed_over' THEN 'handed_over' ELSE state END";
+
 /// How many messages are in each state; disjoint, and they sum to `total`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts(BTreeMap<String, i64>);
@@ -155,6 +160,11 @@ impl Counts {
     /// Not yet ended: queued, claimed, sending.
     pub fn open(&self) -> i64 {
         self.of("queued") + self.of("claimed") + self.of("sending")
+    }
+
+    /// A flow has them and will report.
+    pub fn handed_over(&self) -> i64 {
+        self.of("handed_over")
     }
 
     /// Left our hands and was taken: accepted, sent, delivered, read.
@@ -194,7 +204,7 @@ pub async fn counts_of(
     mailings: &[MailingId],
 ) -> QueryResult<BTreeMap<MailingId, Counts>> {
     let rows: Vec<CountRow> = sql_query(
-        "SELECT mailing_id, state, count(*) AS n FROM outgoing WHERE mailing_id = ANY ($1) GROUP BY mailing_id, state",
+        format!("SELECT mailing_id, {STANDING} AS state, count(*) AS n FROM outgoing WHERE mailing_id = ANY ($1) GROUP BY 1, 2"),
     )
     .bind::<Array<BigInt>, _>(mailings)
     .load(conn)
@@ -217,7 +227,7 @@ pub async fn counts_of_log(
     log: LogId,
 ) -> QueryResult<Counts> {
     let rows: Vec<CountRow> = sql_query(
-        "SELECT mailing_id, state, count(*) AS n FROM outgoing WHERE mailing_id = $1 AND log_id = $2 GROUP BY mailing_id, state",
+        format!("SELECT mailing_id, {STANDING} AS state, count(*) AS n FROM outgoing WHERE mailing_id = $1 AND log_id = $2 GROUP BY 1, 2"),
     )
     .bind::<BigInt, _>(mailing)
     .bind::<BigInt, _>(log)
@@ -244,7 +254,8 @@ pub async fn reasons(
     }
     let rows: Vec<Reason> = sql_query(
         "SELECT state, coalesce(code, 'gateway_error') AS code, count(*) AS n FROM outgoing
-         WHERE mailing_id = $1 AND state IN ('failed', 'uncertain', 'skipped', 'expired') GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2",
+         WHERE mailing_id = $1 AND state IN ('failed', 'uncertain', 'skipped', 'expired')
+           AND NOT (state = 'uncertain' AND code = 'handed_over') GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2",
     )
     .bind::<BigInt, _>(mailing)
     .load(conn)

@@ -24,7 +24,7 @@ pub struct Receipt {
 }
 
 /// The number behind `attempts.rank`.
-fn rank_number(rank: Rank) -> i16 {
+pub(super) fn rank_number(rank: Rank) -> i16 {
     match rank {
         Rank::Pending => 1,
         Rank::Sent => 2,
@@ -170,10 +170,11 @@ const WEIGH: &str = "
 WITH weighed AS (
   SELECT a.outgoing_id, max(a.rank) FILTER (WHERE a.rank IN (1, 2, 4, 5)) AS good,
     (array_agg(a.rank ORDER BY a.fence DESC))[1] AS newest,
+    (array_agg(a.failure ORDER BY a.fence DESC))[1] AS failure,
     (array_agg(a.provider_id ORDER BY (a.rank IN (1, 2, 4, 5)) DESC, a.fence DESC))[1] AS provider_id
   FROM attempts a WHERE a.outgoing_id = ANY ($1) GROUP BY a.outgoing_id
 ), verdict AS (
-  SELECT outgoing_id, provider_id, coalesce(good, CASE WHEN newest = 3 THEN 3 END)::int AS rank FROM weighed
+  SELECT outgoing_id, provider_id, failure, coalesce(good, CASE WHEN newest = 3 THEN 3 END)::int AS rank FROM weighed
 )
 UPDATE outgoing o SET
   state = (ARRAY['accepted', 'sent', 'failed', 'delivered', 'read'])[v.rank],
@@ -181,7 +182,7 @@ UPDATE outgoing o SET
   owner = NULL, lease_until = NULL, not_before = NULL,
   number = coalesce(o.number, o.skipped_number),
   code = CASE WHEN v.rank = 3 THEN 'gateway_error' END,
-  reason = CASE WHEN v.rank = 3 THEN 'WhatsApp reported an error after the gateway had taken the message.' END,
+  reason = CASE WHEN v.rank = 3 THEN coalesce(v.failure, 'WhatsApp reported an error after the gateway had taken the message.') END,
   provider_id = coalesce(v.provider_id, o.provider_id),
   accepted_at = CASE WHEN v.rank <> 3 THEN coalesce(o.accepted_at, wablast_now()) ELSE o.accepted_at END,
   sent_at = CASE WHEN v.rank IN (2, 4, 5) THEN coalesce(o.sent_at, wablast_now()) ELSE o.sent_at END,
@@ -190,7 +191,8 @@ UPDATE outgoing o SET
   failed_at = CASE WHEN v.rank = 3 THEN coalesce(o.failed_at, wablast_now()) ELSE o.failed_at END
 FROM verdict v
 WHERE o.id = v.outgoing_id AND v.rank IS NOT NULL
-  AND v.rank > CASE o.state WHEN 'accepted' THEN 1 WHEN 'sent' THEN 2 WHEN 'failed' THEN 3 WHEN 'delivered' THEN 4 WHEN 'read' THEN 5 ELSE 0 END";
+  AND (v.rank > CASE o.state WHEN 'accepted' THEN 1 WHEN 'sent' THEN 2 WHEN 'failed' THEN 3 WHEN 'delivered' THEN 4 WHEN 'read' THEN 5 ELSE 0 END
+    OR (v.rank = 3 AND o.state = 'failed' AND v.failure IS DISTINCT FROM o.reason AND v.failure IS NOT NULL))";
 
 /// Lets the evidence of their attempts decide the state of messages. A message shows its newest
 /// attempt, but one that turns out to have left counts first.

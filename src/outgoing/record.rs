@@ -54,7 +54,9 @@ WITH r AS (
     code = r.code, reason = r.reason, provider_id = coalesce(r.provider_id, o.provider_id),
     accepted_at = CASE WHEN r.outcome = 'accepted' THEN wablast_now() ELSE o.accepted_at END,
     failed_at = CASE WHEN r.outcome = 'refused' THEN wablast_now() ELSE o.failed_at END,
-    not_before = CASE WHEN r.outcome = 'not_sent' AND r.wait > 0 THEN wablast_now() + make_interval(secs => r.wait) END
+    not_before = CASE WHEN r.outcome = 'not_sent' AND r.wait > 0 THEN wablast_now() + make_interval(secs => r.wait) END,
+    settles_at = CASE WHEN r.code = 'handed_over' THEN wablast_now()
+      + (SELECT make_interval(mins => ac.callback_minutes) FROM accounts ac WHERE ac.id = o.account_id) END
   FROM r, held WHERE o.id = held.id AND o.id = r.id AND o.fence = r.fence AND o.state = 'sending'
   RETURNING o.id
 ), ended AS (
@@ -87,7 +89,7 @@ pub async fn record(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> Query
             one.result
                 .as_ref()
                 .ok()
-                .map(|accepted| accepted.provider_id.as_str())
+                .and_then(|accepted| accepted.provider_id.as_deref())
         })
         .collect();
     let codes: Vec<Option<&str>> = outcomes

@@ -19,16 +19,16 @@ use super::begin::{Begun, begin};
 use super::queue::{self, Claimed, Next};
 use super::record::Outcome;
 use super::recover;
-use crate::accounts;
+use super::way::{self, Way};
+use crate::accounts::{self, Account};
 use crate::app::App;
-use crate::gateways::waha::Waha;
+use crate::gateways::webhook::Push;
 use crate::gateways::{FailureCode, SendError, TextMessage};
-use crate::ids::{AccountId, VersionId};
+use crate::ids::{AccountId, OutgoingId, VersionId};
+use crate::logs;
 use crate::schema::mailing_versions;
 use crate::text::merge::{Parts, Values, compose};
 
-/// Requests of one account at one time.
-const IN_FLIGHT: usize = 64;
 /// Counted from before the statement that began it, so that no request starts later than a second after
 /// a pause, a cancel or an opt-out that the statement did not see yet.
 const START_WITHIN: Duration = Duration::from_millis(900);
@@ -46,7 +46,9 @@ pub(super) struct Worker {
     owner: Uuid,
     recorder: mpsc::Sender<Ended>,
     stop: watch::Receiver<bool>,
+    /// As many as this account may have requests under way.
     places: Arc<Semaphore>,
+    most: usize,
     versions: HashMap<VersionId, Arc<Parts>>,
     gateway: Option<Gateway>,
     /// Asked to begin, and nobody said whether they are.
@@ -56,7 +58,8 @@ pub(super) struct Worker {
 }
 
 struct Gateway {
-    waha: Arc<Waha>,
+    account: Account,
+    way: Way,
     own_ids: bool,
     ids: VecDeque<String>,
     loaded: Instant,
@@ -76,7 +79,8 @@ impl Worker {
             owner,
             recorder,
             stop,
-            places: Arc::new(Semaphore::new(IN_FLIGHT)),
+            places: Arc::new(Semaphore::new(1)),
+            most: 1,
             versions: HashMap::new(),
             gateway: None,
             unsure: Vec::new(),
@@ -110,7 +114,7 @@ impl Worker {
             wait = (wait * 2).min(Duration::from_secs(1));
         }
         // What is under way keeps its places until it is recorded.
-        let all = u32::try_from(IN_FLIGHT).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.most).unwrap_or(u32::MAX);
         tokio::select! {
             _ = self.places.acquire_many(all) => {}
             _ = self.stop.changed() => {}
@@ -118,6 +122,8 @@ impl Worker {
     }
 
     async fn work(&mut self) -> anyhow::Result<()> {
+        let account = self.read().await?;
+        self.make_places(way::places(&account)).await?;
         loop {
             if *self.stop.borrow() {
                 return Ok(());
@@ -135,7 +141,7 @@ impl Worker {
                 match next {
                     // What is under way keeps its places until it is recorded; a worker that went
                     // sooner would leave room for twice as many.
-                    Next::Idle if self.places.available_permits() == IN_FLIGHT => return Ok(()),
+                    Next::Idle if self.places.available_permits() == self.most => return Ok(()),
                     Next::Idle => self.rest(Duration::from_millis(50)).await,
                     Next::In(wait) => self.rest(wait).await,
                 }
@@ -149,12 +155,28 @@ impl Worker {
     async fn free_places(&self) -> anyhow::Result<usize> {
         drop(self.places.acquire().await?);
         for _ in 0..4 {
-            if self.places.available_permits() >= IN_FLIGHT / 2 {
+            if self.places.available_permits() >= self.most.div_ceil(2) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Ok(self.places.available_permits().max(1))
+    }
+
+    async fn read(&self) -> anyhow::Result<Account> {
+        let mut conn = self.app.db.system().await?;
+        Ok(accounts::query::find(&mut conn, self.account).await?)
+    }
+
+    /// Other places than before: what is under way ends first, so that never more than either are used.
+    async fn make_places(&mut self, most: usize) -> anyhow::Result<()> {
+        if most != self.most {
+            let all = u32::try_from(self.most).unwrap_or(u32::MAX);
+            drop(self.places.acquire_many(all).await?);
+            self.places = Arc::new(Semaphore::new(most));
+            self.most = most;
+        }
+        Ok(())
     }
 
     async fn rest(&mut self, wait: Duration) {
@@ -174,9 +196,9 @@ impl Worker {
         if *self.stop.borrow() {
             return self.give_back(&claimed).await;
         }
-        let (waha, own_refs) = prepared;
+        let (way, own_refs) = prepared;
         let started = Instant::now();
-        let begun = match self.begin(&claimed, &own_refs).await {
+        let (begun, mut around) = match self.begin(&claimed, &own_refs).await {
             Ok(begun) => begun,
             Err(error) => {
                 self.unsure = claimed;
@@ -191,7 +213,8 @@ impl Worker {
                 .and_then(|version| self.versions.get(&version).cloned());
             let task = Posting {
                 account: self.account,
-                waha: Arc::clone(&waha),
+                way: way.clone(),
+                push: around.remove(&message.id),
                 parts,
                 message,
                 start_before: started + START_WITHIN,
@@ -211,36 +234,38 @@ impl Worker {
         &mut self,
         claimed: &[Claimed],
         own_refs: &[Option<String>],
-    ) -> anyhow::Result<Vec<Begun>> {
+    ) -> anyhow::Result<(Vec<Begun>, HashMap<OutgoingId, Push>)> {
         let mut conn = self.app.db.system().await?;
         let begun = begin(&mut conn, self.owner, claimed, own_refs).await?;
         self.load_versions(&mut conn, &begun).await?;
-        Ok(begun)
+        let around = self.around(&mut conn, &begun).await?;
+        Ok((begun, around))
     }
 
     /// The client and a reference for each message: own ids where the gateway takes them.
-    async fn prepare(
-        &mut self,
-        messages: usize,
-    ) -> Result<(Arc<Waha>, Vec<Option<String>>), SendError> {
-        let fresh = self
-            .gateway
-            .as_ref()
-            .is_some_and(|gateway| gateway.loaded.elapsed() < BELIEVE);
+    async fn prepare(&mut self, messages: usize) -> Result<(Way, Vec<Option<String>>), SendError> {
+        let account = self
+            .read()
+            .await
+            .map_err(|error| not_ready(&error.to_string()))?;
+        // Whoever changed the account meant what is sent from now on.
+        let fresh = self.gateway.as_ref().is_some_and(|gateway| {
+            gateway.loaded.elapsed() < BELIEVE && gateway.account.updated_at == account.updated_at
+        });
         if !fresh {
-            self.gateway = Some(self.connect().await?);
+            self.gateway = Some(self.connect(account).await?);
         }
         let Some(gateway) = self.gateway.as_mut() else {
             return Err(not_ready("the account could not be read"));
         };
-        let waha = Arc::clone(&gateway.waha);
+        let way = gateway.way.clone();
         if !gateway.own_ids {
-            return Ok((waha, vec![None; messages]));
+            return Ok((way, vec![None; messages]));
         }
         if gateway.ids.len() < messages {
             let missing = messages - gateway.ids.len();
             let fetched: Vec<Result<String, SendError>> = stream::iter(0..missing)
-                .map(|_| waha.new_message_id())
+                .map(|_| way.new_message_id())
                 .buffer_unordered(IDS_AT_ONCE)
                 .collect()
                 .await;
@@ -249,28 +274,18 @@ impl Worker {
             }
         }
         let own_refs = gateway.ids.drain(..messages).map(Some).collect();
-        Ok((waha, own_refs))
+        Ok((way, own_refs))
     }
 
-    async fn connect(&self) -> Result<Gateway, SendError> {
-        let account = {
-            let mut conn = self
-                .app
-                .db
-                .system()
-                .await
-                .map_err(|error| not_ready(&error.to_string()))?;
-            accounts::query::find(&mut conn, self.account)
-                .await
-                .map_err(|error| not_ready(&error.to_string()))?
-        };
-        let waha = account.waha(&self.app).map_err(|_| SendError::AccountStop {
+    async fn connect(&self, account: Account) -> Result<Gateway, SendError> {
+        let way = Way::of(&account, &self.app).map_err(|_| SendError::AccountStop {
             code: FailureCode::Auth,
             reason: "The account's address or secrets cannot be read. Open the account and enter them again.".to_owned(),
         })?;
-        let own_ids = waha.version().await?.has_own_ids();
+        let own_ids = way.has_own_ids().await?;
         Ok(Gateway {
-            waha: Arc::new(waha),
+            account,
+            way,
             own_ids,
             ids: VecDeque::new(),
             loaded: Instant::now(),
@@ -286,6 +301,7 @@ impl Worker {
         self.gateway = None;
         self.give_back(claimed).await?;
         let mut conn = self.app.db.system().await?;
+        logs::account_said(&mut conn, self.account, error.reason()).await?;
         if let SendError::AccountStop { code, reason } = &error {
             accounts::health::stop(&mut conn, self.account, code.as_str(), reason).await?;
         } else {
@@ -307,6 +323,21 @@ impl Worker {
         let mut conn = self.app.db.system().await?;
         queue::give_back(&mut conn, claimed).await?;
         Ok(())
+    }
+
+    /// What a flow gets to know beside number and text; nothing where no flow is.
+    async fn around(
+        &self,
+        conn: &mut diesel_async::AsyncPgConnection,
+        begun: &[Begun],
+    ) -> QueryResult<HashMap<OutgoingId, Push>> {
+        match &self.gateway {
+            Some(gateway) if gateway.account.sends_through_webhook() => {
+                let ids: Vec<OutgoingId> = begun.iter().map(|message| message.id).collect();
+                way::around(conn, &gateway.account, &ids).await
+            }
+            _ => Ok(HashMap::new()),
+        }
     }
 
     async fn load_versions(
@@ -345,7 +376,9 @@ impl Worker {
 /// One request.
 struct Posting {
     account: AccountId,
-    waha: Arc<Waha>,
+    way: Way,
+    /// What a flow gets to know; none where no flow is.
+    push: Option<Push>,
     parts: Option<Arc<Parts>>,
     message: Begun,
     start_before: Instant,
@@ -353,7 +386,7 @@ struct Posting {
 }
 
 impl Posting {
-    async fn post(self) -> Outcome {
+    async fn post(mut self) -> Outcome {
         let result = self.attempt().await;
         let wait = match &result {
             Err(SendError::NotSent { after, .. }) => {
@@ -382,7 +415,7 @@ impl Posting {
         }
     }
 
-    async fn attempt(&self) -> Result<crate::gateways::Accepted, SendError> {
+    async fn attempt(&mut self) -> Result<crate::gateways::Accepted, SendError> {
         let Some(number) = self.message.number.clone() else {
             return Err(SendError::Refused {
                 code: FailureCode::InvalidNumber,
@@ -406,7 +439,7 @@ impl Posting {
                 "this process was held up and did not start the request in time",
             ));
         }
-        self.waha.send_text(&message).await
+        self.way.send(message, self.push.take()).await
     }
 }
 

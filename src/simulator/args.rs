@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::flow::{Flow, Mode, When};
 use super::{Faults, Options, Webhook};
 
 #[derive(Debug, Clone, clap::Args)]
@@ -43,6 +44,23 @@ pub struct SimulateArgs {
     /// A fault and its share, for example reset_after=0.05; may be given several times
     #[arg(long = "fault")]
     faults: Vec<String>,
+    /// What the n8n flow at /webhook/… does with a message, and what it answers
+    #[arg(long, value_enum, default_value_t = Mode::Started)]
+    flow: Mode,
+    /// Where the flow reports (/isi/…), for example http://127.0.0.1:8080; none: it does not report
+    #[arg(long, requires = "callback_token")]
+    callback_url: Option<String>,
+    /// The callback token it reports with
+    #[arg(long)]
+    callback_token: Option<String>,
+    /// Whether the flow reports before it answers, after, or never
+    #[arg(long, value_enum, default_value_t = When::After)]
+    report: When,
+    /// User and password its webhook asks for (Basic)
+    #[arg(long, requires = "flow_password")]
+    flow_user: Option<String>,
+    #[arg(long)]
+    flow_password: Option<String>,
 }
 
 impl SimulateArgs {
@@ -62,6 +80,14 @@ impl SimulateArgs {
             waits: !self.no_waits,
             seed: self.seed,
             faults: Faults::parse(&self.faults)?,
+            flow: Flow {
+                mode: self.flow,
+                user: self.flow_user.unwrap_or_default(),
+                password: self.flow_password.unwrap_or_default(),
+                callback_url: self.callback_url.unwrap_or_default(),
+                callback_token: self.callback_token.unwrap_or_default(),
+                report: self.report,
+            },
         })
     }
 }

@@ -6,7 +6,7 @@ use askama::Template;
 use serde_json::json;
 
 use super::arrived::Message;
-use super::{Faults, State, Webhook, locked, waha};
+use super::{Faults, State, Webhook, flow, locked, waha};
 use crate::clock::Clock;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -47,12 +47,15 @@ struct Written {
     id: Option<String>,
 }
 
-fn somebody_writes(state: &State, written: &Written) {
+async fn somebody_writes(state: &State, written: &Written) {
     let from = if written.from.contains('@') {
         written.from.clone()
     } else {
         format!("{}@c.us", written.from)
     };
+    if state.hooks.target().is_none() {
+        flow::bring(state, &from, &written.text, written.name.as_deref()).await;
+    }
     let id = written
         .id
         .clone()
@@ -68,12 +71,12 @@ fn somebody_writes(state: &State, written: &Written) {
 }
 
 async fn incoming(body: web::Json<Written>, state: web::Data<State>) -> HttpResponse {
-    somebody_writes(&state, &body);
+    somebody_writes(&state, &body).await;
     HttpResponse::Ok().json(json!({ "posted": state.hooks.target().is_some() }))
 }
 
 async fn write(form: web::Form<Written>, state: web::Data<State>) -> HttpResponse {
-    somebody_writes(&state, &form);
+    somebody_writes(&state, &form).await;
     HttpResponse::SeeOther()
         .insert_header((header::LOCATION, "/"))
         .finish()

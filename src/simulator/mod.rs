@@ -1,4 +1,4 @@
-//! `wablast simulate`: WAHA on loopback, to rehearse a mailing without a phone and to test against.
+//! `wablast simulate`: WAHA and an n8n flow on loopback, to rehearse a mailing without a phone and to test against.
 //!
 //! It answers as WAHA does, with its real error bodies and waits, and counts what took effect. Knows
 //! nothing of the domain.
@@ -7,6 +7,7 @@ pub mod args;
 mod arrived;
 mod control;
 mod faults;
+pub mod flow;
 mod hooks;
 mod waha;
 
@@ -20,6 +21,7 @@ use actix_web::{App, HttpServer, web};
 use crate::gateways::http::Http;
 use arrived::Arrived;
 pub use faults::Faults;
+pub use flow::Flow;
 use hooks::Hooks;
 
 /// How the simulated WAHA is set up.
@@ -40,6 +42,7 @@ pub struct Options {
     pub waits: bool,
     pub seed: u64,
     pub faults: Faults,
+    pub flow: Flow,
 }
 
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -62,6 +65,7 @@ impl Default for Options {
             waits: true,
             seed: 1,
             faults: Faults::default(),
+            flow: Flow::default(),
         }
     }
 }
@@ -74,6 +78,8 @@ struct State {
     dice: Mutex<faults::Dice>,
     arrived: Mutex<Arrived>,
     hooks: Hooks,
+    flow: Mutex<Flow>,
+    http: Http,
 }
 
 /// A simulated WAHA that is running.
@@ -94,13 +100,16 @@ impl Running {
 
 /// Starts it on its own server with one worker.
 pub async fn start(options: Options) -> anyhow::Result<Running> {
-    let hooks = Hooks::start(Http::new()?, options.webhook.clone(), &options);
+    let http = Http::new()?;
+    let hooks = Hooks::start(http.clone(), options.webhook.clone(), &options);
     let state = web::Data::from(Arc::new(State {
         status: Mutex::new("WORKING".to_owned()),
         faults: Mutex::new(options.faults.clone()),
         dice: Mutex::new(faults::Dice::new(options.seed)),
         arrived: Mutex::new(Arrived::default()),
         hooks,
+        flow: Mutex::new(options.flow.clone()),
+        http,
         options: options.clone(),
     }));
     let server = HttpServer::new(move || {
@@ -108,6 +117,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
             .app_data(state.clone())
             .app_data(web::PayloadConfig::new(50 * 1024 * 1024))
             .configure(waha::routes)
+            .configure(flow::routes)
             .configure(control::routes)
     })
     .workers(1)

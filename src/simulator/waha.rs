@@ -388,7 +388,7 @@ async fn silence() -> HttpResponse {
 }
 
 /// An answer that promises more than it holds: the connection breaks in its middle.
-fn broken(_: &HttpRequest) -> HttpResponse {
+pub(super) fn broken(_: &HttpRequest) -> HttpResponse {
     let stream = futures_util::stream::iter([
         Ok(web::Bytes::from_static(b"{\"key\":")),
         Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),

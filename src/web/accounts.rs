@@ -20,6 +20,7 @@ use crate::ids::{AccountId, CompanyId, UserId};
 use crate::outgoing::open;
 use crate::outgoing::query::{Single, add_single};
 use crate::text::phone::PhoneNumber;
+use crate::web::callbacks;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::list::{Empty, ListView};
@@ -39,6 +40,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/accounts/{id}/test-message", web::post().to(test_message))
         .route("/accounts/{id}/push", web::post().to(push))
         .route("/accounts/{id}/webhook-key", web::post().to(webhook_key))
+        .route(
+            "/accounts/{id}/callback-token",
+            web::post().to(callbacks::make_token),
+        )
         .route(
             "/accounts/{id}/{verb:pause|resume|archive|unarchive}",
             web::post().to(change),
@@ -68,6 +73,7 @@ struct AccountPage {
     /// Shown this once.
     webhook_key: Option<String>,
     not_built: Option<&'static str>,
+    callbacks: Option<callbacks::Callbacks>,
 }
 
 impl AccountPage {
@@ -148,6 +154,9 @@ fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) -> Acc
         batch_size: account.batch_size.to_string(),
         allowed_company_ids: companies.iter().map(|company| company.0).collect(),
         allowed_user_ids: allowed.iter().map(|user| user.0).collect(),
+        callback_minutes: account.callback_minutes.to_string(),
+        counts_as_sent: account.counts_as_sent.then(|| "true".to_owned()),
+        at_once: account.at_once.to_string(),
         ..AccountInput::default()
     }
 }
@@ -176,8 +185,11 @@ async fn render(
         None => AccountInput {
             provider: "waha".to_owned(),
             send_through: "api".to_owned(),
-            delivery: "direct".to_owned(),
+            // Not chosen: the way of sending decides.
+            delivery: String::new(),
             batch_size: accounts::input::BATCH_SIZE.to_string(),
+            callback_minutes: accounts::input::CALLBACK_MINUTES.to_string(),
+            at_once: accounts::input::AT_ONCE.to_string(),
             ..AccountInput::default()
         },
     });
@@ -193,6 +205,12 @@ async fn render(
             .map(|account| account.intake_url(&visit.app))
             .unwrap_or_default(),
         not_built: account.as_ref().and_then(Account::not_built),
+        callbacks: match &account {
+            Some(account) if account.sends_through_webhook() => {
+                Some(callbacks::Callbacks::load(visit, &mut conn).await?)
+            }
+            _ => None,
+        },
         lines: account.as_ref().map(lines).unwrap_or_default(),
         account,
         input,

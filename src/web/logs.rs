@@ -49,6 +49,7 @@ impl LogPage {
             sent: of("accepted") + of("sent"),
             failed: self.counts.failed(),
             uncertain: of("uncertain"),
+            handed_over: self.counts.handed_over(),
             queued: self.counts.open(),
             skipped: of("skipped"),
             canceled: of("canceled"),

@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod assets;
 pub mod badges;
 pub mod banners;
+pub mod callbacks;
 pub mod contacts;
 pub mod error;
 pub mod favourites;

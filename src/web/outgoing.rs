@@ -139,8 +139,11 @@ impl MessagePage {
     }
 
     fn state(&self) -> &str {
+        let head = &self.message.head;
         if self.message.replied_at.is_some() {
             "replied"
+        } else if head.state == "uncertain" && head.code.as_deref() == Some("handed_over") {
+            "handed_over"
         } else {
             &self.message.head.state
         }
@@ -182,6 +185,10 @@ impl MessagePage {
             "failed" => shell.t("outgoing.why.failed"),
             "uncertain" => shell.t("outgoing.why.uncertain"),
             "skipped" => shell.tf("outgoing.why.skipped", &[self.code()]),
+            "handed_over" => {
+                let until = self.message.settles_at.map(|at| shell.date(&at));
+                shell.tf("outgoing.why.handed_over", &[until.unwrap_or_default()])
+            }
             other => self
                 .known(&format!("outgoing.why.{other}"))
                 .unwrap_or_default(),

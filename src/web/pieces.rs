@@ -175,6 +175,8 @@ pub struct Figures {
     /// Failed and expired.
     pub failed: i64,
     pub uncertain: i64,
+    /// A flow took them and has not reported yet.
+    pub handed_over: i64,
     /// Queued and processing.
     pub queued: i64,
     /// Outside the bar.
@@ -184,13 +186,14 @@ pub struct Figures {
 }
 
 impl Figures {
-    fn ordered(&self) -> [(&'static str, &'static str, i64); 6] {
+    fn ordered(&self) -> [(&'static str, &'static str, i64); 7] {
         [
             ("blue", "read", self.read),
             ("green", "delivered", self.delivered),
             ("teal", "sent", self.sent),
             ("red", "failed", self.failed),
             ("amber", "uncertain", self.uncertain),
+            ("violet", "handed_over", self.handed_over),
             ("slate", "queued", self.queued),
         ]
     }
@@ -200,9 +203,9 @@ impl Figures {
         self.ordered().iter().map(|(_, _, count)| count).sum()
     }
 
-    /// What is over: all but queued.
+    /// What is over: all but queued and handed over.
     pub fn finished(&self) -> i64 {
-        self.whole() - self.queued
+        self.whole() - self.queued - self.handed_over
     }
 }
 

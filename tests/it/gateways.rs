@@ -48,7 +48,7 @@ async fn every_engine_of_the_simulator_gives_an_id_that_can_be_looked_up() {
         let waha = client(&running.url(), "simulator-key");
         let accepted = waha.send_text(&message()).await.unwrap();
         let sighting = waha
-            .look_up("628111", &accepted.provider_id)
+            .look_up("628111", accepted.provider_id.as_deref().unwrap())
             .await
             .unwrap()
             .unwrap();
@@ -69,7 +69,7 @@ async fn our_own_id_comes_back_where_the_version_takes_it() {
         })
         .await
         .unwrap();
-    assert_eq!(sent.provider_id, id);
+    assert_eq!(sent.provider_id, Some(id));
     let old = simulator(Options {
         version: "2026.2.1".into(),
         ..Options::default()
@@ -84,7 +84,7 @@ async fn our_own_id_comes_back_where_the_version_takes_it() {
         })
         .await
         .unwrap();
-    assert_ne!(sent.provider_id, "OURS");
+    assert_ne!(sent.provider_id.as_deref(), Some("OURS"));
 }
 
 #[tokio::test]

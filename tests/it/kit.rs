@@ -180,7 +180,7 @@ fn kit(lang: Lang, name: &str, faults: bool) -> String {
             },
             event(None, "Created from Terima kasih Oktober"),
         ],
-        figures: Figures { read: 912, delivered: 640, sent: 156, failed: 41, uncertain: 2, queued: 3061, skipped: 214, canceled: 0 },
+        figures: Figures { read: 912, delivered: 640, sent: 156, failed: 41, uncertain: 2, handed_over: 0, queued: 3061, skipped: 214, canceled: 0 },
         states: vec![
             "draft", "submitted", "sending", "paused", "done", "uncertain:2", "partial_failure", "failed", "canceled", "missed",
         ],

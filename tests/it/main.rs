@@ -22,6 +22,7 @@ mod outage;
 mod proof;
 mod receipts;
 mod replies;
+mod webhook_sending;
 mod auth;
 mod isolation;
 mod sharing;

@@ -34,6 +34,9 @@ struct NewAccount {
     allowed_user_ids: Vec<i64>,
     pace: Option<Pace>,
     batch_size: Option<u32>,
+    callback_minutes: Option<u32>,
+    counts_as_sent: bool,
+    at_once: Option<u32>,
     behind_proxy: bool,
     waba_id: String,
     app_id: String,
@@ -89,6 +92,15 @@ impl NewAccount {
                 .map(|value| value.to_string())
                 .unwrap_or_default(),
             allowed_company_ids: self.allowed_company_ids,
+            callback_minutes: self
+                .callback_minutes
+                .map(|value| value.to_string())
+                .unwrap_or_default(),
+            counts_as_sent: self.counts_as_sent.then(|| "on".to_owned()),
+            at_once: self
+                .at_once
+                .map(|value| value.to_string())
+                .unwrap_or_default(),
             allowed_user_ids: self.allowed_user_ids,
         }
     }
@@ -107,6 +119,7 @@ fn shown(app: &App, account: &Account) -> Value {
         "base_url": account.base_url, "behind_proxy": account.behind_proxy, "welcome_message": account.welcome_message,
         "opt_out_confirmation": account.opt_out_confirmation,
         "pace": { "per_second": account.per_second, "burst": account.burst }, "batch_size": account.batch_size,
+        "callback_minutes": account.callback_minutes, "counts_as_sent": account.counts_as_sent, "at_once": account.at_once,
         "account_key": account.account_key, "intake_url": account.intake_url(app),
         "health": { "state": account.health, "reason": account.health_reason, "since": account.health_since },
     })

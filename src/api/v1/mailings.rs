@@ -92,8 +92,7 @@ async fn shown(conn: &mut AsyncPgConnection, mailing: &Mailing) -> Result<Value>
         .map(|state| ((*state).to_owned(), json!(counts.of(state))))
         .collect();
     states.insert("total".to_owned(), json!(counts.total()));
-    // No way of sending that hands messages over is built yet, so none can be in that state.
-    states.insert("handed_over".to_owned(), json!(0));
+    states.insert("handed_over".to_owned(), json!(counts.handed_over()));
     Ok(json!({
         "id": mailing.id, "subject": mailing.subject, "account_id": mailing.account_id, "state": mailing.state,
         "state_reason": mailing.state_reason, "schedule_date": mailing.schedule_date, "counts": states,

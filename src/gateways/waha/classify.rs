@@ -16,7 +16,9 @@ pub(super) fn sent(reply: &Reply) -> Result<Accepted, SendError> {
     let words = || words(reply, body.as_ref());
     match reply.status {
         200..=299 => match body.as_ref().and_then(stanza) {
-            Some(provider_id) => Ok(Accepted { provider_id }),
+            Some(provider_id) => Ok(Accepted {
+                provider_id: Some(provider_id),
+            }),
             None => Err(SendError::Uncertain {
                 code: FailureCode::BadResponse,
                 reason: "WAHA took the request but answered without a message id.".to_owned(),
@@ -156,7 +158,7 @@ fn words(reply: &Reply, body: Option<&Value>) -> String {
 }
 
 /// The id of a message in every shape engines answer with: the stanza, the third part of a full id.
-fn stanza(body: &Value) -> Option<String> {
+pub(in crate::gateways) fn stanza(body: &Value) -> Option<String> {
     let id = &body["id"];
     [&id["_serialized"], id, &id["id"], &body["key"]["id"]]
         .into_iter()
@@ -199,8 +201,8 @@ mod tests {
             json!({"id": "true_123@g.us_3EB0A_99@c.us"}),
         ] {
             assert_eq!(
-                sent(&reply(201, &body)).unwrap().provider_id,
-                "3EB0A",
+                sent(&reply(201, &body)).unwrap().provider_id.as_deref(),
+                Some("3EB0A"),
                 "{body}"
             );
         }

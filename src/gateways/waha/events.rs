@@ -199,7 +199,8 @@ fn message(payload: &Value) -> Event {
     })
 }
 
-fn sender(from: &str, payload: &Value) -> Sender {
+/// Who stands behind an address; `payload` may tell the phone of a hidden id.
+pub(in crate::gateways) fn sender(from: &str, payload: &Value) -> Sender {
     match from.split_once('@') {
         Some((_, "lid")) => Sender::Lid {
             lid: from.to_owned(),

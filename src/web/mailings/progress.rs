@@ -197,6 +197,7 @@ fn figures(counts: &Counts) -> Figures {
         sent: counts.of("accepted") + counts.of("sent"),
         failed: counts.failed(),
         uncertain: counts.of("uncertain"),
+        handed_over: counts.handed_over(),
         queued: counts.open(),
         skipped: counts.of("skipped"),
         canceled: counts.of("canceled"),
@@ -265,6 +266,11 @@ fn gate(shell: &Shell, mailing: &Mailing, facts: &Facts, counts: &Counts, held: 
                 "loader-2",
                 shell.t("mailings.gate.preparing"),
                 shell.t("mailings.gate.preparing_more"),
+            ),
+            (None, _) if counts.open() == 0 && counts.handed_over() > 0 => say(
+                "hourglass",
+                shell.tn("mailings.gate.handed_over", counts.handed_over()),
+                shell.t("mailings.gate.handed_over_more"),
             ),
             (None, Some(batch)) if batch.opened == 0 => say(
                 "hourglass",

@@ -1,0 +1,10 @@
+DELETE FROM inbox WHERE source <> 'waha';
+ALTER TABLE inbox DROP CONSTRAINT inbox_source_check;
+ALTER TABLE inbox ADD CONSTRAINT inbox_source_check CHECK (source IN ('waha'));
+DROP TABLE callback_tokens;
+ALTER TABLE attempts DROP COLUMN failure;
+DROP INDEX outgoing_handed_over;
+ALTER TABLE outgoing DROP COLUMN settles_at;
+DROP INDEX accounts_number_unique;
+CREATE UNIQUE INDEX accounts_number_unique ON accounts (provider, api_url, session, phone_uid) WHERE active;
+ALTER TABLE accounts DROP COLUMN health_retry_at, DROP COLUMN at_once, DROP COLUMN counts_as_sent, DROP COLUMN callback_minutes;

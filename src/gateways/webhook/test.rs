@@ -1,0 +1,173 @@
+//! Whether a flow would take a push, found out without running it.
+//!
+//! A GET on a webhook that takes POST runs nothing, and n8n says which of both it is: not registered
+//! at all, or registered for POST. It checks user and password only for the right method, so whether
+//! they fit shows with the first message. A flow that also listens to GET would be run by the question.
+
+use super::super::http::{Failure, Kind, Reply};
+use super::super::{Check, shortened};
+use super::{TEST_ADDRESS, Webhook, classify, is_test_address};
+use std::time::Duration;
+
+const CHECK: Duration = Duration::from_secs(15);
+
+/// What a look at the address says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// It is certain that no flow takes a push there, with the reason in words.
+    Inactive(String),
+    /// Nothing speaks against trying.
+    Try,
+}
+
+impl Webhook {
+    /// Whether an account that a 404 stopped may try again.
+    pub async fn probe(&self) -> Probe {
+        match self.look().await {
+            Ok(reply) if is_unregistered(&reply) => {
+                Probe::Inactive(classify::not_there(&reply, reply.json().as_ref()))
+            }
+            _ => Probe::Try,
+        }
+    }
+
+    async fn look(&self) -> Result<Reply, Failure> {
+        let url = self.address.url.clone();
+        self.http.get_within(url, &self.credentials, CHECK).await
+    }
+
+    /// *Test*: in plain words what is wrong; stops where the rest is pointless.
+    pub async fn test(&self) -> Vec<Check> {
+        if is_test_address(&self.address.url) {
+            return vec![check("flow", false, TEST_ADDRESS)];
+        }
+        let host = self.address.url.host_str().unwrap_or_default().to_owned();
+        let reply = match self.look().await {
+            Ok(reply) => reply,
+            Err(failure) => {
+                let port = self.address.url.port_or_known_default().unwrap_or_default();
+                return vec![check(
+                    "reachable",
+                    false,
+                    unreachable(&failure, &host, port),
+                )];
+            }
+        };
+        vec![
+            check("reachable", true, format!("{host} answers.")),
+            self.flow(&reply),
+        ]
+    }
+
+    fn flow(&self, reply: &Reply) -> Check {
+        let status = reply.status;
+        let (ok, message) = match status {
+            401 | 403 => (
+                false,
+                format!("The webhook does not accept Authentication User and Password (it answered {status}). Correct them, then press Test."),
+            ),
+            404 if is_other_method(reply) => (true, self.unknown_yet().to_owned()),
+            404 => (false, classify::not_there(reply, reply.json().as_ref())),
+            405 => (true, self.unknown_yet().to_owned()),
+            300..=399 => (
+                false,
+                format!("The webhook answered {status} and points to another address. Enter the final address on the account."),
+            ),
+            200..=299 => (
+                true,
+                "Something answers at this address. Whether it takes messages shows with the first one: a test that asked would send it.".to_owned(),
+            ),
+            _ => (
+                false,
+                format!("The webhook answered {status} without saying why."),
+            ),
+        };
+        check("flow", ok, message)
+    }
+
+    fn unknown_yet(&self) -> &'static str {
+        if self.credentials.basic.is_some() {
+            "The workflow is active and takes POST. Whether it accepts user and password shows with the first message: a test that asked would run it."
+        } else {
+            "The workflow is active and takes POST. No user and password are set: anybody who knows its address can run it."
+        }
+    }
+}
+
+fn check(name: &'static str, ok: bool, message: impl Into<String>) -> Check {
+    Check {
+        name,
+        ok,
+        message: message.into(),
+    }
+}
+
+/// n8n's 404 for a path that has a webhook of another method.
+fn is_other_method(reply: &Reply) -> bool {
+    says(reply).contains("Did you mean to make a")
+}
+
+/// n8n's 404 for a path without any webhook.
+fn is_unregistered(reply: &Reply) -> bool {
+    reply.status == 404 && says(reply).contains("is not registered") && !is_other_method(reply)
+}
+
+fn says(reply: &Reply) -> String {
+    reply
+        .json()
+        .and_then(|body| body["message"].as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// Why nothing was reached, and what to do.
+fn unreachable(failure: &Failure, host: &str, port: u16) -> String {
+    let (Failure::NotSent { kind, reason } | Failure::Ambiguous { kind, reason }) = failure;
+    match kind {
+        Kind::Dns => format!("The name {host} is not known. Check the spelling of the address."),
+        Kind::Connect => {
+            format!("Nothing listens at {host} port {port}. Is n8n running, and is the port right?")
+        }
+        Kind::Tls => format!(
+            "{host} does not answer with a valid https certificate. If it has none, begin the address with http://."
+        ),
+        Kind::Timeout => format!(
+            "{host} did not answer within {} seconds. Check the address and the firewall.",
+            CHECK.as_secs()
+        ),
+        Kind::Address => shortened(reason),
+        Kind::Broken | Kind::TooLarge => {
+            format!("{host} answers, but not in HTTP: {}", shortened(reason))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: u16, body: &str) -> Reply {
+        Reply {
+            status,
+            body: body.as_bytes().to_vec(),
+            retry_after: None,
+        }
+    }
+
+    #[test]
+    fn only_n8n_s_own_words_say_that_a_flow_is_off() {
+        let off = reply(
+            404,
+            r#"{"code":404,"message":"The requested webhook \"GET x\" is not registered."}"#,
+        );
+        let other = reply(
+            404,
+            r#"{"code":404,"message":"This webhook is not registered for GET requests. Did you mean to make a POST request?"}"#,
+        );
+        assert!(is_unregistered(&off) && !is_unregistered(&other) && is_other_method(&other));
+        assert!(!is_unregistered(&reply(
+            404,
+            "<pre>Cannot GET /webhook/x</pre>"
+        )));
+        assert!(!is_unregistered(&reply(200, "is not registered")));
+    }
+}
