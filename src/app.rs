@@ -1,4 +1,4 @@
-//! What every door and job shares: configuration, database, clock, gateways' client, secrets, wake-ups.
+//! What every door and job shares: configuration, database, clock, gateways' client, secrets, uploads, wake-ups.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::crypt::Crypt;
 use crate::db::Db;
 use crate::gateways::http::Http;
+use crate::storage::Storage;
 
 /// A cheap clone.
 #[derive(Clone)]
@@ -18,6 +19,7 @@ pub struct App {
     pub clock: Clock,
     pub http: Http,
     pub crypt: Crypt,
+    pub storage: Storage,
     pub wake: Wake,
 }
 

@@ -20,12 +20,97 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// `WABLAST_MASTER_KEY_FILE`, default secret.key in the data folder.
     pub master_key_file: PathBuf,
+    /// `WABLAST_STORAGE`: where uploads lie, default media in the data folder.
+    pub storage: StorageSetting,
     /// `WABLAST_SENDING`: `off` starts a copy that never sends.
     pub sending: bool,
     /// `WABLAST_LOG`, a tracing filter, default info.
     pub log: String,
     /// `PG_BIN_DIR`: where the private PostgreSQL's programs are.
     pub pg_bin_dir: Option<PathBuf>,
+}
+
+/// Where uploads lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageSetting {
+    Folder(PathBuf),
+    /// S3, or whatever speaks as it does.
+    S3 {
+        bucket: String,
+        prefix: String,
+        options: S3Options,
+    },
+}
+
+/// What the usual variables of S3 say, by their names in small letters. Some are secrets: only the names
+/// are printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct S3Options(pub Vec<(String, String)>);
+
+impl std::fmt::Debug for S3Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
+
+/// The variables of S3 that are passed on.
+const S3_VARIABLES: [&str; 17] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+    "AWS_ALLOW_HTTP",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SERVER_SIDE_ENCRYPTION",
+    "AWS_SSE_KMS_KEY_ID",
+];
+
+impl StorageSetting {
+    /// A folder, or `s3://bucket/prefix`.
+    fn read(text: &str, get: &impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let Some(place) = text.strip_prefix("s3://") else {
+            return if text.contains("://") {
+                Err(format!(
+                    "WABLAST_STORAGE is \"{text}\"; it must be a folder or s3://bucket/prefix"
+                ))
+            } else {
+                Ok(Self::Folder(PathBuf::from(text)))
+            };
+        };
+        let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        if bucket.is_empty() {
+            return Err(
+                "WABLAST_STORAGE names no bucket; it must be s3://bucket/prefix".to_owned(),
+            );
+        }
+        let mut options: Vec<(String, String)> = S3_VARIABLES
+            .iter()
+            .filter_map(|name| Some((name.to_lowercase(), get(name)?)))
+            .collect();
+        // Whoever gives an address without TLS means it.
+        if options
+            .iter()
+            .any(|(name, value)| name.starts_with("aws_endpoint") && value.starts_with("http://"))
+        {
+            options.push(("aws_allow_http".to_owned(), "true".to_owned()));
+        }
+        Ok(Self::S3 {
+            bucket: bucket.to_owned(),
+            prefix: prefix.trim_matches('/').to_owned(),
+            options: S3Options(options),
+        })
+    }
 }
 
 /// The variables, their defaults and what they do; printed by `wablast --help` and in the README.
@@ -54,6 +139,11 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
         "WABLAST_MASTER_KEY_FILE",
         "<data>/secret.key",
         "key that encrypts stored secrets; the same for all instances",
+    ),
+    (
+        "WABLAST_STORAGE",
+        "<data>/media",
+        "where uploads lie: a folder, or s3://bucket/prefix with the usual AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL (MinIO ...)",
     ),
     ("WABLAST_SENDING", "on", "off: a copy that never sends"),
     ("WABLAST_LOG", "info", "what is logged, as a tracing filter"),
@@ -99,6 +189,13 @@ impl Config {
         };
         let data_dir =
             PathBuf::from(get("WABLAST_DATA_DIR").unwrap_or_else(|| "./data".to_owned()));
+        let storage = match get("WABLAST_STORAGE") {
+            None => StorageSetting::Folder(data_dir.join("media")),
+            Some(text) => StorageSetting::read(&text, &get).unwrap_or_else(|fault| {
+                faults.push(fault);
+                StorageSetting::Folder(data_dir.join("media"))
+            }),
+        };
         if !faults.is_empty() {
             anyhow::bail!(
                 "cannot start, the configuration has faults:\n  {}",
@@ -112,6 +209,7 @@ impl Config {
             master_key_file: get("WABLAST_MASTER_KEY_FILE")
                 .map_or_else(|| data_dir.join("secret.key"), PathBuf::from),
             data_dir,
+            storage,
             sending,
             log: get("WABLAST_LOG").unwrap_or_else(|| "info".to_owned()),
             pg_bin_dir: get("PG_BIN_DIR").map(PathBuf::from),

@@ -17,6 +17,7 @@ pub mod schema;
 pub mod embedded;
 pub mod db;
 pub mod search;
+pub mod storage;
 
 // The outside world: plain structs in, plain structs out; no SQL.
 pub mod gateways;

@@ -19,6 +19,7 @@ use wablast::gateways::http::Http;
 use wablast::ids::CompanyId;
 use wablast::settings::{self, SetUpInput};
 use wablast::simulator::{self, args::SimulateArgs};
+use wablast::storage::Storage;
 use wablast::{auth, companies, runner, telemetry, users};
 
 #[derive(Parser)]
@@ -189,6 +190,7 @@ async fn build(config: Config, database: &Database) -> anyhow::Result<App> {
         clock: Clock::system(),
         http: Http::new()?,
         crypt,
+        storage: Storage::open(&config.storage)?,
         wake: Wake::default(),
         config: Arc::new(config),
     };

@@ -24,6 +24,7 @@ use wablast::outgoing::deliver;
 use wablast::server::Server;
 use wablast::settings::{self, SetUpInput};
 use wablast::simulator::{self, Options, Running};
+use wablast::storage::Storage;
 use wablast::{auth, intake, scheduler};
 
 pub const PASSWORD: &str = "correct horse battery";
@@ -36,6 +37,7 @@ pub struct TestApp {
     pub token: String,
     client: reqwest::Client,
     _database: db::TestDatabase,
+    _folder: Arc<tempfile::TempDir>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tests' own client")]
@@ -47,7 +49,17 @@ fn client() -> reqwest::Client {
 impl TestApp {
     /// Set up, with one administrator and a token.
     pub async fn new() -> Self {
-        let app = Self::bare().await;
+        Self::bare().await.set_up().await
+    }
+
+    /// Set up, at an address that is known before it starts, so that gateways find it.
+    pub async fn on_its_port() -> Self {
+        let listen = format!("127.0.0.1:{}", instance::free_port());
+        Self::listening(&listen).await.set_up().await
+    }
+
+    async fn set_up(self) -> Self {
+        let app = self;
         let input = SetUpInput {
             company: "Batik Sekar Arum".into(),
             country: "ID".into(),
@@ -67,15 +79,24 @@ impl TestApp {
 
     /// Before the first set-up.
     pub async fn bare() -> Self {
+        Self::listening("127.0.0.1:0").await
+    }
+
+    async fn listening(listen: &str) -> Self {
         let database = db::TestDatabase::create().await;
-        let config =
-            Config::from(|name| (name == "WABLAST_LISTEN").then(|| "127.0.0.1:0".to_owned()))
-                .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::from(|name| match name {
+            "WABLAST_LISTEN" => Some(listen.to_owned()),
+            "WABLAST_DATA_DIR" => Some(folder.path().to_string_lossy().into_owned()),
+            _ => None,
+        })
+        .unwrap();
         let app = App {
             db: Db::connect(&database.url).await.unwrap(),
             clock: Clock::manual(),
             http: Http::new().unwrap(),
             crypt: Crypt::new([7; 32]),
+            storage: Storage::open(&config.storage).unwrap(),
             wake: Wake::default(),
             config: Arc::new(config),
         };
@@ -88,6 +109,7 @@ impl TestApp {
             token: String::new(),
             client: client(),
             _database: database,
+            _folder: Arc::new(folder),
         }
     }
 
