@@ -68,4 +68,6 @@ id! {
     ImportId,
     /// A search somebody keeps under a name.
     FavouriteId,
+    /// A file that goes out with a mailing.
+    MediaId,
 }

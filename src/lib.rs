@@ -30,6 +30,7 @@ pub mod auth;
 pub mod settings;
 pub mod audit;
 pub mod favourites;
+pub mod media;
 pub mod jobs;
 pub mod accounts;
 pub mod logs;

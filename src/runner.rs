@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
-use crate::outgoing::{TEXT_SECONDS, deliver};
+use crate::outgoing::{MEDIA_SECONDS, deliver};
 use crate::scheduler;
 use crate::server::Server;
 
@@ -64,7 +64,7 @@ impl Running {
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         self.server.stop(true).await;
-        let longest = Duration::from_secs(u64::try_from(TEXT_SECONDS).unwrap_or(45) + 10);
+        let longest = Duration::from_secs(u64::try_from(MEDIA_SECONDS).unwrap_or(120) + 10);
         for task in self.tasks {
             let _ = tokio::time::timeout(longest, task).await;
         }

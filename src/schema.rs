@@ -431,6 +431,7 @@ diesel::table! {
         footer -> Text,
         fields -> Array<Text>,
         created_at -> Timestamptz,
+        media_id -> Nullable<BigInt>,
     }
 }
 
@@ -462,6 +463,42 @@ diesel::table! {
         created_by -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        media_id -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    media (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        kind -> Text,
+        file_name -> Text,
+        mime -> Text,
+        size -> BigInt,
+        sha256 -> Binary,
+        storage_key -> Text,
+        created_by -> Nullable<BigInt>,
+        created_at -> Timestamptz,
+        used_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    media_leftovers (storage_key) {
+        storage_key -> Text,
+        company_id -> BigInt,
+        since -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    media_links (token) {
+        token -> Text,
+        company_id -> BigInt,
+        media_id -> BigInt,
+        mailing_id -> Nullable<BigInt>,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
     }
 }
 
@@ -512,6 +549,7 @@ diesel::table! {
         cause -> Text,
         created_at -> Timestamptz,
         quoted -> Nullable<Text>,
+        media_id -> Nullable<BigInt>,
     }
 }
 
@@ -602,6 +640,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     mailing_lists,
     mailing_versions,
     mailings,
+    media,
+    media_leftovers,
+    media_links,
     outgoing,
     outgoing_content,
     parked_receipts,

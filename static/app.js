@@ -469,7 +469,7 @@ function showWhen(part) {
 }
 
 function conditions() {
-  const look = () => all("[data-when]").forEach(showWhen);
+  const look = () => { all("[data-when]").forEach(showWhen); all("[data-editor]").forEach(countLeft); };
   ["change", "reset"].forEach((type) => document.addEventListener(type, () => setTimeout(look)));
   window.addEventListener("pageshow", look);
 }
@@ -553,7 +553,10 @@ function countLeft(editor) {
   const field = find("textarea[data-count]", editor);
   const counter = find("[data-counter]", editor);
   if (!field || !counter) return;
-  const left = Number(field.dataset.count) - [...field.value].length;
+  // Under a file less fits.
+  const form = field.form;
+  const file = form?.dataset.caption && find('input[name="header_type"]:checked', form)?.value.match(/^(image|video|document)$/);
+  const left = Number(file ? form.dataset.caption : field.dataset.count) - [...field.value].length;
   counter.textContent = number(left);
   counter.classList.toggle("bad", left < 0);
 }
@@ -644,6 +647,60 @@ function drops() {
   on("change", "input[type=file][data-drop]", (e, input) => showFile(input));
 }
 
+// A file is stored as soon as it is chosen, so that one sees how far it came and how it looks; without
+// script it goes with the form.
+function uploads() {
+  on("change", "input[type=file][data-upload]", (e, input) => { if (input.files.length && input.form) upload(input); });
+  on("click", "[data-file-remove]", (e, button) => {
+    e.preventDefault();
+    const form = button.form;
+    all(".filebox", form).forEach((box) => { delete box.dataset.kind; all('.filecard, input[name="media_id"]', box).forEach((part) => part.remove()); });
+    choose(form, "none");
+  });
+}
+
+// The header's kind is what the file is; the figures beside the form follow.
+function choose(form, kind) {
+  const radio = find(`input[name="header_type"][value="${kind}"]`, form);
+  if (!radio) return;
+  radio.checked = true;
+  form.dataset.dirty = "true";
+  radio.dispatchEvent(new Event("input", { bubbles: true }));
+  radio.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+function upload(input) {
+  const [box, form] = [input.closest(".filebox"), input.form];
+  const [state, failed] = [find("[data-upload-state]", box), find("[data-upload-failed]", box)];
+  const body = new FormData();
+  body.append("csrf", form.elements.csrf.value);
+  body.append("file", input.files[0]);
+  all(".field-error:not([data-upload-failed])", box).forEach((sentence) => sentence.remove());
+  failed.hidden = true;
+  state.hidden = false;
+  const request = new XMLHttpRequest();
+  const broken = () => { state.hidden = true; failed.hidden = false; input.value = ""; };
+  request.upload.addEventListener("progress", (e) => { if (e.lengthComputable) find("progress", state).value = Math.round(100 * e.loaded / e.total); });
+  request.addEventListener("load", () => {
+    const fresh = [200, 422].includes(request.status) && find(".filebox", parse(request.responseText));
+    if (!fresh) { broken(); return; }
+    if (request.status === 200) {
+      const kind = fresh.dataset.kind;
+      box.replaceWith(document.importNode(fresh, true));
+      choose(form, kind);
+      document.getElementById("f-file")?.focus({ preventScroll: true });
+      return;
+    }
+    state.hidden = true;
+    input.value = "";
+    all(".field-error:not([data-upload-failed])", fresh).forEach((sentence) => { box.append(document.importNode(sentence, true)); announce(sentence.textContent); });
+  });
+  ["error", "abort", "timeout"].forEach((type) => request.addEventListener(type, broken));
+  request.open("POST", input.dataset.upload);
+  request.setRequestHeader("X-Requested-With", "fetch");
+  request.send(body);
+}
+
 // ---------- what changes by itself ----------
 
 // Figures of something under way stay true without reloading; nobody looking means nothing asked.
@@ -715,7 +772,7 @@ function enhance(root) {
 
 function start() {
   [menus, dialogs, confirms, copying, themes, submitOnChange, faults, back, keyboard, rows, selection,
-    conditions, liveChecks, editors, picks, drops, countdowns, unsaved, onceOnly].forEach((behaviour) => behaviour());
+    conditions, liveChecks, editors, picks, drops, uploads, countdowns, unsaved, onceOnly].forEach((behaviour) => behaviour());
   enhance(document);
   all("form[data-dirty]").forEach(showDirty);
 }

@@ -124,10 +124,15 @@ fn reports_to_us(app: &App, account: &Account, has_token: bool) -> Check {
     }
 }
 
+/// Whether our address leads to us from where a gateway runs, as far as it can be told.
+pub fn finds_us(app: &App, theirs: &str) -> bool {
+    !is_loopback(&app.config.public_url()) || is_loopback(theirs)
+}
+
 /// Whether the gateway can bring us its events: an address that leads back to us, and events seen.
 fn reaches_us(app: &App, account: &Account) -> Check {
     let ours = app.config.public_url();
-    if is_loopback(&ours) && !is_loopback(&account.api_url) {
+    if !finds_us(app, &account.api_url) {
         return Check {
             name: "webhooks",
             ok: false,

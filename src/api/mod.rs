@@ -13,7 +13,7 @@ pub mod webhooks;
 
 use actix_web::web;
 
-use v1::{accounts, contacts, incoming, lists, mailings, messages};
+use v1::{accounts, contacts, incoming, lists, mailings, media, messages};
 
 /// The site map of the API.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -52,6 +52,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
                     "/mailings/{id}/duplicate",
                     web::post().to(mailings::duplicate),
                 )
+                .route("/media", web::post().to(media::create))
+                .route("/media/{id}", web::get().to(media::show))
                 .route("/messages", web::get().to(messages::list))
                 .route("/incoming", web::get().to(incoming::list))
                 .default_service(web::to(error::no_such_address)),

@@ -8,7 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, RequestBuilder, redirect};
@@ -20,6 +21,8 @@ use super::shortened;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Total time of a request that sends a text; WAHA alone waits up to 10 s for a session.
 pub const TOTAL: Duration = Duration::from_secs(45);
+/// Total time of a request that carries a file.
+pub const TOTAL_MEDIA: Duration = Duration::from_secs(120);
 const ANSWER_AT_MOST: usize = 256 * 1024;
 
 /// A cheap clone.
@@ -114,8 +117,15 @@ impl Http {
             kind: Kind::Address,
             reason: error.to_string(),
         })?;
-        self.send(Method::POST, url, credentials, Some(body), &[], TOTAL)
-            .await
+        self.send(
+            Method::POST,
+            url,
+            credentials,
+            Some(body.into()),
+            &[],
+            TOTAL,
+        )
+        .await
     }
 
     /// A POST of bytes that are JSON already, with extra headers.
@@ -129,7 +139,7 @@ impl Http {
             Method::POST,
             url,
             &Credentials::default(),
-            Some(body),
+            Some(body.into()),
             headers,
             TOTAL,
         )
@@ -145,8 +155,55 @@ impl Http {
         headers: &[(&str, String)],
         within: Duration,
     ) -> Result<Reply, Failure> {
-        self.send(Method::POST, url, credentials, Some(body), headers, within)
+        self.send(
+            Method::POST,
+            url,
+            credentials,
+            Some(body.into()),
+            headers,
+            within,
+        )
             .await
+    }
+
+    /// A POST of JSON in pieces, which are shared and not copied into one.
+    pub async fn post_pieces(
+        &self,
+        url: Url,
+        credentials: &Credentials,
+        pieces: Vec<Bytes>,
+        within: Duration,
+    ) -> Result<Reply, Failure> {
+        let length: usize = pieces.iter().map(Bytes::len).sum();
+        let pieces = stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>));
+        let headers = [("Content-Length", length.to_string())];
+        let body = Some(reqwest::Body::wrap_stream(pieces));
+        self.send(Method::POST, url, credentials, body, &headers, within)
+            .await
+    }
+
+    /// Fetches a file of at most so many bytes; `None`: it answered something else than the file.
+    pub async fn download(&self, url: Url, at_most: usize) -> Result<Option<Vec<u8>>, Failure> {
+        vet(&url)?;
+        let response = self
+            .client
+            .get(url)
+            .timeout(TOTAL_MEDIA)
+            .send()
+            .await
+            .map_err(failure)?;
+        if !response.status().is_success() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        let mut stream = response.bytes_stream();
+        while let Some(piece) = stream.next().await {
+            bytes.extend_from_slice(&piece.map_err(failure)?);
+            if bytes.len() > at_most {
+                return Ok(None);
+            }
+        }
+        Ok(Some(bytes))
     }
 
     async fn send(
@@ -154,7 +211,7 @@ impl Http {
         method: Method,
         url: Url,
         credentials: &Credentials,
-        body: Option<Vec<u8>>,
+        body: Option<reqwest::Body>,
         headers: &[(&str, String)],
         within: Duration,
     ) -> Result<Reply, Failure> {

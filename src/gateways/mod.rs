@@ -11,16 +11,39 @@ pub mod webhook;
 
 use std::time::Duration;
 
-/// A text on its way.
+use bytes::Bytes;
+
+/// A message on its way: a text, or a file with the text under it.
 #[derive(Debug, Clone)]
 pub struct TextMessage {
     /// E.164 digits, or another address of the gateway such as `123@lid`.
     pub to: String,
+    /// The message; under a file its caption, which may be empty.
     pub text: String,
+    pub media: Option<Attachment>,
     /// Our own message id, sent along where the gateway takes one.
     pub own_ref: Option<String>,
     /// The provider id of the message this one answers.
     pub quoted: Option<String>,
+}
+
+/// The file of a message; a cheap clone.
+#[derive(Debug, Clone)]
+pub struct Attachment {
+    /// image, video or document.
+    pub kind: &'static str,
+    pub mime: String,
+    pub file_name: String,
+    pub source: Source,
+}
+
+/// How a gateway comes to the bytes of a file.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// In base64, shared by all messages that carry it.
+    Inside(Bytes),
+    /// The gateway fetches it there.
+    Link(String),
 }
 
 /// The gateway took the message.

@@ -226,6 +226,7 @@ async fn answer(
         user: None,
         cause,
         quoted: None,
+        media: None,
     };
     add_single(conn, &single).await?;
     Ok(())

@@ -95,6 +95,7 @@ pub async fn send(
         user: Some(user),
         cause: &cause(id, &input.key, &text),
         quoted: Some(&message.quotable),
+        media: None,
     };
     add_single(conn, &single).await?;
     query::mark_read(conn, &[id], true).await?;

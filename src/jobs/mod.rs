@@ -23,6 +23,8 @@ pub use input::JobInput;
 pub const SCHEDULER_SEND: &str = "scheduler_send";
 /// Infinys Whatsapp Blasting : Scheduler Enqueue
 pub const SCHEDULER_ENQUEUE: &str = "scheduler_enqueue";
+/// Infinys Whatsapp Blasting : Media Cleanup
+pub const SWEEP_MEDIA: &str = "sweep_media";
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = jobs)]

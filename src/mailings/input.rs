@@ -7,7 +7,8 @@ use chrono::{DateTime, LocalResult, NaiveDateTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
 
 use crate::error::{FieldErrors, Result};
-use crate::ids::{AccountId, ContactId, ListId, UserId};
+use crate::ids::{AccountId, ContactId, ListId, MediaId, UserId};
+use crate::media::Kind;
 use crate::text::{markup, merge};
 
 /// WhatsApp's limit of a text message, in characters.
@@ -29,6 +30,8 @@ pub struct MailingInput {
     pub exclude_list_ids: Vec<i64>,
     pub contact_ids: Vec<i64>,
     pub header_type: String,
+    /// The uploaded file of a header that is one.
+    pub media_id: String,
     pub header: String,
     pub message: String,
     pub footer: String,
@@ -47,6 +50,7 @@ pub struct MailingDraft {
     pub exclude_list_ids: Vec<ListId>,
     pub contact_ids: Vec<ContactId>,
     pub header_type: &'static str,
+    pub media_id: Option<MediaId>,
     pub header: String,
     pub message: String,
     pub footer: String,
@@ -79,18 +83,22 @@ impl MailingInput {
         let header_type = match self.header_type.as_str() {
             "" | "none" => "none",
             "text" => "text",
-            "image" | "video" | "document" => {
-                errors.add(
-                    "header_type",
-                    "Headers with media are not available in this version. Choose None or Text.",
-                );
-                "none"
-            }
-            _ => {
-                errors.add("header_type", "Choose None or Text.");
-                "none"
-            }
+            other => Kind::parse(other).map_or_else(
+                || {
+                    errors.add(
+                        "header_type",
+                        "Choose None, Text, Image, Video or Document.",
+                    );
+                    "none"
+                },
+                Kind::as_str,
+            ),
         };
+        let has_file = Kind::parse(header_type).is_some();
+        let media_id = self.media_id.trim().parse().ok().filter(|_| has_file);
+        if has_file && media_id.is_none() {
+            errors.add("media_id", "Upload the file of the header, or choose None.");
+        }
         let header = if header_type == "text" {
             self.header.trim().to_owned()
         } else {
@@ -102,7 +110,11 @@ impl MailingInput {
         let message = plain(&self.message);
         let footer = self.footer.trim().to_owned();
         limit(&header, HEADER_MAX, "header", &mut errors);
-        limit(&message, MESSAGE_MAX, "message", &mut errors);
+        if has_file {
+            caption_limit(&message, &footer, &mut errors);
+        } else {
+            limit(&message, MESSAGE_MAX, "message", &mut errors);
+        }
         limit(&footer, FOOTER_MAX, "footer", &mut errors);
         if let Some(both) = self
             .list_ids
@@ -132,6 +144,7 @@ impl MailingInput {
             exclude_list_ids: self.exclude_list_ids.iter().copied().map(ListId).collect(),
             contact_ids: self.contact_ids.iter().copied().map(ContactId).collect(),
             header_type,
+            media_id,
             header,
             message,
             footer,
@@ -159,6 +172,21 @@ fn limit(text: &str, most: usize, field: &str, errors: &mut FieldErrors) {
         errors.add(
             field,
             format!("This has {length} characters; at most {most} fit."),
+        );
+    }
+}
+
+/// Under a file message and footer together are its caption.
+fn caption_limit(message: &str, footer: &str, errors: &mut FieldErrors) {
+    let marks = if footer.is_empty() { 0 } else { 3 };
+    let length = message.chars().count() + footer.chars().count() + marks;
+    if length > merge::CAPTION_MAX {
+        errors.add(
+            "message",
+            format!(
+                "Under a file WhatsApp takes at most {} characters; message and footer have {length}.",
+                merge::CAPTION_MAX
+            ),
         );
     }
 }

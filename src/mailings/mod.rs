@@ -21,10 +21,12 @@ use chrono_tz::Tz;
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 
-use crate::accounts;
+use crate::accounts::{self, Account};
+use crate::app::App;
 use crate::error::{Error, FieldErrors, Result, violated_constraint};
-use crate::ids::{AccountId, CompanyId, LogId, MailingId, UserId, VersionId};
+use crate::ids::{AccountId, CompanyId, LogId, MailingId, MediaId, UserId, VersionId};
 use crate::logs::{self, Trigger};
+use crate::media;
 use crate::outgoing;
 use crate::schema::mailings;
 
@@ -41,6 +43,7 @@ pub struct Mailing {
     pub responsible_id: UserId,
     pub recipients: String,
     pub header_type: String,
+    pub media_id: Option<MediaId>,
     pub header: String,
     pub message: String,
     pub footer: String,
@@ -89,7 +92,8 @@ pub async fn create(
     user: UserId,
     draft: &MailingDraft,
 ) -> Result<Mailing> {
-    accounts::usable(conn, draft.account_id, user).await?;
+    let account = accounts::usable(conn, draft.account_id, user).await?;
+    file_fits(conn, draft.media_id, draft.header_type, &account).await?;
     let id = query::insert(conn, company, user, draft)
         .await
         .map_err(known_faults)?;
@@ -109,8 +113,10 @@ pub async fn update(
 ) -> Result<Mailing> {
     let before = query::lock(conn, id).await?;
     require(&before, Verb::Edit)?;
-    if before.account_id != draft.account_id {
-        accounts::usable(conn, draft.account_id, user).await?;
+    let moved = before.account_id != draft.account_id;
+    if moved || before.media_id != draft.media_id {
+        let account = accounts::usable(conn, draft.account_id, user).await?;
+        file_fits(conn, draft.media_id, draft.header_type, &account).await?;
     }
     query::write(conn, id, draft).await.map_err(known_faults)?;
     query::set_recipients(conn, company, id, draft)
@@ -121,6 +127,7 @@ pub async fn update(
 
 /// *Submit to Scheduler*: it goes out by itself at its date, never before.
 pub async fn submit(
+    app: &App,
     conn: &mut AsyncPgConnection,
     user: UserId,
     id: MailingId,
@@ -149,7 +156,7 @@ pub async fn submit(
         }
         Some(_) => {}
     }
-    ready(conn, user, &mailing, &mut errors).await?;
+    ready(app, conn, user, &mailing, &mut errors).await?;
     let date = errors.or(date)?;
     query::move_to(conn, id, Verb::Submit, State::Submitted, Some(date)).await?;
     Ok(query::find(conn, id).await?)
@@ -177,6 +184,7 @@ pub async fn reschedule(
 
 /// *Send Now*: ignores the schedule date; the scheduler cannot release it a second time.
 pub async fn send_now(
+    app: &App,
     conn: &mut AsyncPgConnection,
     user: UserId,
     id: MailingId,
@@ -195,7 +203,7 @@ pub async fn send_now(
         return Err(illegal(&mailing, Verb::SendNow));
     }
     let mut errors = FieldErrors::default();
-    ready(conn, user, &mailing, &mut errors).await?;
+    ready(app, conn, user, &mailing, &mut errors).await?;
     errors.or(Some(()))?;
     release::start(conn, &mailing, Trigger::SendNow, Some(user)).await?;
     Ok(query::find(conn, id).await?)
@@ -262,12 +270,13 @@ pub async fn delete(conn: &mut AsyncPgConnection, id: MailingId) -> Result<()> {
 
 /// What stands in the way of sending it now, by field; empty when nothing does.
 pub async fn faults(
+    app: &App,
     conn: &mut AsyncPgConnection,
     user: UserId,
     mailing: &Mailing,
 ) -> Result<FieldErrors> {
     let mut errors = FieldErrors::default();
-    ready(conn, user, mailing, &mut errors).await?;
+    ready(app, conn, user, mailing, &mut errors).await?;
     Ok(errors)
 }
 
@@ -282,18 +291,24 @@ pub fn require(mailing: &Mailing, verb: Verb) -> Result<()> {
 
 /// What must be there before anything may leave; faults by field.
 async fn ready(
+    app: &App,
     conn: &mut AsyncPgConnection,
     user: UserId,
     mailing: &Mailing,
     errors: &mut FieldErrors,
 ) -> Result<()> {
-    if mailing.message.trim().is_empty() {
+    // Under a file WhatsApp needs no words.
+    if mailing.message.trim().is_empty() && mailing.media_id.is_none() {
         errors.add("message", "Write the message first.");
     }
     match accounts::usable(conn, mailing.account_id, user).await {
         Ok(account) => {
             if let Some(reason) = account.not_built() {
                 errors.add("account_id", reason);
+            }
+            match file_goes(app, conn, mailing, &account).await {
+                Err(Error::Invalid(faults)) => errors.0.extend(faults.0),
+                other => other?,
             }
         }
         Err(Error::Invalid(faults)) => errors.0.extend(faults.0),
@@ -324,6 +339,50 @@ async fn ready(
                 preflight.people()
             ),
         );
+    }
+    Ok(())
+}
+
+/// Whether the header's file, if it has one, is there and is taken by the account's provider.
+async fn file_fits(
+    conn: &mut AsyncPgConnection,
+    media: Option<MediaId>,
+    header_type: &str,
+    account: &Account,
+) -> Result<()> {
+    if let Some(id) = media {
+        media::for_header(conn, id, header_type, &account.provider).await?;
+    }
+    Ok(())
+}
+
+/// Whether the file can go the way the account sends.
+async fn file_goes(
+    app: &App,
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    account: &Account,
+) -> Result<()> {
+    let Some(id) = mailing.media_id else {
+        return Ok(());
+    };
+    let file = media::for_header(conn, id, &mailing.header_type, &account.provider).await?;
+    if account.sends_through_webhook() {
+        return if accounts::test::finds_us(app, &account.webhook_url) {
+            Ok(())
+        } else {
+            Err(Error::invalid(
+                "media_id",
+                "The flow fetches files from us, and it cannot reach us: set WABLAST_PUBLIC_URL to an address it can reach, or take the file out.",
+            ))
+        };
+    }
+    let is_large = file.length() > outgoing::files::INSIDE_AT_MOST;
+    if is_large && !accounts::test::finds_us(app, &account.api_url) {
+        return Err(Error::invalid(
+            "media_id",
+            "A file of this size is fetched by WAHA, and WAHA cannot reach us: set WABLAST_PUBLIC_URL to an address it can reach, or take a file of at most 35 MB.",
+        ));
     }
     Ok(())
 }
@@ -360,6 +419,10 @@ fn known_faults(error: diesel::result::Error) -> Error {
         Some("mailing_contacts_company_id_contact_id_fkey") => {
             Error::invalid("contact_ids", "One of the contacts does not exist.")
         }
+        Some("mailings_company_id_media_id_fkey") => Error::invalid(
+            "media_id",
+            "This file is not there any more. Upload it again.",
+        ),
         Some("mailings_responsible_id_fkey") => {
             Error::invalid("responsible_id", "This user does not exist.")
         }

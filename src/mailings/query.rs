@@ -44,6 +44,7 @@ pub(super) async fn insert(
             mailings::responsible_id.eq(draft.responsible_id.unwrap_or(user)),
             mailings::recipients.eq(draft.recipients),
             mailings::header_type.eq(draft.header_type),
+            mailings::media_id.eq(draft.media_id),
             mailings::header.eq(&draft.header),
             mailings::message.eq(&draft.message),
             mailings::footer.eq(&draft.footer),
@@ -71,6 +72,7 @@ pub(super) async fn write(
                 .map(|user| mailings::responsible_id.eq(user)),
             mailings::recipients.eq(draft.recipients),
             mailings::header_type.eq(draft.header_type),
+            mailings::media_id.eq(draft.media_id),
             mailings::header.eq(&draft.header),
             mailings::message.eq(&draft.message),
             mailings::footer.eq(&draft.footer),
@@ -262,9 +264,9 @@ pub(super) async fn copy(
 ) -> QueryResult<MailingId> {
     let copied: Copied = sql_query(
         "WITH copied AS (
-           INSERT INTO mailings (company_id, subject, account_id, responsible_id, recipients, header_type, header, message, footer,
+           INSERT INTO mailings (company_id, subject, account_id, responsible_id, recipients, header_type, media_id, header, message, footer,
              skip_missing_values, time_zone, created_by)
-           SELECT company_id, left(subject, 190) || ' (copy)', account_id, $2, recipients, header_type, header, message, footer,
+           SELECT company_id, left(subject, 190) || ' (copy)', account_id, $2, recipients, header_type, media_id, header, message, footer,
              skip_missing_values, time_zone, $2 FROM mailings WHERE id = $1
            RETURNING id
          ), lists AS (

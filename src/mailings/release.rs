@@ -6,7 +6,7 @@
 
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Text};
+use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
 use super::{Mailing, State, audience, query};
@@ -41,8 +41,8 @@ pub(super) async fn start(
     let (fields, _) =
         audience::placeholders(&[&mailing.subject, header, &mailing.message, &mailing.footer]);
     let version: Id = sql_query(
-        "INSERT INTO mailing_versions (company_id, mailing_id, subject, header, message, footer, fields)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+        "INSERT INTO mailing_versions (company_id, mailing_id, subject, header, message, footer, fields, media_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
     )
     .bind::<BigInt, _>(mailing.company_id)
     .bind::<BigInt, _>(mailing.id)
@@ -51,6 +51,7 @@ pub(super) async fn start(
     .bind::<Text, _>(&mailing.message)
     .bind::<Text, _>(&mailing.footer)
     .bind::<Array<Text>, _>(fields)
+    .bind::<Nullable<BigInt>, _>(mailing.media_id)
     .get_result(conn)
     .await?;
     let recipients = recipients_in_words(conn, mailing).await?;

@@ -7,14 +7,14 @@
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{
-    Array, BigInt, Double, Integer, Jsonb, Nullable, SmallInt, Text, Uuid as SqlUuid,
+    Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, SmallInt, Text, Uuid as SqlUuid,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::LEASE_SECONDS;
 use super::queue::{Claimed, seconds};
-use crate::ids::{CompanyId, LogId, OutgoingId, VersionId};
+use super::{LEASE_SECONDS, MEDIA_LEASE_SECONDS};
+use crate::ids::{CompanyId, LogId, MediaId, OutgoingId, VersionId};
 
 /// A message whose attempt is committed: its request must start now.
 #[derive(Debug, Clone, QueryableByName)]
@@ -35,6 +35,9 @@ pub struct Begun {
     /// The text of a message that belongs to no mailing.
     #[diesel(sql_type = Nullable<Text>)]
     pub text: Option<String>,
+    /// The file it carries.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub media_id: Option<MediaId>,
     /// The message that it answers.
     #[diesel(sql_type = Nullable<Text>)]
     pub quoted: Option<String>,
@@ -49,13 +52,13 @@ pub struct Begun {
 
 const BEGIN: &str = "
 WITH wanted AS (
-  SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[]) AS w(id, fence, own_ref)
+  SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $6::bool[]) AS w(id, fence, own_ref, has_file)
 ), held AS (
   SELECT o.id FROM outgoing o JOIN wanted w ON w.id = o.id
   WHERE o.fence = w.fence AND o.state = 'claimed' AND o.owner = $4 AND o.lease_until > wablast_now()
   ORDER BY o.id FOR UPDATE OF o
 ), judged AS (
-  SELECT o.id, w.fence, w.own_ref,
+  SELECT o.id, w.fence, w.own_ref, w.has_file,
     CASE
       WHEN o.kind = 'mailing' AND m.state IS DISTINCT FROM 'sending' THEN 'back'
       WHEN a.health <> 'running' OR NOT a.active THEN 'back'
@@ -72,7 +75,7 @@ WITH wanted AS (
   LEFT JOIN contacts c ON c.id = o.contact_id
 ), begun AS (
   UPDATE outgoing o SET state = 'sending', attempts = o.attempts + 1, begun_at = wablast_now(),
-    lease_until = wablast_now() + make_interval(secs => $5), code = NULL, reason = NULL
+    lease_until = wablast_now() + make_interval(secs => CASE WHEN j.has_file THEN $7 ELSE $5 END), code = NULL, reason = NULL
   FROM judged j WHERE o.id = j.id AND j.verdict = 'go' AND o.state = 'claimed' AND o.fence = j.fence
   RETURNING o.id, o.company_id, o.account_id, o.fence, o.attempts, o.version_id, o.log_id, o.content_id, o.number, o.field_values, j.own_ref
 ), tried AS (
@@ -86,8 +89,9 @@ WITH wanted AS (
     number = CASE WHEN j.verdict = 'back' THEN o.number END
   FROM judged j WHERE o.id = j.id AND j.verdict <> 'go' AND o.state = 'claimed' AND o.fence = j.fence
 )
-SELECT b.id, b.company_id, b.fence, b.attempts, b.version_id, b.log_id, ct.text, ct.quoted, b.number, b.field_values, b.own_ref
-FROM begun b LEFT JOIN outgoing_content ct ON ct.id = b.content_id ORDER BY b.id";
+SELECT b.id, b.company_id, b.fence, b.attempts, b.version_id, b.log_id, ct.text, ct.quoted, coalesce(v.media_id, ct.media_id) AS media_id, b.number, b.field_values, b.own_ref
+FROM begun b LEFT JOIN outgoing_content ct ON ct.id = b.content_id LEFT JOIN mailing_versions v ON v.id = b.version_id
+ORDER BY b.id";
 
 /// Begins those of `claimed` that may still go; the others go back to the queue or are skipped with
 /// their reason. `own_refs` stand in the order of `claimed`.
@@ -99,12 +103,15 @@ pub async fn begin(
 ) -> QueryResult<Vec<Begun>> {
     let ids: Vec<OutgoingId> = claimed.iter().map(|one| one.id).collect();
     let fences: Vec<i32> = claimed.iter().map(|one| one.fence).collect();
+    let files: Vec<bool> = claimed.iter().map(|one| one.media_id.is_some()).collect();
     sql_query(BEGIN)
         .bind::<Array<BigInt>, _>(ids)
         .bind::<Array<Integer>, _>(fences)
         .bind::<Array<Nullable<Text>>, _>(own_refs)
         .bind::<SqlUuid, _>(owner)
         .bind::<Double, _>(seconds(LEASE_SECONDS))
+        .bind::<Array<Bool>, _>(files)
+        .bind::<Double, _>(seconds(MEDIA_LEASE_SECONDS))
         .load(conn)
         .await
 }

@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Double, Jsonb, Nullable, SmallInt, Text, Timesta
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::error::Result;
-use crate::ids::{AccountId, ContactId, LogId, MailingId, OutgoingId};
+use crate::ids::{AccountId, ContactId, LogId, MailingId, MediaId, OutgoingId};
 use crate::search::{Column, Direction, Filter, Group, GroupKind, Kind, ListSpec};
 use crate::text::merge::{self, Parts, Values};
 
@@ -146,6 +146,9 @@ pub struct Detail {
     pub health: String,
     #[diesel(sql_type = Text)]
     pub health_reason: String,
+    /// The file it carries.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub media_id: Option<MediaId>,
     #[diesel(sql_type = Nullable<Text>)]
     own_text: Option<String>,
     #[diesel(sql_type = Text)]
@@ -189,7 +192,7 @@ pub async fn find(conn: &mut AsyncPgConnection, id: OutgoingId) -> Result<Detail
            o.kind, o.mailing_id, coalesce(m.subject, '') AS mailing, coalesce(l.name, '') AS list, o.account_id,
            coalesce(a.name, '') AS account, o.state, o.code, o.reason, o.log_id, o.attempts, o.provider_id, o.not_before, o.opened_at, o.settles_at, o.accepted_at,
            o.sent_at, o.delivered_at, o.read_at, o.failed_at, o.replied_at, coalesce(m.state, '') AS mailing_state,
-           coalesce(a.health, '') AS health, coalesce(a.health_reason, '') AS health_reason, t.text AS own_text,
+           coalesce(a.health, '') AS health, coalesce(a.health_reason, '') AS health_reason, coalesce(v.media_id, t.media_id) AS media_id, t.text AS own_text,
            coalesce(v.subject, '') AS subject, coalesce(v.header, '') AS header, coalesce(v.message, '') AS message,
            coalesce(v.footer, '') AS footer, o.field_values
          FROM outgoing o LEFT JOIN contacts c ON c.id = o.contact_id LEFT JOIN mailings m ON m.id = o.mailing_id

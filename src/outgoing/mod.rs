@@ -9,6 +9,7 @@
 pub mod backoff;
 pub mod begin;
 pub mod deliver;
+pub mod files;
 pub mod handed_over;
 pub mod list;
 pub mod open;
@@ -41,5 +42,8 @@ pub const STATES: [&str; 12] = [
 pub const TEXT_SECONDS: i64 = 45;
 /// What a begun message is held for: the time of its request and 15 s to record it.
 pub const LEASE_SECONDS: i64 = TEXT_SECONDS + 15;
+/// The same for a message with a file.
+pub const MEDIA_SECONDS: i64 = 120;
+pub const MEDIA_LEASE_SECONDS: i64 = MEDIA_SECONDS + 15;
 /// After the lease, before the reaper calls a begun message uncertain.
 pub const GRACE_SECONDS: i64 = 10;

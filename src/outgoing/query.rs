@@ -9,7 +9,7 @@ use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamp
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::ids::{
-    AccountId, CompanyId, ContactId, LogId, MailingId, OutgoingId, UserId, VersionId,
+    AccountId, CompanyId, ContactId, LogId, MailingId, MediaId, OutgoingId, UserId, VersionId,
 };
 
 /// What one stretch of a frozen audience becomes.
@@ -72,6 +72,8 @@ pub struct Single<'a> {
     pub cause: &'a str,
     /// The gateway's id of the message this one answers.
     pub quoted: Option<&'a str>,
+    /// The file it carries.
+    pub media: Option<MediaId>,
 }
 
 #[derive(QueryableByName)]
@@ -86,7 +88,7 @@ pub async fn add_single(
 ) -> QueryResult<Option<OutgoingId>> {
     let made: Option<Made> = sql_query(
         "WITH content AS (
-           INSERT INTO outgoing_content (company_id, text, user_id, cause, quoted) VALUES ($1, $2, $3, $4, $9)
+           INSERT INTO outgoing_content (company_id, text, user_id, cause, quoted, media_id) VALUES ($1, $2, $3, $4, $9, $10)
            ON CONFLICT ON CONSTRAINT outgoing_content_cause_unique DO NOTHING RETURNING id
          )
          INSERT INTO outgoing (company_id, account_id, kind, content_id, contact_id, number, state)
@@ -101,6 +103,7 @@ pub async fn add_single(
     .bind::<Nullable<BigInt>, _>(single.contact)
     .bind::<Text, _>(single.number)
     .bind::<Nullable<Text>, _>(single.quoted)
+    .bind::<Nullable<BigInt>, _>(single.media)
     .get_result(conn)
     .await
     .optional()?;

@@ -14,7 +14,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{GRACE_SECONDS, LEASE_SECONDS};
-use crate::ids::{AccountId, MailingId, OutgoingId};
+use crate::ids::{AccountId, MailingId, MediaId, OutgoingId};
 
 /// A message held by one deliverer until its lease ends.
 #[derive(Debug, Clone, Copy, QueryableByName)]
@@ -23,6 +23,11 @@ pub struct Claimed {
     pub id: OutgoingId,
     #[diesel(sql_type = Integer)]
     pub fence: i32,
+    /// The file it carries.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub media_id: Option<MediaId>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub mailing_id: Option<MailingId>,
 }
 
 #[derive(QueryableByName)]
@@ -102,12 +107,14 @@ WITH pace AS (
   UPDATE outgoing o SET state = 'claimed', fence = o.fence + 1, owner = $3,
     lease_until = wablast_now() + make_interval(secs => $4)
   WHERE o.id IN (SELECT id FROM urgent UNION ALL SELECT id FROM direct UNION ALL SELECT id FROM opened) AND o.state = 'queued'
-  RETURNING o.id, o.fence
+  RETURNING o.id, o.fence, o.mailing_id, o.version_id, o.content_id
 ), spent AS (
   UPDATE account_pace p SET tokens = pace.available - (SELECT count(*) FROM taken), tokens_at = wablast_now()
   FROM pace WHERE p.account_id = pace.account_id AND EXISTS (SELECT FROM taken)
 )
-SELECT id, fence FROM taken ORDER BY id";
+SELECT t.id, t.fence, t.mailing_id, coalesce(v.media_id, ct.media_id) AS media_id
+FROM taken t LEFT JOIN mailing_versions v ON v.id = t.version_id LEFT JOIN outgoing_content ct ON ct.id = t.content_id
+ORDER BY t.id";
 
 /// Claims at most `limit` messages of an account that may go now, as far as its pace allows.
 pub async fn claim(

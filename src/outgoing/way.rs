@@ -14,7 +14,7 @@ use crate::accounts::Account;
 use crate::app::App;
 use crate::gateways::waha::Waha;
 use crate::gateways::webhook::{Push, Webhook};
-use crate::gateways::{Accepted, SendError, TextMessage};
+use crate::gateways::{Accepted, Attachment, FailureCode, SendError, Source, TextMessage};
 use crate::ids::{ContactId, ListId, LogId, MailingId, OutgoingId};
 
 /// Requests of one account at one time where it sends by API.
@@ -60,17 +60,37 @@ impl Way {
         push: Option<Push>,
     ) -> Result<Accepted, SendError> {
         match self {
-            Self::Waha(waha) => waha.send_text(&message).await,
+            Self::Waha(waha) => waha.send(&message).await,
             Self::Webhook(webhook) => {
+                let (mime_type, media_url) = match message.media {
+                    None => (String::new(), String::new()),
+                    Some(Attachment {
+                        mime,
+                        source: Source::Link(link),
+                        ..
+                    }) => (mime, link),
+                    // The account was changed in between: the next try has the link.
+                    Some(_) => return Err(not_as_link()),
+                };
                 let push = Push {
                     to: message.to,
                     text: message.text,
                     reply_to: message.quoted,
+                    mime_type,
+                    media_url,
                     ..push.unwrap_or_default()
                 };
                 webhook.push(&push).await
             }
         }
+    }
+}
+
+fn not_as_link() -> SendError {
+    SendError::NotSent {
+        after: None,
+        code: FailureCode::Unreachable,
+        reason: "The account was changed while this message was on its way. Nothing was sent; it is tried again.".to_owned(),
     }
 }
 

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::backoff;
 use super::begin::{Begun, begin};
+use super::files::Files;
 use super::queue::{self, Claimed, Next};
 use super::record::Outcome;
 use super::recover;
@@ -23,11 +24,11 @@ use super::way::{self, Way};
 use crate::accounts::{self, Account};
 use crate::app::App;
 use crate::gateways::webhook::Push;
-use crate::gateways::{FailureCode, SendError, TextMessage};
+use crate::gateways::{Attachment, FailureCode, SendError, TextMessage};
 use crate::ids::{AccountId, OutgoingId, VersionId};
 use crate::logs;
 use crate::schema::mailing_versions;
-use crate::text::merge::{Parts, Values, compose};
+use crate::text::merge::{self, Parts, Values, compose};
 
 /// Counted from before the statement that began it, so that no request starts later than a second after
 /// a pause, a cancel or an opt-out that the statement did not see yet.
@@ -53,6 +54,7 @@ pub(super) struct Worker {
     gateway: Option<Gateway>,
     /// Asked to begin, and nobody said whether they are.
     unsure: Vec<Claimed>,
+    files: Files,
     /// Answers in a row that proved nothing was sent.
     failures: Arc<std::sync::atomic::AtomicU32>,
 }
@@ -84,6 +86,7 @@ impl Worker {
             versions: HashMap::new(),
             gateway: None,
             unsure: Vec::new(),
+            files: Files::default(),
             failures: Arc::default(),
         }
     }
@@ -189,7 +192,7 @@ impl Worker {
     }
 
     async fn send(&mut self, claimed: Vec<Claimed>) -> anyhow::Result<()> {
-        let prepared = match self.prepare(claimed.len()).await {
+        let prepared = match self.prepare(&claimed).await {
             Ok(prepared) => prepared,
             Err(error) => return self.could_not_prepare(&claimed, error).await,
         };
@@ -206,6 +209,10 @@ impl Worker {
             }
         };
         for message in begun {
+            let media = claimed
+                .iter()
+                .find(|one| one.id == message.id)
+                .and_then(|one| self.files.of(one));
             // Claims never exceed the free places, so this does not wait.
             let place = Arc::clone(&self.places).acquire_owned().await?;
             let parts = message
@@ -217,6 +224,7 @@ impl Worker {
                 push: around.remove(&message.id),
                 parts,
                 message,
+                media,
                 start_before: started + START_WITHIN,
                 failures: Arc::clone(&self.failures),
             };
@@ -243,11 +251,23 @@ impl Worker {
     }
 
     /// The client and a reference for each message: own ids where the gateway takes them.
-    async fn prepare(&mut self, messages: usize) -> Result<(Way, Vec<Option<String>>), SendError> {
+    async fn prepare(
+        &mut self,
+        claimed: &[Claimed],
+    ) -> Result<(Way, Vec<Option<String>>), SendError> {
         let account = self
             .read()
             .await
             .map_err(|error| not_ready(&error.to_string()))?;
+        // A flow fetches every file itself.
+        let as_links = account.sends_through_webhook();
+        self.files
+            .fetch(&self.app, claimed, as_links)
+            .await
+            .map_err(|error| {
+                tracing::error!(account = self.account.0, "reading a mailing's file: {error:#}");
+                not_ready("The file of a mailing could not be read from the storage. Nothing was sent; it is tried again.")
+            })?;
         // Whoever changed the account meant what is sent from now on.
         let fresh = self.gateway.as_ref().is_some_and(|gateway| {
             gateway.loaded.elapsed() < BELIEVE && gateway.account.updated_at == account.updated_at
@@ -259,9 +279,10 @@ impl Worker {
             return Err(not_ready("the account could not be read"));
         };
         let way = gateway.way.clone();
-        if !gateway.own_ids {
-            return Ok((way, vec![None; messages]));
-        }
+        // Files are sent by calls that take no id of ours.
+        let own_ids = gateway.own_ids;
+        let takes_id = |one: &Claimed| own_ids && one.media_id.is_none();
+        let messages = claimed.iter().filter(|one| takes_id(one)).count();
         if gateway.ids.len() < messages {
             let missing = messages - gateway.ids.len();
             let fetched: Vec<Result<String, SendError>> = stream::iter(0..missing)
@@ -273,7 +294,11 @@ impl Worker {
                 gateway.ids.push_back(id?);
             }
         }
-        let own_refs = gateway.ids.drain(..messages).map(Some).collect();
+        let takes: Vec<bool> = claimed.iter().map(takes_id).collect();
+        let own_refs = takes
+            .into_iter()
+            .map(|takes| if takes { gateway.ids.pop_front() } else { None })
+            .collect();
         Ok((way, own_refs))
     }
 
@@ -381,6 +406,7 @@ struct Posting {
     push: Option<Push>,
     parts: Option<Arc<Parts>>,
     message: Begun,
+    media: Option<Attachment>,
     start_before: Instant,
     failures: Arc<std::sync::atomic::AtomicU32>,
 }
@@ -427,9 +453,23 @@ impl Posting {
             (None, Some(text)) => text.clone(),
             (None, None) => return Err(not_ready("the text of the message could not be read")),
         };
+        if self.media.is_none() && self.message.media_id.is_some() {
+            return Err(not_ready("the file of the message could not be read"));
+        }
+        if self.media.is_some() && merge::length(&text) > merge::CAPTION_MAX {
+            return Err(SendError::Refused {
+                code: FailureCode::MediaRejected,
+                reason: format!(
+                    "With this person's values the text under the file has {} characters; WhatsApp takes at most {}.",
+                    merge::length(&text),
+                    merge::CAPTION_MAX
+                ),
+            });
+        }
         let message = TextMessage {
             to: number,
             text,
+            media: self.media.clone(),
             own_ref: self.message.own_ref.clone(),
             quoted: self.message.quoted.clone(),
         };

@@ -1,8 +1,9 @@
 //! The crontab on one page: every job by its name, and what it does.
 
 use crate::app::App;
-use crate::jobs::{SCHEDULER_ENQUEUE, SCHEDULER_SEND};
+use crate::jobs::{SCHEDULER_ENQUEUE, SCHEDULER_SEND, SWEEP_MEDIA};
 use crate::mailings::release;
+use crate::media::sweep;
 use crate::outgoing::open;
 
 /// What a run did, for people.
@@ -17,6 +18,7 @@ pub async fn perform(app: &App, name: &str) -> anyhow::Result<Summary> {
     match name {
         SCHEDULER_SEND => scheduler_send(app).await,
         SCHEDULER_ENQUEUE => scheduler_enqueue(app).await,
+        SWEEP_MEDIA => sweep_media(app).await,
         other => anyhow::bail!("there is no job called {other}"),
     }
 }
@@ -62,6 +64,20 @@ async fn scheduler_enqueue(app: &App) -> anyhow::Result<Summary> {
     };
     Ok(Summary {
         done: i64::try_from(opened.messages)?,
+        words,
+    })
+}
+
+/// Deletes files that no mailing needs any more.
+async fn sweep_media(app: &App) -> anyhow::Result<Summary> {
+    let gone = sweep::run(app).await?;
+    let words = match gone {
+        0 => "Nothing to delete.".to_owned(),
+        1 => "1 file deleted.".to_owned(),
+        many => format!("{many} files deleted."),
+    };
+    Ok(Summary {
+        done: i64::try_from(gone)?,
         words,
     })
 }

@@ -4,12 +4,28 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+/// A file that came with a message.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(super) struct File {
+    /// image, video, file
+    pub kind: &'static str,
+    pub name: String,
+    pub mime: String,
+    pub size: usize,
+    /// hex
+    pub sha256: String,
+    /// It was fetched from a link.
+    pub fetched: bool,
+}
+
 /// A message that took effect.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     pub to: String,
     pub id: String,
+    /// Of a file its caption.
     pub text: String,
+    pub file: Option<File>,
     /// The message it answers, as it was asked for.
     pub reply_to: Option<String>,
     pub at: i64,
@@ -78,7 +94,7 @@ impl Arrived {
         let items: Vec<Value> = self
             .last(limit)
             .iter()
-            .map(|message| json!({ "to": message.to, "id": message.id, "text": message.text, "reply_to": message.reply_to, "at": message.at, "ack": message.ack }))
+            .map(|message| json!({ "to": message.to, "id": message.id, "text": message.text, "file": message.file, "reply_to": message.reply_to, "at": message.at, "ack": message.ack }))
             .collect();
         let mut answer = json!({ "total": self.total(), "people": self.by_number.len(), "doubled": self.doubled(), "items": items });
         if details {

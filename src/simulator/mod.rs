@@ -9,6 +9,7 @@ mod control;
 mod faults;
 pub mod flow;
 mod hooks;
+mod media;
 mod waha;
 
 use std::net::SocketAddr;
@@ -115,7 +116,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
-            .app_data(web::PayloadConfig::new(50 * 1024 * 1024))
+            .app_data(web::PayloadConfig::new(2 * media::BODY_AT_MOST))
             .configure(waha::routes)
             .configure(flow::routes)
             .configure(control::routes)

@@ -6,9 +6,9 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::arrived::Message;
+use super::arrived::{File, Message};
 use super::faults::Fault;
-use super::{State, Webhook, locked};
+use super::{State, Webhook, locked, media};
 use crate::clock::Clock;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -31,6 +31,10 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         )
         .route("/api/contacts/check-exists", web::get().to(check_exists))
         .route("/api/sendText", web::post().to(send_text))
+        .route(
+            "/api/{call:sendImage|sendVideo|sendFile}",
+            web::post().to(media::send),
+        )
         .route(
             "/api/{call:startTyping|stopTyping|sendSeen}",
             web::post().to(typing),
@@ -214,12 +218,20 @@ async fn typing(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     HttpResponse::Created().json(json!({ "result": true }))
 }
 
-fn has_own_ids(state: &State) -> bool {
+fn played(state: &State) -> crate::gateways::waha::Version {
     crate::gateways::waha::Version {
         version: state.options.version.clone(),
         engine: state.options.engine.clone(),
     }
-    .has_own_ids()
+}
+
+fn has_own_ids(state: &State) -> bool {
+    played(state).has_own_ids()
+}
+
+/// Media came to the free build with 2026.6.1.
+pub(super) fn has_media(state: &State) -> bool {
+    played(state).is_at_least([2026, 6, 1])
 }
 
 async fn new_message_id(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
@@ -233,17 +245,21 @@ async fn new_message_id(request: HttpRequest, state: web::Data<State>) -> HttpRe
     HttpResponse::Ok().json(json!({ "id": id }))
 }
 
-fn bad_request(message: &str) -> HttpResponse {
+pub(super) fn bad_request(message: &str) -> HttpResponse {
     HttpResponse::BadRequest()
         .json(json!({ "message": message, "error": "Bad Request", "statusCode": 400 }))
 }
 
 /// WAHA's 500: it echoes the request.
-fn exception(message: &str, body: &Value) -> HttpResponse {
+pub(super) fn exception(message: &str, body: &Value) -> HttpResponse {
+    exception_at("/api/sendText", message, body)
+}
+
+pub(super) fn exception_at(path: &str, message: &str, body: &Value) -> HttpResponse {
     HttpResponse::InternalServerError().json(json!({
         "statusCode": 500, "timestamp": Clock::system().now(),
-        "exception": { "message": message, "name": "TypeError", "stack": format!("TypeError: {message}\n    at WhatsappSession.sendText") },
-        "request": { "path": "/api/sendText", "method": "POST", "body": body, "query": {} },
+        "exception": { "message": message, "name": "TypeError", "stack": format!("TypeError: {message}\n    at WhatsappSession.send") },
+        "request": { "path": path, "method": "POST", "body": body, "query": {} },
         "version": { "version": "2026.7.1" },
     }))
 }
@@ -260,27 +276,10 @@ async fn send_text(
     state: web::Data<State>,
 ) -> HttpResponse {
     authorized!(request, state);
-    let body: Value = match serde_json::from_slice(&bytes) {
+    let body = match admitted(&bytes, &state).await {
         Ok(body) => body,
-        Err(_) => return bad_request("Unexpected end of JSON input"),
+        Err(answer) => return answer,
     };
-    let Some(session) = body["session"].as_str() else {
-        return bad_request("Session name is required");
-    };
-    if session != state.options.session {
-        wait(&state, 5).await;
-        return HttpResponse::UnprocessableEntity().json(
-            json!({ "error": format!("Session \"{session}\" does not exist"), "session": session }),
-        );
-    }
-    let status = locked(&state.status).clone();
-    if status != "WORKING" {
-        wait(&state, if status == "STOPPED" { 5 } else { 10 }).await;
-        return HttpResponse::UnprocessableEntity().json(json!({
-            "error": "Session status is not as expected. Try again later or restart the session",
-            "session": session, "status": status, "expected": ["WORKING"],
-        }));
-    }
     let (Some(chat), Some(text)) = (body["chatId"].as_str(), body["text"].as_str()) else {
         return exception(
             "Cannot read properties of undefined (reading 'includes')",
@@ -290,19 +289,46 @@ async fn send_text(
     if !state.options.latency.is_zero() {
         tokio::time::sleep(state.options.latency).await;
     }
-    let number = chat.split('@').next().unwrap_or(chat).to_owned();
-    let fault = locked(&state.faults).for_message(&number, &mut locked(&state.dice));
-    deliver(&request, &state, &body, number, text.to_owned(), fault).await
+    deliver(&request, &state, &body, chat, text.to_owned(), None).await
 }
 
-async fn deliver(
+/// What WAHA looks at before anything else: JSON, a session, and one that works.
+pub(super) async fn admitted(bytes: &[u8], state: &State) -> Result<Value, HttpResponse> {
+    let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
+        return Err(bad_request("Unexpected end of JSON input"));
+    };
+    let Some(session) = body["session"].as_str() else {
+        return Err(bad_request("Session name is required"));
+    };
+    if session != state.options.session {
+        wait(state, 5).await;
+        return Err(HttpResponse::UnprocessableEntity().json(
+            json!({ "error": format!("Session \"{session}\" does not exist"), "session": session }),
+        ));
+    }
+    let status = locked(&state.status).clone();
+    if status != "WORKING" {
+        wait(state, if status == "STOPPED" { 5 } else { 10 }).await;
+        return Err(HttpResponse::UnprocessableEntity().json(json!({
+            "error": "Session status is not as expected. Try again later or restart the session",
+            "session": session, "status": status, "expected": ["WORKING"],
+        })));
+    }
+    Ok(body)
+}
+
+/// A message that WAHA took, with the fault that is its turn.
+pub(super) async fn deliver(
     request: &HttpRequest,
     state: &State,
     body: &Value,
-    number: String,
+    chat: &str,
     text: String,
-    fault: Option<Fault>,
+    file: Option<File>,
 ) -> HttpResponse {
+    let number = chat.split('@').next().unwrap_or(chat).to_owned();
+    let fault = locked(&state.faults).for_message(&number, &mut locked(&state.dice));
+    let has_file = file.is_some();
     match fault {
         Some(Fault::TimeoutBefore) => return silence().await,
         Some(Fault::ResetBefore) => return broken(request),
@@ -312,7 +338,7 @@ async fn deliver(
     }
     let own = body["id"]
         .as_str()
-        .filter(|_| has_own_ids(state))
+        .filter(|_| has_own_ids(state) && !has_file)
         .map(str::to_owned);
     let id = {
         let mut arrived = locked(&state.arrived);
@@ -322,13 +348,14 @@ async fn deliver(
             to: number.clone(),
             id: id.clone(),
             text: text.clone(),
+            file,
             reply_to: body["reply_to"].as_str().map(str::to_owned),
             at,
             ack: 0,
         });
         id
     };
-    acknowledge(state, &number, &id, &text, fault);
+    acknowledge(state, &number, &id, &text, has_file, fault);
     match fault {
         Some(Fault::TimeoutAfter) => silence().await,
         Some(Fault::ResetAfter) => broken(request),
@@ -356,7 +383,14 @@ fn answer(state: &State, number: &str, id: &str, text: &str) -> Value {
 }
 
 /// The events WhatsApp would cause.
-fn acknowledge(state: &State, number: &str, id: &str, text: &str, fault: Option<Fault>) {
+fn acknowledge(
+    state: &State,
+    number: &str,
+    id: &str,
+    text: &str,
+    has_file: bool,
+    fault: Option<Fault>,
+) {
     if !state.options.acks || fault == Some(Fault::AcksLost) {
         return;
     }
@@ -365,7 +399,7 @@ fn acknowledge(state: &State, number: &str, id: &str, text: &str, fault: Option<
     state.hooks.post(
         "message.any",
         json!({ "id": full, "timestamp": now, "from": format!("{number}@c.us"), "fromMe": true, "source": "api", "body": text,
-            "hasMedia": false, "media": null, "ack": 0, "ackName": "PENDING", "_data": {} }),
+            "hasMedia": has_file, "media": null, "ack": 0, "ackName": "PENDING", "_data": {} }),
     );
     let acks: &[(i64, &str)] = match fault {
         Some(Fault::NotOnWhatsapp) => &[(1, "SERVER")],
@@ -437,6 +471,6 @@ async fn list(
 fn stored(message: &Message) -> Value {
     json!({
         "id": format!("true_{}@c.us_{}", message.to, message.id), "timestamp": message.at, "from": format!("{}@c.us", message.to),
-        "fromMe": true, "source": "api", "body": message.text, "hasMedia": false, "media": null, "ack": message.ack, "_data": {},
+        "fromMe": true, "source": "api", "body": message.text, "hasMedia": message.file.is_some(), "media": null, "ack": message.ack, "_data": {},
     })
 }

@@ -138,7 +138,11 @@ pub fn compose(parts: &Parts, values: &Values) -> String {
     if let Some(header) = marked_line(&parts.header, &values, '*') {
         lines.push(header);
     }
-    lines.push(Template::parse(&parts.message).fill(&values));
+    let message = Template::parse(&parts.message).fill(&values);
+    // Under a file there may be none.
+    if !message.trim().is_empty() {
+        lines.push(message);
+    }
     if let Some(footer) = marked_line(&parts.footer, &values, '_') {
         lines.push(footer);
     }
@@ -147,6 +151,8 @@ pub fn compose(parts: &Parts, values: &Values) -> String {
 
 /// WhatsApp's limit of a text message, in characters.
 pub const TEXT_MAX: usize = 4096;
+/// Its limit of a text under a file.
+pub const CAPTION_MAX: usize = 1024;
 
 /// Placeholders of a person that everybody has; those of attributes are `contact.` and their name.
 pub const CONTACT: [&str; 9] = [

@@ -435,6 +435,7 @@ async fn test_message(
             user: Some(visit.user),
             cause: &format!("test:{}:{}", visit.user, message.key),
             quoted: None,
+            media: None,
         };
         add_single(&mut conn, &single).await?;
         conn.commit().await

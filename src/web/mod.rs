@@ -23,7 +23,9 @@ pub mod lists;
 pub mod login;
 pub mod logs;
 pub mod mailings;
+pub mod media;
 pub mod menu;
+pub mod multipart;
 pub mod outgoing;
 pub mod page;
 pub mod pieces;
@@ -50,6 +52,7 @@ pub fn routes(config: &mut web::ServiceConfig, app: &App) {
         .route("/healthz", web::get().to(health::healthz))
         .route("/readyz", web::get().to(health::readyz))
         .route("/static/{version}/{path:.*}", web::get().to(assets::file))
+        .configure(media::public)
         .service(
             web::scope("")
                 .wrap(from_fn(error::pages))
@@ -72,6 +75,7 @@ pub fn routes(config: &mut web::ServiceConfig, app: &App) {
 fn nouns(config: &mut web::ServiceConfig) {
     config
         .configure(mailings::routes)
+        .configure(media::routes)
         .configure(logs::routes)
         .configure(lists::routes)
         .configure(contacts::routes)

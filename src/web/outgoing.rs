@@ -17,6 +17,7 @@ use crate::text::markup::{self, Line};
 use crate::text::phone;
 use crate::web::error::WebResult;
 use crate::web::list::{Empty, ListView};
+use crate::web::media::{self, Named};
 use crate::web::page::{Action, Menu, Shell, html};
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
@@ -85,6 +86,7 @@ struct MessagePage {
     message: Detail,
     attempts: Vec<Attempt>,
     lines: Vec<Line>,
+    file: Option<Named>,
     /// Of the same mailing, in the queue before it.
     before: i64,
     pace: Option<Pace>,
@@ -112,10 +114,12 @@ async fn page(visit: &Visit, id: OutgoingId) -> Result<MessagePage> {
             rests = open::batch(&mut conn, message.head.account_id, mailing).await?;
         }
     }
+    let shell = visit.shell(Menu::Contacts, &mut conn).await?;
     Ok(MessagePage {
         attempts: messages::attempts(&mut conn, id).await?,
         lines: markup::to_spans(&message.text()),
-        shell: visit.shell(Menu::Contacts, &mut conn).await?,
+        file: media::named(&mut conn, &shell, message.media_id).await?,
+        shell,
         message,
         before,
         pace,

@@ -24,6 +24,7 @@ fn message() -> TextMessage {
     TextMessage {
         to: "628111".into(),
         text: "private words".into(),
+        media: None,
         own_ref: None,
         quoted: None,
     }

@@ -17,6 +17,7 @@ mod imports;
 mod favourites;
 mod jobs;
 mod kit;
+mod media;
 mod migrations;
 mod outage;
 mod proof;

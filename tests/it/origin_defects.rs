@@ -16,7 +16,8 @@
 //! | 12 numbers kept raw | `defect_12_numbers_are_normalised_on_the_api`, `defect_12_numbers_are_normalised_on_the_form_and_by_import` |
 //! | 13 from and to swapped | `defect_13_the_account_sends_and_the_contact_receives` |
 //! | 14 only the first placeholder filled | `defect_14_every_occurrence_is_filled_and_unknown_ones_stop_the_submit` |
-//! | 16 media at a guessable address | `defect_16_no_address_serves_media_at_a_guessable_id` |
+//! | 15 media never left, and could not be uploaded | `defect_15_a_header_with_media_is_uploaded_checked_and_really_arrives`, `media::all_three_kinds_arrive_whole_with_their_caption_once_a_person` |
+//! | 16 media at a guessable address, all leftovers deleted | `defect_16_no_address_serves_media_at_a_guessable_id`, `media::a_link_ends_with_its_mailing_and_by_itself`, `media::what_nobody_needs_goes_after_a_day_and_what_was_sent_stays` |
 //! | 17 nobody to send to | `defect_17_a_mailing_to_nobody_is_refused_with_the_reason` |
 //! | 18 total failure called partial | `defect_18_failed_and_partial_failure_are_told_apart` |
 //! | 19 the gateway's error is lost | `delivery::an_answer_that_proves_nothing_rests_as_uncertain_and_is_never_sent_again`, `webhook_sending::what_a_flow_says_is_in_the_log_without_its_insides` |
@@ -33,7 +34,7 @@
 //! | 33 edits between submit and send | `defect_33_a_person_in_two_lists_is_written_to_once_and_the_text_is_frozen` |
 //! | 34 the test goes to the account itself | `defect_34_a_test_goes_to_the_typed_number_with_the_account_s_own_session` |
 //!
-//! 15 waits for media; 23 and 31 are faults of the origin's language.
+//! 23 and 31 are faults of the origin's language.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -273,23 +274,76 @@ async fn defect_13_the_account_sends_and_the_contact_receives() {
 }
 
 #[tokio::test]
+async fn defect_15_a_header_with_media_is_uploaded_checked_and_really_arrives() {
+    let (app, waha, account) = ready().await;
+    let list = app.list_of(1).await;
+    let mut browser = signed_in(&app).await;
+    let form = browser.get("/mailings/new").await.form("/mailings");
+    let form = form.set("subject", "Promo").set("message", "Halo");
+    let form = form
+        .set("header_type", "document")
+        .add("list_ids", list)
+        .set("account_id", &account.to_string());
+    let wrong = browser
+        .upload(
+            form.clone(),
+            "file",
+            "prices.pdf",
+            b"MZ not a document".to_vec(),
+        )
+        .await;
+    assert_eq!(wrong.status, 422, "the type is checked");
+    let page = browser
+        .upload(
+            form,
+            "file",
+            "prices.pdf",
+            b"%PDF-1.7 prices %%EOF".to_vec(),
+        )
+        .await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    let mailing: i64 = page.path.rsplit('/').next().unwrap().parse().unwrap();
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    let done = app.deliver(mailing).await;
+    assert_eq!(done["counts"]["failed"], 0, "{done}");
+    let arrived = arrived(&waha).await;
+    assert_eq!(
+        (
+            arrived["items"][0]["file"]["name"].as_str(),
+            arrived["items"][0]["text"].as_str()
+        ),
+        (Some("prices.pdf"), Some("Halo"))
+    );
+}
+
+#[tokio::test]
 async fn defect_16_no_address_serves_media_at_a_guessable_id() {
     let app = TestApp::new().await;
+    let file = app
+        .upload("prices.pdf", b"%PDF-1.7 prices %%EOF".to_vec())
+        .await
+        .1["id"]
+        .clone();
     let mut browser = signed_in(&app).await;
-    for path in ["/web/content/1", "/web/image/1", "/media/1", "/media"] {
-        assert_eq!(browser.get(path).await.status, 404, "{path}");
-        let stranger = Browser::new(&app).get(path).await.path;
-        assert_eq!(stranger, "/login", "{path}");
+    for path in ["/web/content/1", "/web/image/1", "/media/1"] {
+        let status = browser.get(path).await.status;
+        assert_eq!(status, 404, "{path}");
     }
-    let media: Vec<_> = routes()
+    let own = format!("/media/{file}/file");
+    assert_eq!(browser.get(&own).await.status, 200, "who is signed in");
+    let stranger = Browser::new(&app).get(&own).await.path;
+    assert_eq!(stranger, "/login");
+    let open: Vec<_> = routes()
         .into_iter()
         .filter(|route| {
             ["media", "content", "attachment"]
                 .iter()
                 .any(|word| route.path.contains(word))
         })
+        .map(|route| route.path)
         .collect();
-    assert!(media.is_empty(), "{media:?}");
+    assert_eq!(open, ["/media", "/media/{id}/file"]);
 }
 
 #[tokio::test]

@@ -10,13 +10,13 @@ use crate::support::site::{World, routes};
 const HOSTILE: &str = r#"<script>x()</script>"'><b onmouseover='x'>%s&amp;"#;
 
 /// Answers that are no pages: files, fragments, what needs a token.
-const NO_PAGES: [&str; 6] = [
-    "/healthz", "/readyz", "/static/", "/setup", "/login", ".csv",
+const NO_PAGES: [&str; 7] = [
+    "/healthz", "/readyz", "/static/", "/setup", "/login", ".csv", "/media/",
 ];
 
 /// A key of the catalogue that stands on the page instead of its text.
 fn bare_key(text: &str) -> Option<String> {
-    let nouns = "mailings|logs|outgoing|contacts|lists|imports|incoming|jobs|webhook_log|banners|accounts|shell|form|list|state|skip|code|code_hint|verb|kind|trigger|menu|preview|tokens|preferences";
+    let nouns = "mailings|media|logs|outgoing|contacts|lists|imports|incoming|jobs|webhook_log|banners|accounts|shell|form|list|state|skip|code|code_hint|verb|kind|trigger|menu|preview|tokens|preferences";
     let key = Regex::new(&format!(r"(?:^|[\s>(])((?:{nouns})\.[a-z][a-z0-9_.]*)")).unwrap();
     key.captures(text).map(|found| found[1].to_owned())
 }

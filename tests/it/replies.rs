@@ -404,6 +404,7 @@ async fn confirmations_and_replies_leave_before_welcomes() {
             user: None,
             cause: kind,
             quoted: None,
+            media: None,
         };
         add_single(&mut conn, &single).await.unwrap();
     }

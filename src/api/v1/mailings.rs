@@ -39,6 +39,8 @@ struct Recipients {
 struct Header {
     r#type: String,
     text: String,
+    /// Of `POST /media`, where the header is a file.
+    media_id: Option<i64>,
 }
 
 impl NewMailing {
@@ -58,6 +60,11 @@ impl NewMailing {
             exclude_list_ids: self.recipients.exclude_list_ids,
             contact_ids: self.recipients.contact_ids,
             header_type: self.header.r#type,
+            media_id: self
+                .header
+                .media_id
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
             header: self.header.text,
             message: self.message,
             footer: self.footer,
@@ -95,7 +102,8 @@ async fn shown(conn: &mut AsyncPgConnection, mailing: &Mailing) -> Result<Value>
     states.insert("handed_over".to_owned(), json!(counts.handed_over()));
     Ok(json!({
         "id": mailing.id, "subject": mailing.subject, "account_id": mailing.account_id, "state": mailing.state,
-        "state_reason": mailing.state_reason, "schedule_date": mailing.schedule_date, "counts": states,
+        "state_reason": mailing.state_reason, "schedule_date": mailing.schedule_date,
+        "header": { "type": mailing.header_type, "text": mailing.header, "media_id": mailing.media_id }, "counts": states,
         "funnel": { "sent": counts.sent(), "delivered": counts.delivered(), "read": counts.of("read"), "replied": replied },
         "started_at": mailing.started_at, "finished_at": mailing.finished_at,
     }))
@@ -153,6 +161,7 @@ pub async fn submit(
         let date = with_offset(submit.schedule_date.as_deref())?;
         let mut conn = app.db.company(caller.company).await?;
         let mailing = mailings::submit(
+            &app,
             &mut conn,
             caller.user,
             MailingId(*id),
@@ -176,7 +185,7 @@ pub async fn send_now(
 ) -> ApiResult {
     once(&app, &caller, &request, &body, async {
         let mut conn = app.db.company(caller.company).await?;
-        let mailing = mailings::send_now(&mut conn, caller.user, MailingId(*id)).await?;
+        let mailing = mailings::send_now(&app, &mut conn, caller.user, MailingId(*id)).await?;
         let shown = shown(&mut conn, &mailing).await?;
         conn.commit().await?;
         app.wake.release.notify_one();

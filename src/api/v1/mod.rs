@@ -5,6 +5,7 @@ pub mod contacts;
 pub mod incoming;
 pub mod lists;
 pub mod mailings;
+pub mod media;
 pub mod messages;
 
 use serde_json::{Value, json};

@@ -8,12 +8,15 @@ pub mod events;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::http::{Credentials, Failure, Http, Kind, Reply};
-use super::{Accepted, Check, FailureCode, Rank, SendError, TextMessage, shortened};
+use super::http::{Credentials, Failure, Http, Kind, Reply, TOTAL_MEDIA};
+use super::{
+    Accepted, Attachment, Check, FailureCode, Rank, SendError, Source, TextMessage, shortened,
+};
 
 const CHECK: Duration = Duration::from_secs(15);
 
@@ -45,7 +48,11 @@ pub struct Version {
 impl Version {
     /// Message ids of our own: from 2026.4.3, engines NOWEB and GOWS.
     pub fn has_own_ids(&self) -> bool {
-        matches!(self.engine.as_str(), "NOWEB" | "GOWS") && self.numbers() >= [2026, 4, 3]
+        matches!(self.engine.as_str(), "NOWEB" | "GOWS") && self.is_at_least([2026, 4, 3])
+    }
+
+    pub fn is_at_least(&self, version: [u32; 3]) -> bool {
+        self.numbers() >= version
     }
 
     fn numbers(&self) -> [u32; 3] {
@@ -83,6 +90,72 @@ impl Waha {
             self.address.base_url.path().trim_end_matches('/')
         ));
         url
+    }
+
+    /// Sends a message, with its file where it has one.
+    pub async fn send(&self, message: &TextMessage) -> Result<Accepted, SendError> {
+        match &message.media {
+            Some(media) => self.send_media(message, media).await,
+            None => self.send_text(message).await,
+        }
+    }
+
+    /// A file with its caption. These calls take no message id of our own.
+    async fn send_media(
+        &self,
+        message: &TextMessage,
+        media: &Attachment,
+    ) -> Result<Accepted, SendError> {
+        let path = match media.kind {
+            "image" => "/api/sendImage",
+            "video" => "/api/sendVideo",
+            _ => "/api/sendFile",
+        };
+        let mut body = json!({
+            "session": self.address.session,
+            "chatId": chat_id(&message.to),
+        });
+        if !message.text.is_empty() {
+            body["caption"] = json!(message.text);
+        }
+        if let Some(quoted) = &message.quoted {
+            body["reply_to"] = json!(quoted);
+        }
+        if media.kind == "video" {
+            // What WhatsApp plays is checked at the upload; converting takes longer than a request may.
+            body["convert"] = json!(false);
+            body["asNote"] = json!(false);
+        }
+        let mut file = json!({ "mimetype": media.mime, "filename": media.file_name });
+        let pieces = match &media.source {
+            Source::Link(url) => {
+                file["url"] = json!(url);
+                body["file"] = file;
+                vec![Bytes::from(body.to_string())]
+            }
+            Source::Inside(data) => {
+                // The file stands last, so that its bytes go between two pieces of JSON as they are.
+                let (body, file) = (body.to_string(), file.to_string());
+                let opening = format!(
+                    "{},\"file\":{},\"data\":\"",
+                    body.trim_end_matches('}'),
+                    file.trim_end_matches('}')
+                );
+                vec![
+                    Bytes::from(opening),
+                    data.clone(),
+                    Bytes::from_static(b"\"}}"),
+                ]
+            }
+        };
+        match self
+            .http
+            .post_pieces(self.url(path), &self.credentials, pieces, TOTAL_MEDIA)
+            .await
+        {
+            Ok(reply) => classify::sent(&reply),
+            Err(failure) => Err(classify::failed(failure)),
+        }
     }
 
     pub async fn send_text(&self, message: &TextMessage) -> Result<Accepted, SendError> {

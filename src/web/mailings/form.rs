@@ -15,10 +15,13 @@ use super::preview::{self, Aside};
 use super::{Asked, fragment_shell, history, href, may, noted, own, verbs};
 use crate::auth::Role;
 use crate::error::{Error, FieldErrors, Result};
-use crate::ids::{ContactId, MailingId, UserId};
+use crate::ids::{ContactId, MailingId, MediaId, UserId};
 use crate::mailings::{self, Mailing, MailingDraft, MailingInput, State, Verb, query};
+use crate::media::Kind;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, see_other};
+use crate::web::media::{self, FileField};
+use crate::web::multipart::{self, Filled};
 use crate::web::page::{Menu, Shell, html, html_with};
 use crate::web::pieces::Event;
 use crate::web::visit::Visit;
@@ -41,6 +44,7 @@ struct FormPage {
     when: String,
     find: String,
     key: String,
+    file: FileField,
     aside: Aside,
     events: Vec<Event>,
 }
@@ -87,10 +91,13 @@ impl FormPage {
         ]
     }
 
-    fn headers(&self) -> [(&'static str, &'static str); 2] {
+    fn headers(&self) -> [(&'static str, &'static str); 5] {
         [
             ("none", "mailings.header_none"),
             ("text", "mailings.header_text"),
+            ("image", "media.image"),
+            ("video", "media.video"),
+            ("document", "media.document"),
         ]
     }
 
@@ -170,6 +177,12 @@ pub async fn render(visit: &Visit, shown: Shown) -> WebResult {
             .retain(|id| is_known(id, &contact_choices));
     }
     let variables = choices::variables(&mut conn, &shell).await?;
+    let chosen_file = input.media_id.parse().ok();
+    let file = FileField {
+        file: media::named(&mut conn, &shell, chosen_file).await?,
+        errors: shown.errors.clone(),
+        shell: shell.clone(),
+    };
     let events = match &mailing {
         Some(mailing) => history(&mut conn, &shell, mailing).await?,
         None => Vec::new(),
@@ -199,6 +212,7 @@ pub async fn render(visit: &Visit, shown: Shown) -> WebResult {
         mailing,
         input,
         variables,
+        file,
         aside,
         events,
     };
@@ -244,21 +258,41 @@ pub async fn new(visit: Visit, asked: web::Query<Asked>) -> WebResult {
     render(&visit, shown).await
 }
 
-pub async fn create(visit: Visit, Posted(pairs): Posted<Vec<(String, String)>>) -> WebResult {
-    store(&visit, None, &pairs).await
+pub async fn create(visit: Visit, payload: web::Payload) -> WebResult {
+    let filled = multipart::read(&visit, payload).await?;
+    store(&visit, None, filled).await
 }
 
-pub async fn save(
-    visit: Visit,
-    id: web::Path<i64>,
-    Posted(pairs): Posted<Vec<(String, String)>>,
-) -> WebResult {
-    store(&visit, Some(MailingId(*id)), &pairs).await
+pub async fn save(visit: Visit, id: web::Path<i64>, payload: web::Payload) -> WebResult {
+    let filled = multipart::read(&visit, payload).await?;
+    store(&visit, Some(MailingId(*id)), filled).await
+}
+
+/// The form with the file that came with it: kept, and named as the header's, or the fault at its field.
+async fn with_file(visit: &Visit, filled: Filled) -> Result<(MailingInput, Beside, FieldErrors)> {
+    let (mut input, beside) = input::read(&filled.pairs)?;
+    if beside.then == "remove_file" {
+        input.media_id.clear();
+        "none".clone_into(&mut input.header_type);
+        return Ok((input, beside, FieldErrors::default()));
+    }
+    let wanted = Kind::parse(&input.header_type).is_some();
+    let kept = match filled.file.filter(|_| wanted) {
+        None => return Ok((input, beside, FieldErrors::default())),
+        Some(Err(error)) => Err(error),
+        Some(Ok(file)) => crate::media::keep(&visit.app, visit.company, visit.user, file).await,
+    };
+    match kept {
+        Ok(kept) => input.media_id = kept.id.to_string(),
+        Err(Error::Invalid(faults)) => return Ok((input, beside, faults)),
+        Err(other) => return Err(other),
+    }
+    Ok((input, beside, FieldErrors::default()))
 }
 
 /// Saves, then goes on as the pressed button says.
-async fn store(visit: &Visit, id: Option<MailingId>, pairs: &[(String, String)]) -> WebResult {
-    let (input, beside) = input::read(pairs)?;
+async fn store(visit: &Visit, id: Option<MailingId>, filled: Filled) -> WebResult {
+    let (input, beside, faults) = with_file(visit, filled).await?;
     let shown = |id, errors| Shown {
         id,
         typed: Some(input.clone()),
@@ -268,6 +302,9 @@ async fn store(visit: &Visit, id: Option<MailingId>, pairs: &[(String, String)])
         key: beside.key.clone(),
         ..Shown::default()
     };
+    if !faults.is_empty() {
+        return render(visit, shown(id, faults)).await;
+    }
     let id = match write(visit, id, &input, &beside.key).await {
         Ok(Written::Saved(id)) => id,
         Ok(Written::Before(id)) => return Ok(see_other(href(id))),
@@ -342,6 +379,9 @@ async fn write(
             &mut conn, company, "mailings", made.id.0, by, "created", note,
         )
         .await?;
+        if draft.media_id.is_some() {
+            note_file(visit, &mut conn, made.id, draft.media_id).await?;
+        }
         conn.commit().await?;
         return Ok(Written::Saved(made.id));
     };
@@ -353,8 +393,28 @@ async fn write(
     mailings::require(&before, Verb::Edit)?;
     mailings::update(&mut conn, company, user, id, &draft).await?;
     noted(visit, &mut conn, id, "changed").await?;
+    if before.media_id != draft.media_id {
+        note_file(visit, &mut conn, id, draft.media_id).await?;
+    }
     conn.commit().await?;
     Ok(Written::Saved(id))
+}
+
+/// Says in the history which file the mailing carries from now on.
+async fn note_file(
+    visit: &Visit,
+    conn: &mut AsyncPgConnection,
+    id: MailingId,
+    media: Option<MediaId>,
+) -> Result<()> {
+    let file = match media {
+        Some(media) => Some(crate::media::query::find(conn, media).await?.file_name),
+        None => None,
+    };
+    let action = if file.is_some() { "file" } else { "no_file" };
+    let (company, by) = (visit.company, Some(visit.user));
+    audit::note(conn, company, "mailings", id.0, by, action, file.as_deref()).await?;
+    Ok(())
 }
 
 /// Whether what is stored is what was sent.

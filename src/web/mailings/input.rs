@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::ids::{ContactId, MailingId};
 use crate::mailings::query::Chosen;
 use crate::mailings::{Mailing, MailingInput};
+use crate::media::Kind;
 
 /// Everything that is posted with the form beside the mailing's own fields.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -13,7 +14,7 @@ use crate::mailings::{Mailing, MailingInput};
 pub struct Beside {
     /// The stored mailing the live check speaks of; empty for a new one.
     pub id: String,
-    /// What follows the saving: submit, send_now, test, find, or nothing.
+    /// What follows the saving: submit, send_now, test, find, remove_file, or nothing.
     pub then: String,
     /// Whom the preview stands for.
     pub r#as: String,
@@ -62,6 +63,10 @@ pub fn of(mailing: &Mailing, chosen: &Chosen, zone: Tz) -> MailingInput {
         exclude_list_ids: chosen.excluded.iter().map(|id| id.0).collect(),
         contact_ids: chosen.contacts.iter().map(|id| id.0).collect(),
         header_type: mailing.header_type.clone(),
+        media_id: mailing
+            .media_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
         header: mailing.header.clone(),
         message: mailing.message.clone(),
         footer: mailing.footer.clone(),
@@ -83,7 +88,13 @@ pub fn lenient(input: &MailingInput) -> MailingInput {
     if input.subject.trim().is_empty() {
         "-".clone_into(&mut input.subject);
     }
-    if input.header.trim().is_empty() {
+    let has_file = Kind::parse(&input.header_type).is_some();
+    let missing = if has_file {
+        &input.media_id
+    } else {
+        &input.header
+    };
+    if missing.trim().is_empty() {
         "none".clone_into(&mut input.header_type);
     }
     let both = input.list_ids.clone();

@@ -137,7 +137,10 @@ async fn history(
             by: entry.user_name,
             at: entry.at,
             icon: "pencil",
-            text: shell.t(&format!("mailings.event.{}", entry.action)),
+            text: match (entry.action.as_str(), &entry.note) {
+                ("file", Some(name)) => shell.tf("mailings.event.file", &[name]),
+                (action, _) => shell.t(&format!("mailings.event.{action}")),
+            },
             changes: Vec::new(),
         })
         .collect();

@@ -13,8 +13,10 @@ use crate::ids::{ContactId, MailingId};
 use crate::mailings::list::Sample;
 use crate::mailings::preflight::{self, Preflight};
 use crate::mailings::{self, Mailing, MailingInput, list};
+use crate::media::Kind;
 use crate::text::markup::{Span, to_spans};
 use crate::text::merge::{self, Parts, Values};
+use crate::web::media::{self, Named};
 use crate::web::page::Shell;
 use crate::web::visit::Visit;
 use crate::{accounts, contacts};
@@ -36,6 +38,8 @@ pub struct Bit {
 #[derive(Debug, Clone, Default, Template)]
 #[template(path = "mailings/bubble.html")]
 pub struct Bubble {
+    /// The file over the text.
+    pub file: Option<Named>,
     pub lines: Vec<Vec<Bit>>,
 }
 
@@ -53,7 +57,17 @@ impl Bubble {
                     .collect()
             })
             .collect();
-        Self { lines }
+        Self { file: None, lines }
+    }
+
+    /// The same under a file.
+    pub fn under(self, file: Option<Named>) -> Self {
+        Self { file, ..self }
+    }
+
+    /// Nothing stands under the file.
+    fn is_bare(&self) -> bool {
+        self.file.is_some() && self.lines.iter().all(Vec::is_empty)
     }
 }
 
@@ -201,11 +215,12 @@ pub async fn of_form(
     contact: Option<ContactId>,
     words: &str,
 ) -> Result<Aside> {
+    let mut conn = visit.conn().await?;
+    let file = file_of(&mut conn, shell, input).await?;
     let draft = match lenient(input).parse(visit.zone) {
         Ok(draft) => draft,
-        Err(error) => return without(shell, error, input),
+        Err(error) => return without(shell, error, input, file),
     };
-    let mut conn = visit.conn().await?;
     let (company, user) = (visit.company, visit.user);
     let stored = match id {
         Some(id) => mailings::update(&mut conn, company, user, id, &draft).await,
@@ -213,7 +228,7 @@ pub async fn of_form(
     };
     let mailing = match stored {
         Ok(mailing) => mailing,
-        Err(error) => return without(shell, error, input),
+        Err(error) => return without(shell, error, input, file),
     };
     let mut aside = of_stored(&mut conn, shell, &mailing, contact, words).await?;
     aside.starts = mailings::input::instant(&input.schedule_date, visit.zone)
@@ -226,7 +241,12 @@ pub async fn of_form(
 }
 
 /// The faults instead of figures, and the message without values.
-fn without(shell: &Shell, error: Error, input: &MailingInput) -> Result<Aside> {
+fn without(
+    shell: &Shell,
+    error: Error,
+    input: &MailingInput,
+    file: Option<Named>,
+) -> Result<Aside> {
     let Error::Invalid(faults) = error else {
         return Err(error);
     };
@@ -242,9 +262,19 @@ fn without(shell: &Shell, error: Error, input: &MailingInput) -> Result<Aside> {
     };
     Ok(Aside {
         obstacles: faults.0.into_values().flatten().collect(),
-        bubble: written(&parts),
+        bubble: written(&parts).under(file),
         ..Aside::empty(shell)
     })
+}
+
+/// The file that stands in the form.
+async fn file_of(
+    conn: &mut AsyncPgConnection,
+    shell: &Shell,
+    input: &MailingInput,
+) -> Result<Option<Named>> {
+    let wanted = Kind::parse(&input.header_type).is_some();
+    media::named(conn, shell, input.media_id.parse().ok().filter(|_| wanted)).await
 }
 
 /// The figures of a mailing as it stands in `conn`.
@@ -255,12 +285,13 @@ pub async fn of_stored(
     contact: Option<ContactId>,
     words: &str,
 ) -> Result<Aside> {
+    let file = media::named(conn, shell, mailing.media_id).await?;
     let account = match accounts::query::find(conn, mailing.account_id).await {
         Ok(account) => account,
         Err(diesel::result::Error::NotFound) => {
             return Ok(Aside {
                 obstacles: vec![shell.t("mailings.account_gone")],
-                bubble: written(&parts(mailing)),
+                bubble: written(&parts(mailing)).under(file),
                 ..Aside::empty(shell)
             });
         }
@@ -292,7 +323,7 @@ pub async fn of_stored(
             .unwrap_or_default(),
         account: account.name,
         chosen: sample.map(|sample| sample.contact_id),
-        bubble: marked(&parts(mailing), &values),
+        bubble: marked(&parts(mailing), &values).under(file),
         preflight: Some(preflight),
         words: words.to_owned(),
         samples,

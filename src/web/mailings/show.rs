@@ -13,6 +13,7 @@ use crate::error::FieldErrors;
 use crate::ids::MailingId;
 use crate::mailings::{Mailing, State, Verb, query};
 use crate::web::error::WebResult;
+use crate::web::media::{self, Named};
 use crate::web::page::{Menu, Shell, html_with};
 use crate::web::pieces::Event;
 use crate::web::visit::Visit;
@@ -32,6 +33,7 @@ struct ShowPage {
     /// Before it is released.
     aside: Option<Aside>,
     bubble: Bubble,
+    file: Option<Named>,
     events: Vec<Event>,
 }
 
@@ -166,6 +168,7 @@ async fn record(visit: &Visit, id: MailingId, shown: Shown, date: Option<String>
         })
     };
     let may = may(visit, &mailing);
+    let file = media::named(&mut conn, &shell, mailing.media_id).await?;
     let stored = mailing.schedule_date.map(|date| shell.local(&date));
     let page = ShowPage {
         buttons: if may {
@@ -175,7 +178,8 @@ async fn record(visit: &Visit, id: MailingId, shown: Shown, date: Option<String>
         },
         may,
         schedule_date: date.or(stored).unwrap_or_default(),
-        bubble: preview::written(&preview::parts(&mailing)),
+        bubble: preview::written(&preview::parts(&mailing)).under(file.clone()),
+        file,
         events: history(&mut conn, &shell, &mailing).await?,
         errors: shown.errors,
         shell,

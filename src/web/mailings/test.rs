@@ -20,6 +20,7 @@ use crate::text::merge::{self, Values};
 use crate::text::phone::PhoneNumber;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, see_other};
+use crate::web::media;
 use crate::web::page::{Menu, Shell, html_with};
 use crate::web::visit::Visit;
 use crate::{accounts, companies, contacts};
@@ -95,10 +96,12 @@ async fn render(
     let chosen = input.who.parse().ok().map(ContactId);
     let values = values(visit, &mut conn, id, chosen).await?;
     let account = accounts::query::find(&mut conn, mailing.account_id).await;
+    let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
+    let file = media::named(&mut conn, &shell, mailing.media_id).await?;
     let page = TestPage {
-        bubble: preview::marked(&preview::parts(&mailing), &values),
+        bubble: preview::marked(&preview::parts(&mailing), &values).under(file),
         account: account.map(|account| account.name).unwrap_or_default(),
-        shell: visit.shell(Menu::Broadcasts, &mut conn).await?,
+        shell,
         mailing,
         input,
         errors,
@@ -189,7 +192,7 @@ async fn queued(visit: &Visit, id: MailingId, input: &TestInput) -> Result<()> {
     let mut conn = visit.conn().await?;
     let mailing = own(visit, &mut conn, id).await?;
     mailings::require(&mailing, Verb::Test)?;
-    if mailing.message.trim().is_empty() {
+    if mailing.message.trim().is_empty() && mailing.media_id.is_none() {
         return Err(Error::invalid("message", "Write the message first."));
     }
     let account = accounts::usable(&mut conn, mailing.account_id, visit.user).await?;
@@ -199,8 +202,13 @@ async fn queued(visit: &Visit, id: MailingId, input: &TestInput) -> Result<()> {
     let sample = input.who.parse().ok().map(ContactId);
     let values = values(visit, &mut conn, id, sample).await?;
     let text = merge::compose(&preview::parts(&mailing), &values);
-    if merge::length(&text) > MESSAGE_MAX {
-        let said = visit.tf("mailings.test_long", &[MESSAGE_MAX.to_string()]);
+    let most = if mailing.media_id.is_some() {
+        merge::CAPTION_MAX
+    } else {
+        MESSAGE_MAX
+    };
+    if merge::length(&text) > most {
+        let said = visit.tf("mailings.test_long", &[most.to_string()]);
         return Err(Error::invalid("as", said));
     }
     let (contact, number) = addressee(visit, &mut conn, input, sample, &country).await?;
@@ -214,6 +222,7 @@ async fn queued(visit: &Visit, id: MailingId, input: &TestInput) -> Result<()> {
         user: Some(visit.user),
         cause: &format!("test:{}:{}", visit.user, input.key.replace('\0', "")),
         quoted: None,
+        media: mailing.media_id,
     };
     if add_single(&mut conn, &single).await?.is_some() {
         noted(visit, &mut conn, id, "test").await?;

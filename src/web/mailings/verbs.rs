@@ -52,7 +52,7 @@ pub async fn ask_send(visit: Visit, id: web::Path<i64>) -> WebResult {
         return Ok(see_other(href(id)));
     }
     mailings::require(&mailing, Verb::SendNow)?;
-    let faults = mailings::faults(&mut conn, visit.user, &mailing).await?;
+    let faults = mailings::faults(&visit.app, &mut conn, visit.user, &mailing).await?;
     if !faults.is_empty() {
         drop(conn);
         return show::faulty(&visit, id, faults, None).await;
@@ -153,7 +153,7 @@ pub async fn send_now(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Presse
     let sent: Result<()> = async {
         let mut conn = visit.conn().await?;
         let before = own(&visit, &mut conn, id).await?;
-        mailings::send_now(&mut conn, visit.user, id).await?;
+        mailings::send_now(&visit.app, &mut conn, visit.user, id).await?;
         if !before.released() {
             noted(&visit, &mut conn, id, "send_now").await?;
         }
@@ -187,7 +187,7 @@ pub async fn submitted(visit: &Visit, id: MailingId, date: Option<&str>) -> Resu
         None => None,
     };
     let now = visit.app.clock.now();
-    let mailing = mailings::submit(&mut conn, visit.user, id, date, now).await?;
+    let mailing = mailings::submit(&visit.app, &mut conn, visit.user, id, date, now).await?;
     if before.state() != State::Submitted {
         noted(visit, &mut conn, id, "submit").await?;
     }

@@ -216,6 +216,31 @@ impl TestApp {
         self.caller().ok(method, path, body).await
     }
 
+    /// Uploads a file through the API.
+    pub async fn upload(&self, file_name: &str, bytes: Vec<u8>) -> (u16, Value) {
+        let file = reqwest::multipart::Part::bytes(bytes).file_name(file_name.to_owned());
+        let response = self
+            .client
+            .post(format!("{}/api/v1/media", self.address))
+            .bearer_auth(&self.token)
+            .multipart(reqwest::multipart::Form::new().part("file", file))
+            .send()
+            .await
+            .unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    /// Something that is no page and no JSON: a file.
+    pub async fn fetch(&self, method: &str, url: &str, range: Option<&str>) -> reqwest::Response {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, url);
+        if let Some(range) = range {
+            request = request.header("Range", range);
+        }
+        request.send().await.unwrap()
+    }
+
     pub async fn post_raw(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> u16 {
         let mut request = self
             .client

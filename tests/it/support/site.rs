@@ -125,6 +125,16 @@ impl World {
                 == "1 2"
         })
         .await;
+        let file = app
+            .upload(
+                &format!("{words}.pdf"),
+                b"%PDF-1.7 price list %%EOF".to_vec(),
+            )
+            .await
+            .1["id"]
+            .clone();
+        let mailing = json!({ "subject": words, "account_id": account, "recipients": { "list_ids": [list] },
+            "header": { "type": "document", "media_id": file }, "message": format!("{words} {{{{contact.name}}}}"), "footer": words });
         let draft = app.ok("POST", "/mailings", Some(&mailing)).await["id"].clone();
         imports(&app, words).await;
         app.execute(&format!(
@@ -139,6 +149,7 @@ impl World {
         ids.insert("accounts", account.to_string());
         ids.insert("lists", list.to_string());
         ids.insert("mailings", draft.to_string());
+        ids.insert("media", file.to_string());
         for (noun, query) in [
             ("contacts", "SELECT min(id) FROM contacts"),
             ("logs", "SELECT min(id) FROM logs"),
