@@ -36,4 +36,6 @@ pub struct Wake {
     pub settle: Arc<Notify>,
     /// Somebody asked for a run of a job.
     pub jobs: Arc<Notify>,
+    /// An import waits.
+    pub imports: Arc<Notify>,
 }

@@ -37,6 +37,7 @@ pub fn start(app: App) -> anyhow::Result<Running> {
             }
         }),
         tokio::spawn(scheduler::follow(app.clone(), stopped.clone())),
+        tokio::spawn(scheduler::import(app.clone(), stopped.clone())),
         tokio::spawn({
             let (app, stopped) = (app.clone(), stopped.clone());
             async move {

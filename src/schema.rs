@@ -211,6 +211,7 @@ diesel::table! {
         erased_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        import_id -> Nullable<BigInt>,
     }
 }
 
@@ -242,6 +243,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    import_chunks (import_id, number) {
+        company_id -> BigInt,
+        import_id -> BigInt,
+        number -> Integer,
+        bytes -> Bytea,
+    }
+}
+
+diesel::table! {
+    import_rejected (import_id, line) {
+        company_id -> BigInt,
+        import_id -> BigInt,
+        line -> BigInt,
+        cells -> Jsonb,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
     imports (id) {
         id -> BigInt,
         company_id -> BigInt,
@@ -259,6 +279,14 @@ diesel::table! {
         message -> Nullable<Text>,
         created_at -> Timestamptz,
         finished_at -> Nullable<Timestamptz>,
+        task -> Text,
+        position -> BigInt,
+        tested -> Nullable<Jsonb>,
+        lease -> Nullable<Uuid>,
+        lease_until -> Nullable<Timestamptz>,
+        tries -> Integer,
+        undone -> BigInt,
+        undone_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -13,7 +13,7 @@ pub mod webhooks;
 
 use actix_web::web;
 
-use v1::{accounts, contacts, incoming, lists, mailings, media, messages};
+use v1::{accounts, contacts, imports, incoming, lists, mailings, media, messages};
 
 /// The site map of the API.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -33,6 +33,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route("/contacts", web::get().to(contacts::list))
                 .route("/contacts/{id}", web::get().to(contacts::show))
                 .route("/contacts/{id}", web::patch().to(contacts::update))
+                .route("/imports", web::post().to(imports::create))
+                .route("/imports/{id}", web::get().to(imports::show))
+                .route(
+                    "/imports/{id}/rejected.csv",
+                    web::get().to(imports::rejected),
+                )
                 .route("/mailings", web::post().to(mailings::create))
                 .route("/mailings/{id}", web::get().to(mailings::show))
                 .route(

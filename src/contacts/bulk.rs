@@ -3,15 +3,14 @@
 //! Invariants: every row ends as created, updated, skipped or rejected with its reason, and the four add
 //! up; two rows with one number in one call are one person; an opt-out is never lifted.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::query;
-use crate::ids::{CompanyId, ContactId, ListId};
+use crate::ids::{CompanyId, ContactId, ImportId, ListId};
 use crate::text::country;
 use crate::text::phone::PhoneNumber;
 
@@ -40,8 +39,22 @@ pub struct Row {
 pub enum OnDuplicate {
     /// Stays as it is, but joins the lists.
     Skip,
+    /// Only what is empty is filled.
+    FillBlanks,
     /// Filled cells replace what is stored; empty ones change nothing.
     Update,
+}
+
+impl OnDuplicate {
+    pub const ALL: [Self; 3] = [Self::Skip, Self::FillBlanks, Self::Update];
+
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::FillBlanks => "fill_blanks",
+            Self::Update => "update",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -70,6 +83,20 @@ struct Known {
     number: String,
 }
 
+/// How people are stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner<'a> {
+    pub company: CompanyId,
+    pub on_duplicate: OnDuplicate,
+    /// Everybody joins these.
+    pub list_ids: &'a [ListId],
+    /// The import that brings them.
+    pub import: Option<ImportId>,
+}
+
+/// A row with its number.
+pub type Numbered<'a> = (PhoneNumber, &'a Row);
+
 /// Stores people; the caller's transaction decides whether it counts. At most some 10,000 a call.
 pub async fn upsert(
     conn: &mut AsyncPgConnection,
@@ -79,50 +106,94 @@ pub async fn upsert(
     on_duplicate: OnDuplicate,
     list_ids: &[ListId],
 ) -> QueryResult<Outcome> {
-    let mut outcome = Outcome::default();
-    let mut accepted: Vec<(PhoneNumber, &Row)> = Vec::with_capacity(rows.len());
+    let mut rejected = Vec::new();
+    let mut accepted: Vec<Numbered<'_>> = Vec::with_capacity(rows.len());
     let mut seen: HashSet<PhoneNumber> = HashSet::new();
-    let mut repeated: Vec<(PhoneNumber, &Row)> = Vec::new();
+    let mut repeated: Vec<Numbered<'_>> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         match number_of(row, default_country) {
-            Err(reason) => outcome.rejected.push(Rejected { index, reason }),
+            Err(reason) => rejected.push(Rejected { index, reason }),
             Ok(number) if seen.insert(number.clone()) => accepted.push((number, row)),
-            Ok(number) => {
-                outcome.skipped += 1;
-                repeated.push((number, row));
-            }
+            Ok(number) => repeated.push((number, row)),
         }
     }
-    let numbers: Vec<&str> = accepted.iter().map(|(number, _)| number.as_str()).collect();
-    let before: HashMap<String, ContactId> = find_known(conn, company, &numbers).await?;
-    let fresh: Vec<&(PhoneNumber, &Row)> = accepted
+    let manner = Manner {
+        company,
+        on_duplicate,
+        list_ids,
+        import: None,
+    };
+    let mut outcome = store(conn, manner, &accepted, &repeated).await?;
+    outcome.skipped += repeated.len();
+    outcome.rejected = rejected;
+    Ok(outcome)
+}
+
+/// Stores `accepted`, one row a number. Of `repeated`, people who were stored before, only tags and lists
+/// count, and no figure.
+pub async fn store(
+    conn: &mut AsyncPgConnection,
+    manner: Manner<'_>,
+    accepted: &[Numbered<'_>],
+    repeated: &[Numbered<'_>],
+) -> QueryResult<Outcome> {
+    let company = manner.company;
+    let mut outcome = Outcome::default();
+    let everybody = || accepted.iter().chain(repeated);
+    let numbers: Vec<&str> = everybody().map(|(number, _)| number.as_str()).collect();
+    let mut ids = find_known(conn, company, &numbers).await?;
+    let (known, fresh): (Vec<_>, Vec<_>) = accepted
         .iter()
-        .filter(|(number, _)| !before.contains_key(number.as_str()))
-        .collect();
-    let created = insert(conn, company, &fresh).await?;
+        .partition(|(number, _)| ids.contains_key(number.as_str()));
+    let created = insert(conn, company, manner.import, &fresh).await?;
     outcome.created = created.len();
-    let known: Vec<&(PhoneNumber, &Row)> = accepted
-        .iter()
+    let mut known = known;
+    // Somebody else made these meanwhile.
+    let late: Vec<_> = fresh
+        .into_iter()
         .filter(|(number, _)| !created.contains_key(number.as_str()))
         .collect();
-    match on_duplicate {
-        OnDuplicate::Skip => outcome.skipped += known.len(),
+    if !late.is_empty() {
+        let numbers: Vec<&str> = late.iter().map(|(number, _)| number.as_str()).collect();
+        ids.extend(find_known(conn, company, &numbers).await?);
+        known.extend(late);
+    }
+    outcome.updated = match manner.on_duplicate {
+        OnDuplicate::Skip => 0,
+        OnDuplicate::FillBlanks => fill(conn, company, &known).await?,
         OnDuplicate::Update => {
             write(conn, company, &known).await?;
-            outcome.updated = known.len();
+            known.len()
         }
-    }
-    let mut ids = find_known(conn, company, &numbers).await?;
+    };
+    outcome.skipped = known.len() - outcome.updated;
     ids.extend(created);
-    join_lists(
-        conn,
-        company,
-        &ids,
-        accepted.iter().chain(&repeated),
-        list_ids,
-    )
-    .await?;
-    give_tags(conn, company, &ids, accepted.iter().chain(&repeated)).await?;
+    join_lists(conn, company, &ids, everybody(), manner.list_ids).await?;
+    give_tags(conn, company, &ids, everybody()).await?;
+    outcome.contacts = ids;
+    Ok(outcome)
+}
+
+/// What [`store`] would do, without doing it.
+pub async fn foresee(
+    conn: &mut AsyncPgConnection,
+    manner: Manner<'_>,
+    accepted: &[Numbered<'_>],
+) -> QueryResult<Outcome> {
+    let mut outcome = Outcome::default();
+    let numbers: Vec<&str> = accepted.iter().map(|(number, _)| number.as_str()).collect();
+    let ids = find_known(conn, manner.company, &numbers).await?;
+    let known: Vec<_> = accepted
+        .iter()
+        .filter(|(number, _)| ids.contains_key(number.as_str()))
+        .collect();
+    outcome.created = accepted.len() - known.len();
+    outcome.updated = match manner.on_duplicate {
+        OnDuplicate::Skip => 0,
+        OnDuplicate::FillBlanks => fillable(conn, manner.company, &known).await?,
+        OnDuplicate::Update => known.len(),
+    };
+    outcome.skipped = known.len() - outcome.updated;
     outcome.contacts = ids;
     Ok(outcome)
 }
@@ -167,7 +238,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(rows: &[&(PhoneNumber, &Row)]) -> Self {
+    fn of(rows: &[&Numbered<'_>]) -> Self {
         let text = |pick: fn(&Row) -> &String| {
             rows.iter()
                 .map(|(_, row)| pick(row).trim().to_owned())
@@ -222,23 +293,27 @@ macro_rules! bound {
 async fn insert(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
-    rows: &[&(PhoneNumber, &Row)],
+    import: Option<ImportId>,
+    rows: &[&Numbered<'_>],
 ) -> QueryResult<HashMap<String, ContactId>> {
     let columns = Columns::of(rows);
     let statement = format!(
-        "INSERT INTO contacts (company_id, whatsapp_number, name, title, country, email, company_name, job_position, description, attributes)
+        "INSERT INTO contacts (company_id, whatsapp_number, name, title, country, email, company_name, job_position, description, attributes, import_id)
          SELECT $1, r.number, r.name, r.title, r.country, r.email, r.company_name, r.job_position,
-           r.description, r.attributes FROM {UNNEST}
+           r.description, r.attributes, $11 FROM {UNNEST}
          ON CONFLICT ON CONSTRAINT contacts_number_unique DO NOTHING RETURNING id, whatsapp_number AS number"
     );
-    let made: Vec<Known> = bound!(statement, company, columns).load(conn).await?;
+    let made: Vec<Known> = bound!(statement, company, columns)
+        .bind::<Nullable<BigInt>, _>(import)
+        .load(conn)
+        .await?;
     Ok(made.into_iter().map(|one| (one.number, one.id)).collect())
 }
 
 async fn write(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
-    rows: &[&(PhoneNumber, &Row)],
+    rows: &[&Numbered<'_>],
 ) -> QueryResult<usize> {
     let columns = Columns::of(rows);
     let statement = format!(
@@ -253,39 +328,113 @@ async fn write(
     bound!(statement, company, columns).execute(conn).await
 }
 
+/// Whether a row has something for a place that is empty.
+const HAS_MORE: &str = "(c.name = '' AND r.name <> '' OR c.title = '' AND r.title <> '' OR c.country IS NULL AND r.country IS NOT NULL
+  OR c.email = '' AND r.email <> '' OR c.company_name = '' AND r.company_name <> '' OR c.job_position = '' AND r.job_position <> ''
+  OR c.description = '' AND r.description <> '' OR (r.attributes || c.attributes) <> c.attributes)";
+const OF_THESE: &str =
+    "c.company_id = $1 AND c.whatsapp_number = r.number AND c.erased_at IS NULL";
+
+/// Fills what is empty; how many had something to fill.
+async fn fill(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    rows: &[&Numbered<'_>],
+) -> QueryResult<usize> {
+    let columns = Columns::of(rows);
+    let statement = format!(
+        "UPDATE contacts c SET name = coalesce(nullif(c.name, ''), r.name), title = coalesce(nullif(c.title, ''), r.title),
+           country = coalesce(c.country, r.country), email = coalesce(nullif(c.email, ''), r.email),
+           company_name = coalesce(nullif(c.company_name, ''), r.company_name),
+           job_position = coalesce(nullif(c.job_position, ''), r.job_position),
+           description = coalesce(nullif(c.description, ''), r.description),
+           attributes = r.attributes || c.attributes, updated_at = wablast_now()
+         FROM {UNNEST} WHERE {OF_THESE} AND {HAS_MORE}"
+    );
+    bound!(statement, company, columns).execute(conn).await
+}
+
+/// How many [`fill`] would change.
+async fn fillable(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    rows: &[&Numbered<'_>],
+) -> QueryResult<usize> {
+    #[derive(QueryableByName)]
+    struct Figure {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let columns = Columns::of(rows);
+    let statement =
+        format!("SELECT count(*) FROM contacts c, {UNNEST} WHERE {OF_THESE} AND {HAS_MORE}");
+    let figure: Figure = bound!(statement, company, columns).get_result(conn).await?;
+    Ok(usize::try_from(figure.count).unwrap_or_default())
+}
+
+/// People and a name each, side by side, and the names once.
+struct Pairs {
+    contacts: Vec<ContactId>,
+    names: Vec<String>,
+    each: Vec<String>,
+}
+
+fn pairs<'a>(
+    ids: &HashMap<String, ContactId>,
+    rows: impl Iterator<Item = &'a Numbered<'a>>,
+    of: fn(&Row) -> &Vec<String>,
+) -> Pairs {
+    let mut wanted: BTreeSet<(&str, ContactId)> = BTreeSet::new();
+    for (number, row) in rows {
+        let Some(id) = ids.get(number.as_str()) else {
+            continue;
+        };
+        let names = of(row).iter().map(|name| name.trim());
+        wanted.extend(
+            names
+                .filter(|name| !name.is_empty())
+                .map(|name| (name, *id)),
+        );
+    }
+    let each: BTreeSet<&str> = wanted.iter().map(|(name, _)| *name).collect();
+    Pairs {
+        contacts: wanted.iter().map(|(_, id)| *id).collect(),
+        names: wanted.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        each: each.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// Everybody into `list_ids`, and each into the lists their row names; lists that are not there are made.
 async fn join_lists<'a>(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
     ids: &HashMap<String, ContactId>,
-    rows: impl Iterator<Item = &'a (PhoneNumber, &'a Row)>,
+    rows: impl Iterator<Item = &'a Numbered<'a>>,
     list_ids: &[ListId],
 ) -> QueryResult<()> {
     let everybody: Vec<ContactId> = ids.values().copied().collect();
     add_members(conn, company, list_ids, &everybody).await?;
-    let mut by_name: BTreeMap<&str, Vec<ContactId>> = BTreeMap::new();
-    for (number, row) in rows {
-        for name in &row.lists {
-            if let Some(id) = ids.get(number.as_str()) {
-                by_name.entry(name).or_default().push(*id);
-            }
-        }
+    let pairs = pairs(ids, rows, |row| &row.lists);
+    if pairs.each.is_empty() {
+        return Ok(());
     }
-    for (name, members) in by_name {
-        #[derive(QueryableByName)]
-        struct List {
-            #[diesel(sql_type = BigInt)]
-            id: ListId,
-        }
-        let list: List = sql_query(
-            "INSERT INTO lists (company_id, name) VALUES ($1, $2)
-             ON CONFLICT ON CONSTRAINT lists_name_unique DO UPDATE SET updated_at = wablast_now() RETURNING id",
-        )
-        .bind::<BigInt, _>(company)
-        .bind::<Text, _>(name)
-        .get_result(conn)
-        .await?;
-        add_members(conn, company, &[list.id], &members).await?;
-    }
+    sql_query(
+        "INSERT INTO lists (company_id, name) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Array<Text>, _>(&pairs.each)
+    .execute(conn)
+    .await?;
+    sql_query(
+        "INSERT INTO list_members (company_id, list_id, contact_id)
+         SELECT $1, l.id, p.contact FROM unnest($2::bigint[], $3::text[]) AS p(contact, name)
+           JOIN lists l ON l.company_id = $1 AND l.name = p.name ON CONFLICT DO NOTHING",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Array<BigInt>, _>(&pairs.contacts)
+    .bind::<Array<Text>, _>(&pairs.names)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -311,23 +460,28 @@ async fn give_tags<'a>(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
     ids: &HashMap<String, ContactId>,
-    rows: impl Iterator<Item = &'a (PhoneNumber, &'a Row)>,
+    rows: impl Iterator<Item = &'a Numbered<'a>>,
 ) -> QueryResult<()> {
-    let mut by_tag: BTreeMap<String, Vec<ContactId>> = BTreeMap::new();
-    for (number, row) in rows {
-        for tag in row
-            .tags
-            .iter()
-            .map(|tag| tag.trim())
-            .filter(|tag| !tag.is_empty())
-        {
-            if let Some(id) = ids.get(number.as_str()) {
-                by_tag.entry(tag.to_owned()).or_default().push(*id);
-            }
-        }
+    let pairs = pairs(ids, rows, |row| &row.tags);
+    if pairs.each.is_empty() {
+        return Ok(());
     }
-    for (tag, members) in by_tag {
-        query::add_tags(conn, company, &members, &[tag]).await?;
-    }
+    sql_query(
+        "INSERT INTO tags (company_id, name) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Array<Text>, _>(&pairs.each)
+    .execute(conn)
+    .await?;
+    sql_query(
+        "INSERT INTO contact_tags (company_id, contact_id, tag_id)
+         SELECT $1, p.contact, t.id FROM unnest($2::bigint[], $3::text[]) AS p(contact, name)
+           JOIN tags t ON t.company_id = $1 AND t.name = p.name ON CONFLICT DO NOTHING",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Array<BigInt>, _>(&pairs.contacts)
+    .bind::<Array<Text>, _>(&pairs.names)
+    .execute(conn)
+    .await?;
     Ok(())
 }

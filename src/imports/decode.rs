@@ -8,6 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use encoding_rs::CoderResult;
 
+use super::quotes::Quotes;
 use super::read::ReadFault;
 
 /// How the letters of a file are written.
@@ -65,9 +66,9 @@ const OTHER_FILES: &[(&[u8], ReadFault)] = &[
     (b"{\\rtf", ReadFault::NoTable),
 ];
 
-/// The encoding of a file, and how many line ends it has. Reads all of it: the one letter that is not
+/// The encoding of a file. Reads all of it: the one letter that is not
 /// UTF-8 may stand in the last row.
-pub(super) fn detect(file: &mut (impl Read + Seek)) -> Result<(Encoding, u64), ReadFault> {
+pub(super) fn detect(file: &mut (impl Read + Seek)) -> Result<Encoding, ReadFault> {
     file.seek(SeekFrom::Start(0))?;
     let mut chunk = vec![0; CHUNK];
     let mut filled = fill(file, &mut chunk)?;
@@ -84,13 +85,9 @@ pub(super) fn detect(file: &mut (impl Read + Seek)) -> Result<(Encoding, u64), R
         [0xfe, 0xff, ..] => Some(Encoding::Utf16Be),
         _ => utf_16_by_zeros(start),
     };
-    let mut line_ends = 0;
     let mut is_utf_8 = true;
     let mut has_letters = false;
     loop {
-        let count = |sign: u8| chunk[..filled].iter().filter(|byte| **byte == sign).count();
-        // Some old programs end lines with a carriage return alone.
-        line_ends += count(b'\n').max(count(b'\r')) as u64;
         // The letter that the chunk cuts is read again with the next one.
         let kept = match std::str::from_utf8(&chunk[..filled]) {
             Ok(_) => 0,
@@ -110,12 +107,11 @@ pub(super) fn detect(file: &mut (impl Read + Seek)) -> Result<(Encoding, u64), R
         }
         filled = kept + more;
     }
-    let encoding = marked.unwrap_or(if is_utf_8 {
+    Ok(marked.unwrap_or(if is_utf_8 {
         Encoding::Utf8
     } else {
         Encoding::Windows1252
-    });
-    Ok((encoding, line_ends))
+    }))
 }
 
 /// UTF-16 without a mark: in most scripts' tables every second byte is zero, at least of separators and
@@ -177,6 +173,8 @@ pub(super) struct Decoded<R> {
     /// Bytes handed out since the reader last set this to zero.
     pub since: Cell<usize>,
     most: usize,
+    /// Where rows are read; a sample needs none.
+    pub quotes: Option<Quotes>,
 }
 
 impl<R: Read> Decoded<R> {
@@ -195,6 +193,7 @@ impl<R: Read> Decoded<R> {
             after_return: false,
             since: Cell::new(0),
             most,
+            quotes: None,
         }
     }
 }
@@ -248,7 +247,7 @@ impl<R: Read> Read for Decoded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left.is_empty() && buffer.len() >= LETTER {
             let read = self.decode(buffer)?;
-            self.count(read)?;
+            self.count(&buffer[..read])?;
             return Ok(read);
         }
         if self.left.is_empty() {
@@ -259,14 +258,17 @@ impl<R: Read> Read for Decoded<R> {
         let read = buffer.len().min(self.left.len());
         buffer[..read].copy_from_slice(&self.left[..read]);
         self.left.drain(..read);
-        self.count(read)?;
+        self.count(&buffer[..read])?;
         Ok(read)
     }
 }
 
 impl<R> Decoded<R> {
-    fn count(&self, read: usize) -> io::Result<()> {
-        self.since.set(self.since.get() + read);
+    fn count(&mut self, read: &[u8]) -> io::Result<()> {
+        if let Some(quotes) = &mut self.quotes {
+            quotes.see(read);
+        }
+        self.since.set(self.since.get() + read.len());
         if self.since.get() > self.most {
             Err(io::Error::other(Endless))
         } else {
@@ -282,7 +284,7 @@ mod tests {
     use super::*;
 
     fn decoded(bytes: &[u8]) -> (Encoding, String) {
-        let (encoding, _) = detect(&mut Cursor::new(bytes)).unwrap();
+        let encoding = detect(&mut Cursor::new(bytes)).unwrap();
         let mut text = String::new();
         Decoded::new(bytes, encoding, usize::MAX)
             .read_to_string(&mut text)

@@ -18,6 +18,8 @@ pub enum Field {
     Name,
     Title,
     WhatsappNumber,
+    /// Counts where the first number is empty: a phone beside a mobile.
+    OtherNumber,
     Country,
     Email,
     CompanyName,
@@ -41,6 +43,7 @@ pub enum Field {
 pub const CHOICES: &[(Field, &str)] = &[
     (Field::Name, "Name"),
     (Field::WhatsappNumber, "WhatsApp Number"),
+    (Field::OtherNumber, "Number if the first is empty"),
     (Field::Email, "Email"),
     (Field::Title, "Title"),
     (Field::Country, "Country"),
@@ -73,6 +76,7 @@ impl fmt::Display for Field {
             Self::Name => "name",
             Self::Title => "title",
             Self::WhatsappNumber => "whatsapp_number",
+            Self::OtherNumber => "other_number",
             Self::Country => "country",
             Self::Email => "email",
             Self::CompanyName => "company_name",
@@ -128,6 +132,7 @@ pub fn guess(columns: &[ColumnSample], country: &str) -> Vec<Field> {
         .map(|column| headers::meanings(&column.header))
         .collect();
     by_header(&mut fields, columns, &meanings, country);
+    second_number(&mut fields, columns, &meanings, country);
     by_parts(&mut fields, columns, &meanings);
     by_samples(&mut fields, columns, country);
     rest(&mut fields, columns);
@@ -174,6 +179,27 @@ fn by_header(
         if let Some((_, _, index)) = best {
             fields[index] = Some(field);
         }
+    }
+}
+
+/// A second column that is called a number and holds numbers.
+fn second_number(
+    fields: &mut [Option<Field>],
+    columns: &[ColumnSample],
+    meanings: &[Meanings],
+    country: &str,
+) {
+    let is_number = |index: usize| {
+        meanings[index]
+            .iter()
+            .any(|(known, _)| *known == Known::Number)
+            && share(&columns[index].samples, |sample| is_number(sample, country)) >= 50
+    };
+    if fields.contains(&Some(Field::WhatsappNumber))
+        && let Some(index) =
+            (0..columns.len()).find(|index| fields[*index].is_none() && is_number(*index))
+    {
+        fields[index] = Some(Field::OtherNumber);
     }
 }
 
@@ -237,7 +263,9 @@ fn fit(field: &Field, known: Known, column: &ColumnSample, country: &str) -> Opt
         }
         (Field::Email, Known::Email) => Some(u8::from(share(samples, is_email) < 50)),
         (Field::Country, Known::Country) => (samples.is_empty()
-            || share(samples, |sample| country::by_name(sample).is_some()) > 0)
+            || share(samples, |sample| {
+                country::by_name(country_name(sample)).is_some()
+            }) > 0)
             .then_some(0),
         (Field::OptOut, Known::OptOut) => Some(0),
         (Field::OptOut, Known::Status) => {
@@ -336,13 +364,27 @@ pub fn key(header: &str) -> String {
     key.trim_end_matches('_').to_owned()
 }
 
-/// Names in one cell, separated by commas, semicolons or bars; each once.
+/// A country as a cell names it; Odoo's external identifiers are `base.id` for Indonesia.
+pub fn country_name(cell: &str) -> &str {
+    cell.strip_prefix("base.")
+        .filter(|code| code.len() == 2)
+        .unwrap_or(cell)
+}
+
+/// The first of several values of Google's exports, `a ::: b`.
+pub fn first_of(cell: &str) -> &str {
+    cell.split(" ::: ").next().unwrap_or(cell).trim()
+}
+
+/// Names in one cell, separated by commas, semicolons or bars; each once. Google's own groups
+/// (`* myContacts`) are none.
 pub fn names(cell: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for name in cell
         .split([',', ';', '|', '\n'])
+        .flat_map(|part| part.split(":::"))
         .map(str::trim)
-        .filter(|name| !name.is_empty())
+        .filter(|name| !name.is_empty() && !name.starts_with("* "))
     {
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
@@ -361,6 +403,42 @@ pub fn attributes(cell: &str) -> Option<serde_json::Map<String, serde_json::Valu
     };
     object.retain(|_, value| !value.is_null());
     Some(object)
+}
+
+/// Attributes that are a number, the plainest first: where a table has no column of numbers.
+const NUMBERS: &[&str] = &[
+    "whatsapp_number",
+    "whatsapp",
+    "whatsappnumber",
+    "wa",
+    "no_wa",
+    "nomor_wa",
+    "phone",
+    "phone_number",
+    "phonenumber",
+    "mobile",
+    "msisdn",
+    "no_hp",
+    "hp",
+    "telephone",
+    "tel",
+];
+
+/// The number that attributes hold.
+pub fn number_in(attributes: &serde_json::Map<String, serde_json::Value>) -> Option<String> {
+    let plain = |name: &str| name.trim().to_lowercase().replace([' ', '-'], "_");
+    NUMBERS.iter().find_map(|wanted| {
+        let (_, value) = attributes
+            .iter()
+            .find(|(name, _)| plain(name) == *wanted)?;
+        match value {
+            serde_json::Value::String(text) if !text.trim().is_empty() => {
+                Some(text.trim().to_owned())
+            }
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    })
 }
 
 /// Whether a cell says that the person wants no messages. What it does not say clearly, it does not say.
@@ -396,7 +474,7 @@ fn share(samples: &[String], looks: impl Fn(&str) -> bool) -> usize {
 }
 
 fn is_number(sample: &str, country: &str) -> bool {
-    PhoneNumber::parse(sample, country).is_ok()
+    PhoneNumber::parse(first_of(sample), country).is_ok()
 }
 
 /// Without a header that says so, dates, prices and identity numbers must not pass for numbers.

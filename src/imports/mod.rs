@@ -1,39 +1,48 @@
 //! Imports: files of contacts become recipients.
 //!
-//! A file is staged first (read whole, its columns guessed), then run or canceled. One run is one
-//! transaction over all rows, at most [`read::ROWS_MAX`]: whatever breaks in the middle leaves the import
-//! as it was staged, and no result is half told.
+//! A file is staged first (read whole, its columns guessed), then tested, run or canceled. What runs is
+//! queued, and worked on by any instance ([`work`]) in chunks: a chunk's people, its rejected rows and the
+//! position behind it are one transaction, so that whoever goes on after a crash goes on exactly there.
 //!
-//! Invariants: rows = created + updated + skipped + rejected, where blank lines are no rows; every number
-//! goes through `text::phone`; an import opts people out and never in; the file is dropped when the
-//! import is over. Owns `imports`; contacts are written by `contacts::bulk`.
+//! Invariants: rows that are done = created + updated + skipped + rejected, where blank lines are no rows;
+//! every number goes through `text::phone`; an import opts people out and never in; the file is dropped
+//! when the import is over. Owns `imports`, `import_chunks` and `import_rejected`; contacts are written by
+//! `contacts::bulk`.
 
-pub mod apply;
 mod decode;
+pub mod download;
 mod headers;
 pub mod list;
 pub mod mapping;
 mod people;
 pub mod query;
+mod quotes;
 pub mod read;
 pub mod rejected;
+pub mod spool;
 mod stage;
+pub mod undo;
+pub mod work;
+mod workbook;
 
 use diesel_async::AsyncPgConnection;
 
 use crate::audit;
 use crate::contacts::bulk::OnDuplicate;
-use crate::error::Result;
+use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{CompanyId, ImportId, ListId, UserId};
 
-pub use query::Import;
-pub use stage::{StageInput, stage};
+pub use query::{Import, Task};
+pub use stage::{Looked, StageInput, look_at, stage};
 
 use mapping::Field;
 use read::{ColumnSample, Format};
 
 /// Names and lines that a result shows; the rest is counted.
 const SHOWN: usize = 50;
+/// Reasons that are told apart, and lines named for each.
+const REASONS: usize = 30;
+const LINES: usize = 5;
 
 /// How a file is imported, as it is kept beside it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -61,14 +70,42 @@ pub struct Notes {
     pub repeated: usize,
     /// The first of them: their line, and the line that has the number first.
     pub repeats: Vec<(u64, u64)>,
-    /// Lines of the first rejected rows, in the order of the file of rejected rows.
-    pub rejected_lines: Vec<u64>,
+    /// Why rows were rejected, the first reasons of the file.
+    pub reasons: Vec<Reason>,
+    /// Numbers that named no country and got the import's.
+    pub by_country: usize,
     /// People of the file who had said stop before, and stay so.
     pub stay_opted_out: usize,
     /// People whom the file opted out.
     pub opted_out: usize,
     pub new_tags: Names,
     pub new_lists: Names,
+}
+
+/// Rows rejected for one reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Reason {
+    pub reason: String,
+    pub count: usize,
+    /// The first of them.
+    pub lines: Vec<u64>,
+}
+
+impl Notes {
+    fn add_reason(&mut self, reason: &str, line: u64) {
+        if let Some(known) = self.reasons.iter_mut().find(|one| one.reason == reason) {
+            known.count += 1;
+            if known.lines.len() < LINES {
+                known.lines.push(line);
+            }
+        } else if self.reasons.len() < REASONS {
+            self.reasons.push(Reason {
+                reason: reason.to_owned(),
+                count: 1,
+                lines: vec![line],
+            });
+        }
+    }
 }
 
 /// How many, and the first of them.
@@ -88,7 +125,7 @@ impl Names {
 }
 
 /// Every row is in exactly one of the four.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counts {
     pub rows: i64,
     pub created: i64,
@@ -98,29 +135,113 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn add_up(&self) -> bool {
-        self.rows == self.created + self.updated + self.skipped + self.rejected
+    /// Rows that are done.
+    pub fn done(&self) -> i64 {
+        self.created + self.updated + self.skipped + self.rejected
     }
 
     /// Rows whose person is here now.
     pub fn present(&self) -> i64 {
-        self.rows - self.rejected
+        self.done() - self.rejected
     }
 }
 
-/// Drops a staged file. `false`: it is over already, nothing changed.
+/// What a test said, and of which mapping.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tested {
+    pub mapping: Vec<String>,
+    pub counts: Counts,
+    pub notes: Notes,
+}
+
+/// Queues a draft with the fields chosen for its columns. One that is under way or over stays as it is:
+/// two presses of the button are one import.
+pub async fn start(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    user: UserId,
+    id: ImportId,
+    task: Task,
+    mapping: &[String],
+) -> Result<bool> {
+    let import = query::find(conn, id).await?;
+    if !import.is_draft() {
+        return Ok(false);
+    }
+    let mut options = import.options()?;
+    let chosen = choose(&options, mapping)?;
+    options.mapping = chosen.iter().map(ToString::to_string).collect();
+    options.notes = Notes::default();
+    let queued = query::queue(conn, id, task, &options).await?;
+    if queued && task == Task::Import {
+        audit::note(conn, company, "imports", id.0, Some(user), "started", None).await?;
+    }
+    Ok(queued)
+}
+
+/// The fields, or what is wrong with the choice; numbers may also stand in a column of attributes. A column's fault stands under `column-<its number>`.
+pub fn choose(options: &Options, mapping: &[String]) -> Result<Vec<Field>> {
+    let mut errors = FieldErrors::default();
+    if mapping.len() != options.columns.len() {
+        let lost = "The columns of the form are not those of the file. Open the page again.";
+        return Err(Error::invalid("mapping", lost));
+    }
+    let chosen = fields(mapping);
+    for (index, (field, key)) in chosen.iter().zip(mapping).enumerate() {
+        let column = format!("column-{}", index + 1);
+        if field.to_string() != *key && key.starts_with("attributes.") {
+            let name = "An attribute needs a name of letters and digits, which no field of recipients has already.";
+            errors.add(&column, name);
+        } else if field.to_string() != *key {
+            errors.add(&column, "This field is not known. Choose another.");
+        } else if !field.repeats() && chosen.iter().take(index).any(|other| other == field) {
+            errors.add(
+                &column,
+                "Another column is this field already. Choose one of them.",
+            );
+        }
+    }
+    if !chosen.contains(&Field::WhatsappNumber) && !chosen.contains(&Field::Attributes) {
+        errors.add(
+            "mapping",
+            "Choose which column is the WhatsApp number: without it nobody can be written to.",
+        );
+    }
+    errors.or(Some(chosen))
+}
+
+/// Drops a staged file, or stops what is under way; what was imported so far stays. `false`: it is over
+/// already, nothing changed.
 pub async fn cancel(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
     user: UserId,
     id: ImportId,
 ) -> Result<bool> {
-    query::find(conn, id).await?;
+    let import = query::find(conn, id).await?;
+    if import.is_under_way() && import.task() == Task::Test {
+        return Ok(query::stop_test(conn, id).await?);
+    }
     let canceled = query::cancel(conn, id).await?;
     if canceled {
         audit::note(conn, company, "imports", id.0, Some(user), "canceled", None).await?;
     }
     Ok(canceled)
+}
+
+/// Goes on with an import that failed in the middle. `false`: it did not, or its file is gone.
+pub async fn resume(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    user: UserId,
+    id: ImportId,
+) -> Result<bool> {
+    query::find(conn, id).await?;
+    let queued = query::resume(conn, id).await?;
+    if queued {
+        audit::note(conn, company, "imports", id.0, Some(user), "started", None).await?;
+    }
+    Ok(queued)
 }
 
 /// The fields a stored mapping names; one that is not known any more is left out of the import.

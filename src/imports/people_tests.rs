@@ -1,29 +1,62 @@
 //! Files as they come out of spreadsheets, read as people.
 
+use std::io::Cursor;
+
 use super::*;
 use crate::contacts::bulk::OnDuplicate;
 use crate::imports::Notes;
-use crate::imports::stage::look;
+use crate::imports::stage::tests::looked;
 
 fn options(file: &str, country: &str) -> (Options, Vec<Field>) {
-    let looked = look(file.as_bytes(), None).unwrap();
-    let fields = mapping::guess(&looked.columns, country);
+    let (format, columns, _) = looked(file.as_bytes(), None).unwrap();
+    let fields = mapping::guess(&columns, country);
     let options = Options {
         country: country.to_owned(),
         on_duplicate: OnDuplicate::Skip,
         list_ids: Vec::new(),
         tags: vec!["November".to_owned()],
-        format: looked.format,
-        columns: looked.columns,
+        format,
+        columns,
         mapping: fields.iter().map(ToString::to_string).collect(),
         notes: Notes::default(),
     };
     (options, fields)
 }
 
-fn people(file: &str) -> People {
+fn read(file: &str, options: &Options, fields: &[Field]) -> Chunk {
+    let mut people = People::open(Cursor::new(file.as_bytes()), options, fields).unwrap();
+    people.chunk(1_000).unwrap()
+}
+
+fn people(file: &str) -> Chunk {
     let (options, fields) = options(file, "ID");
-    read(file.as_bytes(), &options, &fields).unwrap()
+    read(file, &options, &fields)
+}
+
+#[test]
+fn chunks_know_each_other_and_rows_that_are_done() {
+    let file = "Nama,HP,Tags\nSiti,081234567890,A\nBudi,62 813 1111 222,\nx,12,\nSiti,+62 812 3456 7890,B\nAyu,081355556666,C\nBudi,08131111222,D\n";
+    let (options, fields) = options(file, "ID");
+    let open = || People::open(Cursor::new(file.as_bytes()), &options, &fields).unwrap();
+    let mut people = open();
+    let (one, two, three) = (
+        people.chunk(3).unwrap(),
+        people.chunk(3).unwrap(),
+        people.chunk(3).unwrap(),
+    );
+    assert_eq!((one.rows(), one.accepted.len(), one.refused.len()), (3, 2, 1));
+    assert_eq!(one.by_country, 1);
+    assert_eq!(two.repeats, [(5, 2), (7, 3)]);
+    assert_eq!((two.accepted.len(), two.again.len()), (1, 2));
+    assert_eq!(two.again[0].row.tags, ["B"]);
+    assert_eq!(three.rows(), 0);
+    // As if the program had ended after the first chunk.
+    let mut people = open();
+    people.skip(3).unwrap();
+    assert_eq!(people.chunk(3).unwrap().repeats, two.repeats);
+    let (tags, lists) = group_names(Cursor::new(file.as_bytes()), &options, &fields, 10).unwrap();
+    assert_eq!(tags.into_iter().collect::<Vec<_>>(), ["A", "B", "C", "D", "November"]);
+    assert!(lists.is_empty());
 }
 
 #[test]
@@ -83,7 +116,7 @@ fn what_the_database_cannot_hold_is_refused() {
         let file = format!("Nama,HP,Attributes\nBudi,081234567891,\n{cell}\n");
         let (options, mut fields) = options(&file, "ID");
         fields[2] = Field::Attributes;
-        let people = read(file.as_bytes(), &options, &fields).unwrap();
+        let people = read(&file, &options, &fields);
         assert_eq!(people.accepted.len(), 1, "{cell}");
         assert!(
             people.refused[0].reason.contains(reason),

@@ -1,17 +1,18 @@
 //! A CSV file row by row: its format guessed from what it holds, its limits kept while it streams.
 //!
-//! Invariants: beside the file's own bytes memory stays flat for any file within [`BYTES_MAX`]; every
+//! Invariants: memory stays flat for any file within [`BYTES_MAX`]; every
 //! fault names what to do or the line it stands on. Pure: knows bytes, no database and no fields.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use super::decode::{Decoded, Endless, detect};
+use super::quotes::{self, Quotes};
 
 pub use super::decode::Encoding;
 
-/// 20 MiB.
-pub const BYTES_MAX: usize = 20 * 1024 * 1024;
-pub const ROWS_MAX: u64 = 100_000;
+/// 200 MiB.
+pub const BYTES_MAX: u64 = 200 * 1024 * 1024;
+pub const ROWS_MAX: u64 = 1_000_000;
 pub const COLUMNS_MAX: usize = 200;
 /// Of one cell: 32 KiB.
 pub const CELL_BYTES_MAX: usize = 32 * 1024;
@@ -20,6 +21,8 @@ pub const CELL_BYTES_MAX: usize = 32 * 1024;
 const RECORD_BYTES_MAX: usize = COLUMNS_MAX * CELL_BYTES_MAX + 256 * 1024;
 /// What a guess reads.
 const SAMPLE_BYTES: u64 = 256 * 1024;
+/// Where the last thing of a file is looked for.
+const TAIL_BYTES: u64 = 64 * 1024;
 const SAMPLE_ROWS: usize = 200;
 const SAMPLES: usize = 10;
 /// Of a sample that a page shows.
@@ -32,15 +35,21 @@ pub enum ReadFault {
     Io(#[from] io::Error),
     #[error("The file is empty.")]
     Empty,
-    #[error("This is an Excel workbook. Save it as CSV in your spreadsheet and upload that.")]
+    #[error(
+        "This workbook cannot be read. Save it as an Excel workbook (.xlsx) or as CSV, and upload that."
+    )]
     Workbook,
+    #[error("The first sheet of this workbook is empty.")]
+    EmptySheet,
+    #[error("This workbook unpacks to more than fits. Save the sheet as CSV and upload that.")]
+    Bomb,
     #[error(
         "This is not a table. Open the list in your spreadsheet, save it as CSV and upload that."
     )]
     NoTable,
-    #[error("The file is larger than 20 MB. Split it and upload the parts.")]
+    #[error("The file is larger than 200 MB. Split it and upload the parts.")]
     TooLarge,
-    #[error("The file has more than 100,000 rows. Split it and upload the parts.")]
+    #[error("The file has more than 1,000,000 rows. Split it and upload the parts.")]
     TooManyRows,
     #[error("Line {line} has {columns} columns; at most 200 fit. Is the separator right?")]
     TooManyColumns { line: u64, columns: usize },
@@ -48,6 +57,10 @@ pub enum ReadFault {
         "Line {line} opens a quotation mark that is never closed, so everything after it would be one cell. Close it or take it out, and upload the file again."
     )]
     NeverClosed { line: u64 },
+    #[error(
+        "Line {line} opens a quotation mark that is closed only lines later, so whole rows would become one cell. Close it or take it out, and upload the file again."
+    )]
+    Swallowed { line: u64 },
     #[error("Line {line} has a cell of more than 32 KiB. Is a quotation mark never closed?")]
     CellTooLong { line: u64 },
     #[error(
@@ -105,6 +118,9 @@ pub struct Format {
     pub separator: Separator,
     /// The first row names the columns.
     pub has_header: bool,
+    /// Rows are counted, not lines: it was a workbook.
+    #[serde(default)]
+    pub by_row: bool,
 }
 
 /// A row that is not blank.
@@ -123,39 +139,43 @@ pub struct ColumnSample {
     pub header: String,
     /// The first cells that are not blank, trimmed, at most 10.
     pub samples: Vec<String>,
+    /// Rows whose cell here is not blank; counted when the whole file is read.
+    #[serde(default)]
+    pub filled: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Sample {
     pub format: Format,
     pub columns: Vec<ColumnSample>,
-    /// Rows without the header; exact for small files.
-    pub rows_estimate: u64,
 }
 
 /// Guesses how to read a file.
-pub fn sniff(file: &[u8]) -> Result<Format, ReadFault> {
-    let (encoding, _) = detect(&mut open(file)?)?;
-    let (text, _) = start_of(file, encoding)?;
-    let separator = guess_separator(&text);
+pub fn sniff<F: Read + Seek>(file: &mut F) -> Result<Format, ReadFault> {
+    sniff_as(file, None)
+}
+
+/// The same of a file whose separator is known.
+pub(super) fn sniff_as<F: Read + Seek>(
+    file: &mut F,
+    separator: Option<Separator>,
+) -> Result<Format, ReadFault> {
+    let encoding = detect(open(file)?)?;
+    let text = start_of(file, encoding)?;
+    let separator = separator.unwrap_or_else(|| guess_separator(&text));
     let first = records(&text, separator).next();
     let has_header = first.is_none_or(|first| names_columns(&first));
     Ok(Format {
         encoding,
         separator,
         has_header,
+        by_row: false,
     })
 }
 
-/// The columns of a file in the guessed format.
-pub fn sample(file: &[u8]) -> Result<Sample, ReadFault> {
-    sample_as(file, sniff(file)?)
-}
-
 /// The columns of a file in a chosen format.
-pub fn sample_as(file: &[u8], format: Format) -> Result<Sample, ReadFault> {
-    let (_, line_ends) = detect(&mut open(file)?)?;
-    let (text, is_whole) = start_of(file, format.encoding)?;
+pub fn sample_as<F: Read + Seek>(file: &mut F, format: Format) -> Result<Sample, ReadFault> {
+    let text = start_of(file, format.encoding)?;
     let mut columns: Vec<ColumnSample> = Vec::new();
     let mut rows = Rows::new(
         text.as_bytes(),
@@ -169,15 +189,8 @@ pub fn sample_as(file: &[u8], format: Format) -> Result<Sample, ReadFault> {
         header = rows.header()?;
     }
     columns.resize_with(header.len(), ColumnSample::default);
-    let mut count = 0;
-    let mut last_line = 0;
-    for row in rows {
+    for row in rows.take(SAMPLE_ROWS) {
         let row = row?;
-        count += 1;
-        last_line = row.line;
-        if count as usize > SAMPLE_ROWS {
-            continue;
-        }
         if columns.len() < row.cells.len() {
             columns.resize_with(row.cells.len(), ColumnSample::default);
         }
@@ -196,24 +209,15 @@ pub fn sample_as(file: &[u8], format: Format) -> Result<Sample, ReadFault> {
     for (column, name) in columns.iter_mut().zip(header) {
         column.header = name.trim().chars().take(SAMPLE_LETTERS).collect();
     }
-    // The rest of the file has as many lines a row as its start.
-    let rows_estimate = if is_whole || last_line == 0 {
-        count
-    } else {
-        (line_ends * count / last_line).max(count)
-    };
-    Ok(Sample {
-        format,
-        columns,
-        rows_estimate,
-    })
+    Ok(Sample { format, columns })
 }
 
 /// The rows of a file, one at a time. The header is not among them. After a fault nothing comes.
-pub fn rows(file: &[u8], format: Format) -> Result<Rows<Cursor<&[u8]>>, ReadFault> {
-    let mut rows = Rows::new(open(file)?, format);
-    let written = file.iter().rfind(|byte| !b"\r\n \0".contains(byte));
-    rows.ends_quoted = written == Some(&b'"');
+pub fn rows<F: Read + Seek>(mut file: F, format: Format) -> Result<Rows<F>, ReadFault> {
+    let ends_quoted = ends_quoted(&mut file)?;
+    open(&mut file)?;
+    let mut rows = Rows::new(file, format);
+    rows.ends_quoted = ends_quoted;
     if format.has_header {
         rows.header()?;
     }
@@ -221,7 +225,7 @@ pub fn rows(file: &[u8], format: Format) -> Result<Rows<Cursor<&[u8]>>, ReadFaul
 }
 
 /// The names of the columns as the file has them; empty without a header.
-pub fn header(file: &[u8], format: Format) -> Result<Vec<String>, ReadFault> {
+pub fn header<F: Read + Seek>(file: &mut F, format: Format) -> Result<Vec<String>, ReadFault> {
     if format.has_header {
         Rows::new(open(file)?, format).header()
     } else {
@@ -229,12 +233,26 @@ pub fn header(file: &[u8], format: Format) -> Result<Vec<String>, ReadFault> {
     }
 }
 
-fn open(file: &[u8]) -> Result<Cursor<&[u8]>, ReadFault> {
-    match file.len() {
+/// The file from its start, if it is one to read.
+fn open<F: Read + Seek>(file: &mut F) -> Result<&mut F, ReadFault> {
+    match file.seek(SeekFrom::End(0))? {
         0 => Err(ReadFault::Empty),
         length if length > BYTES_MAX => Err(ReadFault::TooLarge),
-        _ => Ok(Cursor::new(file)),
+        _ => {
+            file.seek(SeekFrom::Start(0))?;
+            Ok(file)
+        }
     }
+}
+
+/// Whether the last thing written in a file is a quotation mark.
+fn ends_quoted<F: Read + Seek>(file: &mut F) -> Result<bool, ReadFault> {
+    let length = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let written = tail.iter().rfind(|byte| !b"\r\n \0".contains(byte));
+    Ok(written == Some(&b'"'))
 }
 
 /// See [`rows`].
@@ -248,11 +266,16 @@ pub struct Rows<R> {
     ends_quoted: bool,
     /// Where the last cell of the last row began, when it spans lines.
     spans_from: Option<u64>,
+    separator: u8,
+    /// Cells of the first row.
+    width: Option<usize>,
+    by_row: bool,
 }
 
 impl<R: Read> Rows<R> {
     fn new(source: R, format: Format) -> Self {
-        let source = Decoded::new(source, format.encoding, RECORD_BYTES_MAX);
+        let mut source = Decoded::new(source, format.encoding, RECORD_BYTES_MAX);
+        source.quotes = Some(Quotes::new(format.separator.byte()));
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -267,6 +290,9 @@ impl<R: Read> Rows<R> {
             is_over: false,
             ends_quoted: true,
             spans_from: None,
+            separator: format.separator.byte(),
+            width: None,
+            by_row: format.by_row,
         }
     }
 
@@ -301,12 +327,18 @@ impl<R: Read> Rows<R> {
                 .line()
                 .saturating_sub(within as u64 + 1)
                 .max(1);
+            let line = if self.by_row {
+                self.reader.position().record()
+            } else {
+                line
+            };
             self.check(line)?;
             let last = self.record.iter().next_back().unwrap_or_default();
             self.spans_from = last.contains('\n').then_some(line);
             let is_sign = std::mem::take(&mut self.is_first) && names_separator(&self.record);
             let is_blank = self.record.iter().all(|cell| cell.trim().is_empty());
             if !is_sign && !is_blank {
+                self.width.get_or_insert(self.record.len());
                 return Ok(Some(Row {
                     line,
                     cells: self.record.iter().map(str::to_owned).collect(),
@@ -327,6 +359,19 @@ impl<R: Read> Rows<R> {
         }
         if self.record.as_slice().contains('\0') {
             return Err(ReadFault::Nul { line });
+        }
+        // Workbooks are written by us.
+        if self.by_row {
+            return Ok(());
+        }
+        let here = self.reader.position().line();
+        let quotes = self.reader.get_ref().quotes.as_ref();
+        if let Some(torn) = quotes.and_then(Quotes::torn).filter(|torn| *torn <= here) {
+            return Err(ReadFault::Swallowed { line: torn });
+        }
+        let width = self.width.unwrap_or(usize::MAX);
+        if width < usize::MAX && quotes::holds_rows(&self.record, self.separator, width) {
+            return Err(ReadFault::Swallowed { line });
         }
         Ok(())
     }
@@ -366,8 +411,8 @@ fn names_separator(record: &csv::StringRecord) -> bool {
     record.len() <= 2 && first.len() <= 5 && first.to_ascii_lowercase().starts_with("sep=")
 }
 
-/// The start of a file up to a line's end, and whether that is all.
-fn start_of(file: &[u8], encoding: Encoding) -> Result<(String, bool), ReadFault> {
+/// The start of a file up to a line's end.
+fn start_of<F: Read + Seek>(file: &mut F, encoding: Encoding) -> Result<String, ReadFault> {
     let mut bytes = Vec::new();
     let read = Decoded::new(open(file)?, encoding, usize::MAX)
         .take(SAMPLE_BYTES + 1)
@@ -376,7 +421,7 @@ fn start_of(file: &[u8], encoding: Encoding) -> Result<(String, bool), ReadFault
     if !is_whole && let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') {
         bytes.truncate(end + 1);
     }
-    Ok((String::from_utf8_lossy(&bytes).into_owned(), is_whole))
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn records(text: &str, separator: Separator) -> impl Iterator<Item = csv::StringRecord> {

@@ -1,6 +1,20 @@
 //! Files as people upload them, and hostile ones.
 
+use std::io::Cursor;
+
 use super::*;
+
+fn sniff(file: &[u8]) -> Result<Format, ReadFault> {
+    super::sniff(&mut Cursor::new(file))
+}
+
+fn sample(file: &[u8]) -> Result<Sample, ReadFault> {
+    sample_as(&mut Cursor::new(file), sniff(file)?)
+}
+
+fn rows(file: &[u8], format: Format) -> Result<Rows<Cursor<&[u8]>>, ReadFault> {
+    super::rows(Cursor::new(file), format)
+}
 
 fn format_of(bytes: impl AsRef<[u8]>) -> (Separator, bool) {
     let format = sniff(bytes.as_ref()).unwrap();
@@ -109,10 +123,9 @@ fn every_encoding_gives_the_same_rows() {
 }
 
 #[test]
-fn a_sample_shows_columns_and_counts_rows() {
+fn a_sample_shows_columns() {
     let file = b"Name, Phone ,Empty\nSiti, 0812 ,\n,0813,\nBudi,,,extra\n";
     let sample = sample(file).unwrap();
-    assert_eq!(sample.rows_estimate, 3);
     let columns: Vec<(&str, Vec<&str>)> = sample
         .columns
         .iter()
@@ -133,35 +146,29 @@ fn a_sample_shows_columns_and_counts_rows() {
         ]
     );
     let bare = sample_as(
-        file,
+        &mut Cursor::new(file),
         Format {
             has_header: false,
             ..sample.format
         },
     )
     .unwrap();
-    assert_eq!(bare.rows_estimate, 4);
     assert_eq!(bare.columns[0].samples[0], "Name");
     assert_eq!(
-        header(file, sample.format).unwrap(),
+        header(&mut Cursor::new(file), sample.format).unwrap(),
         ["Name", " Phone ", "Empty"]
     );
-    assert!(header(file, bare.format).unwrap().is_empty());
+    assert!(header(&mut Cursor::new(file), bare.format).unwrap().is_empty());
 }
 
 #[test]
-fn a_long_file_is_counted_nearly() {
+fn a_long_file_is_read_whole() {
     let mut text = "name,phone\n".to_owned();
     for number in 0..50_000 {
         text.push_str(&format!("Person {number},0812{number:08}\n"));
     }
     let file = text.as_bytes();
     let sample = sample(file).unwrap();
-    assert!(
-        (49_000..=51_000).contains(&sample.rows_estimate),
-        "{}",
-        sample.rows_estimate
-    );
     assert_eq!(sample.columns[0].samples.len(), 10);
     assert_eq!(
         rows(file, sample.format)
@@ -204,8 +211,12 @@ fn limits_are_kept_and_say_where() {
             Ok(_) => panic!("read: {expected}"),
         }
     }
-    let large = vec![b'x'; BYTES_MAX + 1];
-    assert!(matches!(sniff(&large), Err(ReadFault::TooLarge)));
+    let mut large = tempfile::tempfile().unwrap();
+    large.set_len(BYTES_MAX + 1).unwrap();
+    assert!(matches!(
+        super::sniff(&mut large),
+        Err(ReadFault::TooLarge)
+    ));
 }
 
 #[test]

@@ -3,8 +3,9 @@
 //!
 //! Invariant: no cell is a formula to a spreadsheet, whatever the uploaded file held.
 
+use super::Options;
 use super::mapping::{self, Field};
-use super::read::{Format, Separator};
+use super::read::Separator;
 
 /// A row and why it was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,56 +16,60 @@ pub struct Refused {
 }
 
 /// What the last column is called; an import leaves it out again.
-const REASON: &str = "Reason";
+const REASON: &str = "reason";
 
-/// The file. A file that named no columns gets the fields' names, so that it is understood again.
-pub(super) fn write(
-    header: &[String],
-    fields: &[Field],
-    format: Format,
-    refused: &[Refused],
-) -> anyhow::Result<String> {
-    let longest = refused.iter().map(|row| row.cells.len()).max().unwrap_or(0);
-    let width = fields.len().max(header.len()).max(longest);
-    let mut writer = csv::WriterBuilder::new()
-        .delimiter(format.separator.byte())
-        .terminator(csv::Terminator::CRLF)
-        .from_writer(Vec::new());
-    let names: Vec<String> = if header.is_empty() {
-        fields.iter().enumerate().map(column_name).collect()
-    } else {
-        header.to_vec()
-    };
-    writer.write_record(line(&names, width, REASON))?;
-    for row in refused {
-        writer.write_record(line(&row.cells, width, &row.reason))?;
-    }
-    let bytes = writer
-        .into_inner()
-        .map_err(|error| anyhow::anyhow!("writing the rejected rows: {error}"))?;
-    Ok(String::from_utf8(bytes)?)
+/// Writes the file piece by piece. Columns that the file did not name are called as their fields, so that
+/// it is understood again.
+pub struct Writer {
+    separator: Separator,
+    width: usize,
 }
 
-/// The first rows of such a file, each as its filled cells and its reason.
-pub fn first(file: &str, separator: Separator, most: usize) -> Vec<(Vec<String>, String)> {
-    let reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .delimiter(separator.byte())
-        .from_reader(file.as_bytes());
-    reader
-        .into_records()
-        .map_while(Result::ok)
-        .take(most)
-        .map(|record| {
-            let mut cells: Vec<String> = record
+impl Writer {
+    /// `longest`: cells of the longest rejected row.
+    pub fn new(options: &Options, longest: usize) -> Self {
+        Self {
+            separator: options.format.separator,
+            width: options.columns.len().max(longest),
+        }
+    }
+
+    pub fn header(&self, options: &Options) -> anyhow::Result<String> {
+        let fields = super::fields(&options.mapping);
+        let columns = options.columns.iter().zip(&fields).enumerate();
+        let names: Vec<String> = columns
+            .map(|(index, (column, field))| {
+                if column.header.is_empty() {
+                    column_name((index, field))
+                } else {
+                    column.header.clone()
+                }
+            })
+            .collect();
+        self.lines([(names.as_slice(), REASON)].into_iter())
+    }
+
+    pub fn rows(&self, refused: &[Refused]) -> anyhow::Result<String> {
+        self.lines(
+            refused
                 .iter()
-                .map(|cell| unquoted(cell.trim()).to_owned())
-                .collect();
-            let reason = cells.pop().unwrap_or_default();
-            cells.retain(|cell| !cell.is_empty());
-            (cells, reason)
-        })
-        .collect()
+                .map(|row| (row.cells.as_slice(), row.reason.as_str())),
+        )
+    }
+
+    fn lines<'a>(&self, rows: impl Iterator<Item = (&'a [String], &'a str)>) -> anyhow::Result<String> {
+        let mut writer = csv::WriterBuilder::new()
+            .delimiter(self.separator.byte())
+            .terminator(csv::Terminator::CRLF)
+            .from_writer(Vec::new());
+        for (cells, last) in rows {
+            writer.write_record(line(cells, self.width, last))?;
+        }
+        let bytes = writer
+            .into_inner()
+            .map_err(|error| anyhow::anyhow!("writing the rejected rows: {error}"))?;
+        Ok(String::from_utf8(bytes)?)
+    }
 }
 
 fn column_name((index, field): (usize, &Field)) -> String {
@@ -112,13 +117,31 @@ pub(super) fn unquoted(cell: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imports::read::Encoding;
+    use crate::contacts::bulk::OnDuplicate;
+    use crate::imports::Notes;
+    use crate::imports::read::{ColumnSample, Encoding, Format};
 
-    const FORMAT: Format = Format {
-        encoding: Encoding::Utf8,
-        separator: Separator::Semicolon,
-        has_header: true,
-    };
+    fn options(header: &[&str]) -> Options {
+        let column = |name: &&str| ColumnSample {
+            header: (*name).to_owned(),
+            ..ColumnSample::default()
+        };
+        Options {
+            country: "ID".to_owned(),
+            on_duplicate: OnDuplicate::Skip,
+            list_ids: Vec::new(),
+            tags: Vec::new(),
+            format: Format {
+                encoding: Encoding::Utf8,
+                separator: Separator::Semicolon,
+                has_header: true,
+                by_row: false,
+            },
+            columns: header.iter().map(column).collect(),
+            mapping: vec!["name".to_owned(), "whatsapp_number".to_owned()],
+            notes: Notes::default(),
+        }
+    }
 
     fn refused(cells: &[&str]) -> Refused {
         Refused {
@@ -130,25 +153,19 @@ mod tests {
 
     #[test]
     fn the_columns_come_back_with_the_reason_last() {
-        let header = ["Nama".to_owned(), "HP".to_owned()];
-        let fields = [Field::Name, Field::WhatsappNumber];
         let rows = [refused(&["Siti; \"A\"", "12"]), refused(&["Budi"])];
-        let file = write(&header, &fields, FORMAT, &rows).unwrap();
+        let named = options(&["Nama", "HP"]);
+        let writer = Writer::new(&named, 2);
+        assert_eq!(writer.header(&named).unwrap(), "Nama;HP;reason\r\n");
         assert_eq!(
-            file,
-            "Nama;HP;Reason\r\n\"Siti; \"\"A\"\"\";12;The number is too short.\r\nBudi;;The number is too short.\r\n"
+            writer.rows(&rows).unwrap(),
+            "\"Siti; \"\"A\"\"\";12;The number is too short.\r\nBudi;;The number is too short.\r\n"
         );
+        let bare = options(&["", ""]);
+        let longer = Writer::new(&bare, 3);
         assert_eq!(
-            first(&file, Separator::Semicolon, 1),
-            [(
-                vec!["Siti; \"A\"".to_owned(), "12".to_owned()],
-                "The number is too short.".to_owned()
-            )]
-        );
-        let bare = write(&[], &fields, FORMAT, &rows).unwrap();
-        assert!(
-            bare.starts_with("Name;WhatsApp Number;Reason\r\n"),
-            "{bare}"
+            longer.header(&bare).unwrap(),
+            "Name;WhatsApp Number;;reason\r\n"
         );
     }
 

@@ -1,10 +1,15 @@
 //! Staging: an uploaded file is read once from end to end, so that what is wrong with it is said before
 //! anything is imported, and kept as a draft with its columns guessed.
 
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::Path;
+
 use diesel_async::AsyncPgConnection;
 
-use super::read::{self, ColumnSample, Format, ReadFault};
-use super::{Notes, Options, mapping, query};
+use super::read::{self, ColumnSample, Format, ReadFault, Separator};
+use super::spool::Pieces;
+use super::{Notes, Options, mapping, query, workbook};
 use crate::contacts::bulk::OnDuplicate;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{CompanyId, ImportId, ListId, UserId};
@@ -14,14 +19,14 @@ use crate::{audit, lists};
 /// Longest name of a file, in letters.
 const FILE_NAME_MAX: usize = 200;
 /// Of a column, as a page shows them.
-const SAMPLES: usize = 3;
+const SAMPLES: usize = 5;
 const SAMPLE_LETTERS: usize = 60;
 
 /// The upload form beside its file, as text.
 #[derive(Debug, Clone, Default)]
 pub struct StageInput {
     pub country: String,
-    /// `skip` or `update`.
+    /// `skip`, `fill_blanks` or `update`.
     pub on_duplicate: String,
     pub list_ids: Vec<i64>,
     /// Names, separated by commas.
@@ -36,7 +41,6 @@ struct Choices {
     on_duplicate: OnDuplicate,
     list_ids: Vec<ListId>,
     tags: Vec<String>,
-    header: Option<bool>,
 }
 
 impl StageInput {
@@ -46,17 +50,15 @@ impl StageInput {
         if country.is_none() {
             errors.add("country", "Choose the country of numbers without a prefix.");
         }
-        let on_duplicate = match self.on_duplicate.as_str() {
-            "skip" => Some(OnDuplicate::Skip),
-            "update" => Some(OnDuplicate::Update),
-            _ => {
-                errors.add(
-                    "on_duplicate",
-                    "Choose what happens to numbers that are known already.",
-                );
-                None
-            }
-        };
+        let on_duplicate = OnDuplicate::ALL
+            .into_iter()
+            .find(|one| one.key() == self.on_duplicate);
+        if on_duplicate.is_none() {
+            errors.add(
+                "on_duplicate",
+                "Choose what happens to numbers that are known already.",
+            );
+        }
         let tags = mapping::names(&self.tags);
         if let Some(long) = tags.iter().find(|tag| super::people::is_long_name(tag)) {
             let short: String = long.chars().take(30).collect();
@@ -65,11 +67,6 @@ impl StageInput {
                 format!("The tag “{short}…” is too long; at most 100 letters."),
             );
         }
-        let header = match self.header.as_str() {
-            "yes" => Some(true),
-            "no" => Some(false),
-            _ => None,
-        };
         errors.or(country
             .zip(on_duplicate)
             .map(|(country, on_duplicate)| Choices {
@@ -77,18 +74,60 @@ impl StageInput {
                 on_duplicate,
                 list_ids: self.list_ids.iter().copied().map(ListId).collect(),
                 tags,
-                header,
             }))
     }
 }
 
-/// Keeps an uploaded file as a draft.
+/// A file that was read through.
+pub struct Looked {
+    file: File,
+    content: Content,
+}
+
+struct Content {
+    format: Format,
+    columns: Vec<ColumnSample>,
+    rows: i64,
+}
+
+/// Reads an uploaded file from end to end; a workbook becomes a table first, in the folder. `header`: see
+/// [`StageInput`].
+pub async fn look_at(folder: &Path, mut file: File, header: &str) -> Result<Looked> {
+    let (header, folder) = (header_row(header), folder.to_owned());
+    let looked = tokio::task::spawn_blocking(move || {
+        let is_workbook = workbook::is_one(&mut file)?;
+        if is_workbook {
+            file = workbook::to_table(file, &folder)?;
+        }
+        let content = look(&mut file, header, is_workbook)?;
+        Ok::<_, ReadFault>(Looked { file, content })
+    })
+    .await
+    .map_err(anyhow::Error::from)?;
+    let Looked { file, content } =
+        looked.map_err(|fault| Error::invalid("file", fault.to_string()))?;
+    if content.rows == 0 {
+        let empty = "The file names its columns and has no rows under them.";
+        return Err(Error::invalid("file", empty));
+    }
+    Ok(Looked { file, content })
+}
+
+fn header_row(text: &str) -> Option<bool> {
+    match text {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// Keeps a file as a draft.
 pub async fn stage(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
     user: UserId,
     file_name: &str,
-    bytes: Vec<u8>,
+    looked: Looked,
     input: &StageInput,
 ) -> Result<ImportId> {
     let choices = input.parse()?;
@@ -97,26 +136,15 @@ pub async fn stage(
         let gone = "One of the lists does not exist any more. Choose again.";
         return Err(Error::invalid("list_ids", gone));
     }
-    let header = choices.header;
-    let (bytes, looked) = tokio::task::spawn_blocking(move || {
-        let looked = look(&bytes, header);
-        (bytes, looked)
-    })
-    .await
-    .map_err(anyhow::Error::from)?;
-    let looked = looked.map_err(|fault| Error::invalid("file", fault.to_string()))?;
-    if looked.rows == 0 {
-        let empty = "The file names its columns and has no rows under them.";
-        return Err(Error::invalid("file", empty));
-    }
-    let fields = mapping::guess(&looked.columns, choices.country);
+    let Looked { file, content } = looked;
+    let fields = mapping::guess(&content.columns, choices.country);
     let options = Options {
         country: choices.country.to_owned(),
         on_duplicate: choices.on_duplicate,
         list_ids: choices.list_ids,
         tags: choices.tags,
-        format: looked.format,
-        columns: looked.columns.into_iter().map(shortened).collect(),
+        format: content.format,
+        columns: content.columns.into_iter().map(shortened).collect(),
         mapping: fields.iter().map(ToString::to_string).collect(),
         notes: Notes::default(),
     };
@@ -125,37 +153,45 @@ pub async fn stage(
         user,
         file_name: &own_name(file_name),
         options: &options,
-        content: &bytes,
-        rows: looked.rows,
+        rows: content.rows,
     };
     let id = query::insert(conn, &draft).await?;
+    let mut pieces = Pieces::of(file).await.map_err(anyhow::Error::from)?;
+    let mut number = 0;
+    while let Some(piece) = pieces.next().await.map_err(anyhow::Error::from)? {
+        query::add_piece(conn, company, id, number, &piece).await?;
+        number += 1;
+    }
     audit::note(conn, company, "imports", id.0, Some(user), "uploaded", None).await?;
     Ok(id)
 }
 
-pub(super) struct Looked {
-    pub format: Format,
-    pub columns: Vec<ColumnSample>,
-    pub rows: i64,
-}
-
 /// Reads a whole file. Columns without a name beyond the header are columns only where most rows have
 /// them; otherwise the few rows with them are torn, and refused later.
-pub(super) fn look(bytes: &[u8], header: Option<bool>) -> Result<Looked, ReadFault> {
-    let mut format = read::sniff(bytes)?;
+fn look<F: Read + Seek>(
+    file: &mut F,
+    header: Option<bool>,
+    is_workbook: bool,
+) -> Result<Content, ReadFault> {
+    let mut format = read::sniff_as(file, is_workbook.then_some(Separator::Comma))?;
+    format.by_row = is_workbook;
     format.has_header = header.unwrap_or(format.has_header);
-    let mut columns = read::sample_as(bytes, format)?.columns;
-    let named = read::header(bytes, format)?.len();
+    let mut columns = read::sample_as(file, format)?.columns;
+    let named = read::header(file, format)?.len();
     let (mut rows, mut wider) = (0, 0);
-    for row in read::rows(bytes, format)? {
-        let mut more = row?.cells.into_iter().skip(named);
-        wider += i64::from(more.any(|cell| !cell.trim().is_empty()));
+    for row in read::rows(file, format)? {
+        let cells = row?.cells;
+        let is_filled = |cell: &String| !cell.trim().is_empty();
+        wider += i64::from(cells.iter().skip(named).any(is_filled));
+        for (column, cell) in columns.iter_mut().zip(&cells) {
+            column.filled += u64::from(is_filled(cell));
+        }
         rows += 1;
     }
     if named > 0 && wider * 2 <= rows {
         columns.truncate(named);
     }
-    Ok(Looked {
+    Ok(Content {
         format,
         columns,
         rows,
@@ -165,6 +201,7 @@ pub(super) fn look(bytes: &[u8], header: Option<bool>) -> Result<Looked, ReadFau
 fn shortened(column: ColumnSample) -> ColumnSample {
     ColumnSample {
         header: column.header,
+        filled: column.filled,
         samples: column
             .samples
             .into_iter()
@@ -191,8 +228,15 @@ fn own_name(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::io::Cursor;
+
     use super::*;
+
+    /// Format and columns of a file.
+    pub(in crate::imports) fn looked(file: &[u8], header: Option<bool>) -> Result<(Format, Vec<ColumnSample>, i64), ReadFault> {
+        look(&mut Cursor::new(file), header, false).map(|content| (content.format, content.columns, content.rows))
+    }
 
     #[test]
     fn a_file_name_loses_its_folders() {
@@ -204,19 +248,21 @@ mod tests {
 
     #[test]
     fn what_is_wrong_late_in_a_file_is_found_before_anything_is_imported() {
-        let good = look(b"Nama;HP\nSiti;0812\n;\nBudi;0813\n", None).unwrap();
-        assert_eq!((good.rows, good.columns.len()), (2, 2));
-        assert_eq!(look(b"Nama;HP\nSiti;0812\n", Some(false)).unwrap().rows, 2);
+        let look = |file: &[u8], header| looked(file, header);
+        let (_, columns, rows) = look(b"Nama;HP\nSiti;0812\n;\nBudi;\n", None).unwrap();
+        assert_eq!((rows, columns.len()), (2, 2));
+        assert_eq!((columns[0].filled, columns[1].filled), (2, 1));
+        assert_eq!(look(b"Nama;HP\nSiti;0812\n", Some(false)).unwrap().2, 2);
         let torn = look(b"Nama;HP\nA;0811\nB;0812;x\nC;0813\n", None).unwrap();
-        assert_eq!(torn.columns.len(), 2);
+        assert_eq!(torn.1.len(), 2);
         let wide = look(b"Nama;HP\nA;0811;x\nB;0812;x\nC;0813\n", None).unwrap();
-        assert_eq!(wide.columns.len(), 3);
+        assert_eq!(wide.1.len(), 3);
         let mut late = "Nama;HP\n".to_owned() + &"Siti;0812\n".repeat(1_000);
         late.push_str("x;\0\n");
         let fault = look(late.as_bytes(), None).err().unwrap();
         assert!(fault.to_string().starts_with("Line 1002"), "{fault}");
-        let many = "1\n".repeat(100_001);
+        let many = "1\n".repeat(1_000_001);
         let fault = look(many.as_bytes(), Some(false)).err().unwrap();
-        assert!(fault.to_string().contains("100,000 rows"), "{fault}");
+        assert!(fault.to_string().contains("1,000,000 rows"), "{fault}");
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_cron_scheduler::{Job as Tick, JobScheduler};
 
 use crate::app::App;
+use crate::imports::{self, work};
 use crate::intake;
 use crate::jobs::query;
 use crate::mailings::{release, settle};
@@ -137,6 +138,21 @@ pub async fn follow(app: App, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// Works on imports, one at a time, beside everything else.
+pub async fn import(app: App, mut stop: watch::Receiver<bool>) {
+    let mut look = tokio::time::interval(Duration::from_secs(2));
+    loop {
+        tokio::select! {
+            () = app.wake.imports.notified() => {}
+            _ = look.tick() => {}
+            _ = stop.changed() => return,
+        }
+        if let Err(error) = work::all(&app, &stop).await {
+            tracing::error!("working on imports: {error:#}");
+        }
+    }
+}
+
 async fn each_second(app: &App) -> anyhow::Result<()> {
     intake::apply::all(app).await?;
     release::advance(app).await?;
@@ -149,5 +165,6 @@ async fn each_hour(app: &App) -> anyhow::Result<()> {
     let mut conn = app.db.system().await?;
     crate::auth::session::sweep(&mut conn, now).await?;
     intake::sweep(&mut conn).await?;
+    imports::query::sweep(&mut conn).await?;
     Ok(())
 }

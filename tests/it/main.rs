@@ -15,6 +15,8 @@ mod enqueue;
 mod gateways;
 mod imports;
 mod favourites;
+mod imports_background;
+mod imports_exports;
 mod jobs;
 mod kit;
 mod media;

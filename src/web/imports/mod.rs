@@ -1,19 +1,22 @@
-//! Importing recipients from a file: upload, columns, result.
+//! Importing recipients from a file: upload, columns, test, progress, result.
 //!
 //! Invariant: an import is one address, which shows what comes next for it.
 
 mod pages;
+mod result;
+mod undo;
 mod upload;
 
 use actix_multipart::Multipart;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::{HttpResponse, web};
+use futures_util::TryStreamExt as _;
 
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{ImportId, ListId};
 use crate::imports::list::LIST;
-use crate::imports::{self, StageInput, apply, query, rejected};
+use crate::imports::{self, StageInput, Task, download, mapping, query, work};
 use crate::text::country;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
@@ -21,12 +24,13 @@ use crate::web::list::{Empty, ListView};
 use crate::web::page::{Action, Menu, html, html_with};
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
-use crate::{companies, lists};
+use crate::{companies, lists, mailings};
 
-use pages::{ColumnsPage, ResultPage, UploadPage};
+use pages::{ColumnsPage, UploadPage};
+use result::ResultPage;
 
 /// Rejected rows on the result's page; the file has all.
-const SHOWN: usize = 50;
+const SHOWN: i64 = 50;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -34,9 +38,17 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/imports/new", web::get().to(new))
         .route("/imports", web::post().to(create))
         .route("/imports/{id}", web::get().to(show))
+        .route("/imports/{id}/progress", web::get().to(result::fragment))
         .route("/imports/{id}/run", web::post().to(run))
+        .route("/imports/{id}/test", web::post().to(test))
+        .route("/imports/{id}/resume", web::post().to(resume))
         .route("/imports/{id}/cancel", web::post().to(cancel))
-        .route("/imports/{id}/rejected.csv", web::get().to(rejected_rows));
+        .route("/imports/{id}/undo", web::get().to(undo::question))
+        .route("/imports/{id}/undo", web::post().to(undo::run))
+        .route(
+            "/imports/{id}/rejected.csv",
+            web::get().to(rejected_rows),
+        );
 }
 
 async fn list(visit: Visit) -> WebResult {
@@ -99,11 +111,11 @@ async fn upload_page(visit: &Visit, mut input: StageInput, errors: FieldErrors) 
 async fn create(visit: Visit, form: Multipart) -> WebResult {
     let sent = upload::read(&visit, form).await?;
     let staged: Result<ImportId> = async {
-        let bytes = sent.file?;
+        let looked = imports::look_at(&visit.app.config.data_dir, sent.file?, &sent.input.header).await?;
         let mut conn = visit.conn().await?;
         let (company, user) = (visit.company, visit.user);
         let name = &sent.file_name;
-        let id = imports::stage(&mut conn, company, user, name, bytes, &sent.input).await?;
+        let id = imports::stage(&mut conn, company, user, name, looked, &sent.input).await?;
         conn.commit().await?;
         Ok(id)
     }
@@ -141,6 +153,8 @@ async fn render(
         let mapping = mapping.unwrap_or_else(|| options.mapping.clone());
         let page = ColumnsPage {
             shell,
+            tested: import.tested(),
+            attributes: mailings::query::attribute_keys(&mut conn).await?,
             import,
             options,
             mapping,
@@ -149,12 +163,16 @@ async fn render(
         };
         return Ok(html_with(status, page));
     }
-    let file = query::rejected_file(&mut conn, id).await?;
-    let rows = file.map(|file| rejected::first(&file, options.format.separator, SHOWN));
+    let rejected = query::rejected(&mut conn, id, 0, SHOWN).await?;
+    let can_undo = undo::is_offered(visit, &mut conn, id).await?;
+    let is_old = query::old_rejected_file(&mut conn, id).await?.is_some();
     Ok(html(ResultPage {
+        standing: result::Standing::new(&shell, &import),
         shell,
         counts: import.counts(),
-        rejected: pages::rejected_rows(rows.unwrap_or_default(), &options.notes.rejected_lines),
+        can_undo,
+        has_file: is_old || !rejected.is_empty(),
+        rejected,
         import,
         options,
         lists: joined,
@@ -171,30 +189,83 @@ fn joined(all: &[lists::Choice], chosen: &[ListId]) -> Vec<(ListId, String)> {
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
-struct RunInput {
+struct ColumnsInput {
     /// A field a column, in their order.
     mapping: Vec<String>,
+    /// The names of new attributes, beside them.
+    attribute: Vec<String>,
 }
 
-async fn run(visit: Visit, id: web::Path<i64>, Posted(input): Posted<RunInput>) -> WebResult {
-    let id = ImportId(*id);
-    let (db, company, user) = (visit.app.db.clone(), visit.company, visit.user);
-    let mapping = input.mapping.clone();
-    // A page that is closed meanwhile does not stop it.
-    let running = tokio::spawn(async move { apply::run(&db, company, user, id, &mapping).await });
-    match running.await.map_err(anyhow::Error::from)? {
-        Ok(()) => Ok(see_other(format!("/imports/{id}"))),
-        Err(Error::Invalid(errors)) => render(&visit, id, Some(input.mapping), errors).await,
-        Err(other) => Err(other.into()),
+impl ColumnsInput {
+    /// The fields; a new attribute is called as somebody wrote it.
+    fn fields(self) -> Vec<String> {
+        let mut names = self.attribute.into_iter();
+        let field = |field: String| {
+            let name = names.next().unwrap_or_default();
+            if field == pages::NEW_ATTRIBUTE {
+                format!("attributes.{}", mapping::key(&name))
+            } else {
+                field
+            }
+        };
+        self.mapping.into_iter().map(field).collect()
     }
+}
+
+async fn run(visit: Visit, id: web::Path<i64>, Posted(input): Posted<ColumnsInput>) -> WebResult {
+    start(&visit, ImportId(*id), Task::Import, input.fields()).await
+}
+
+async fn test(visit: Visit, id: web::Path<i64>, Posted(input): Posted<ColumnsInput>) -> WebResult {
+    start(&visit, ImportId(*id), Task::Test, input.fields()).await
+}
+
+async fn start(visit: &Visit, id: ImportId, task: Task, mapping: Vec<String>) -> WebResult {
+    let mut conn = visit.conn().await?;
+    let (company, user) = (visit.company, visit.user);
+    match imports::start(&mut conn, company, user, id, task, &mapping).await {
+        Ok(_) => {}
+        Err(Error::Invalid(errors)) => {
+            drop(conn);
+            return render(visit, id, Some(mapping), errors).await;
+        }
+        Err(other) => return Err(other.into()),
+    }
+    let is_small = query::find(&mut conn, id).await?.counts().rows <= work::SMALL;
+    conn.commit().await?;
+    work_on(visit, id, is_small).await?;
+    Ok(see_other(format!("/imports/{id}")))
+}
+
+/// A small file at once; others beside the requests. A page that is closed meanwhile stops neither.
+async fn work_on(visit: &Visit, id: ImportId, is_small: bool) -> Result<()> {
+    if is_small {
+        let app = visit.app.clone();
+        tokio::spawn(async move { work::one(&app, id).await })
+            .await
+            .map_err(anyhow::Error::from)??;
+    } else {
+        visit.app.wake.imports.notify_one();
+    }
+    Ok(())
+}
+
+async fn resume(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
+    let id = ImportId(*id);
+    let mut conn = visit.conn().await?;
+    imports::resume(&mut conn, visit.company, visit.user, id).await?;
+    conn.commit().await?;
+    work_on(&visit, id, false).await?;
+    Ok(see_other(format!("/imports/{id}")))
 }
 
 async fn cancel(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
     let id = ImportId(*id);
     let mut conn = visit.conn().await?;
+    let was_draft = query::find(&mut conn, id).await?.is_draft();
     let canceled = imports::cancel(&mut conn, visit.company, visit.user, id).await?;
     conn.commit().await?;
-    if canceled {
+    if canceled && was_draft {
         visit.tell("imports.canceled");
         return Ok(see_other("/imports"));
     }
@@ -203,13 +274,11 @@ async fn cancel(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) ->
 
 async fn rejected_rows(visit: Visit, id: web::Path<i64>) -> WebResult {
     let id = ImportId(*id);
-    let mut conn = visit.conn().await?;
-    let file = query::rejected_file(&mut conn, id).await?;
-    let file = file.ok_or(Error::NotFound)?;
+    let parts = download::rejected_file(&visit.app.db, visit.company, id).await?;
+    let parts = parts.map_ok(web::Bytes::from);
     let name = format!("attachment; filename=\"import-{id}-rejected.csv\"");
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/csv; charset=utf-8"))
         .insert_header((CONTENT_DISPOSITION, name))
-        // The mark tells spreadsheets that this is UTF-8.
-        .body(format!("\u{feff}{file}")))
+        .streaming(parts.map_err(|error| std::io::Error::other(error.to_string()))))
 }

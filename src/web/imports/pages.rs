@@ -1,4 +1,4 @@
-//! What the pages of an import show.
+//! What the pages of an import show before it runs: the upload and the columns.
 
 use askama::Template;
 
@@ -6,12 +6,18 @@ use crate::contacts::bulk::OnDuplicate;
 use crate::error::FieldErrors;
 use crate::ids::ListId;
 use crate::imports::mapping::{self, Field};
-use crate::imports::{Counts, Import, Names, Options, StageInput};
+use crate::imports::{Import, Options, StageInput, Tested};
 use crate::text::country;
 use crate::web::page::Shell;
 
+use super::result::Figures;
+
 /// Letters of a file's name in a heading.
 const NAME_LETTERS: usize = 60;
+/// Of a column's name; the whole stands in its title.
+const HEADER_LETTERS: usize = 80;
+/// The choice beside which one writes what the attribute is called.
+pub const NEW_ATTRIBUTE: &str = "attribute";
 
 #[derive(Template)]
 #[template(path = "imports/new.html")]
@@ -24,8 +30,12 @@ pub struct UploadPage {
 }
 
 impl UploadPage {
-    fn ways(&self) -> [(&'static str, &'static str); 2] {
-        [("update", "imports.update"), ("skip", "imports.skip")]
+    fn ways(&self) -> [(&'static str, &'static str); 3] {
+        [
+            ("update", "imports.update"),
+            ("fill_blanks", "imports.fill_blanks"),
+            ("skip", "imports.skip"),
+        ]
     }
 
     fn headers(&self) -> [(&'static str, &'static str); 3] {
@@ -41,9 +51,14 @@ impl UploadPage {
 pub struct ColumnRow {
     pub number: usize,
     pub header: String,
+    pub whole_header: String,
     /// What a reader hears of its choice.
     pub label: String,
     pub samples: Vec<String>,
+    /// How much of it is empty.
+    pub empty: String,
+    /// What a new attribute would be called.
+    pub attribute: String,
     /// Keys and labels to choose from.
     pub choices: Vec<(String, String)>,
     pub chosen: String,
@@ -58,6 +73,9 @@ pub struct ColumnsPage {
     pub import: Import,
     pub options: Options,
     pub mapping: Vec<String>,
+    pub tested: Option<Tested>,
+    /// Those contacts have already.
+    pub attributes: Vec<String>,
     pub lists: Vec<(ListId, String)>,
     pub errors: FieldErrors,
 }
@@ -80,12 +98,46 @@ impl ColumnsPage {
                         .tf("imports.field_for", std::slice::from_ref(&header)),
                     choices: self.choices(&header, chosen),
                     note: self.note(self.options.mapping.get(index)),
-                    header,
+                    empty: self.empty(column.filled),
+                    attribute: self.attribute(&header, chosen),
+                    header: shortened(&header, HEADER_LETTERS),
+                    whole_header: header,
                     samples: column.samples.clone(),
-                    chosen: chosen.clone(),
+                    chosen: self.choice(chosen).to_owned(),
                 }
             })
             .collect()
+    }
+
+    /// A key that cannot be: the person gives it another name.
+    fn choice<'a>(&self, chosen: &'a str) -> &'a str {
+        if chosen.starts_with("attributes.") && chosen.parse::<Field>().is_err() {
+            NEW_ATTRIBUTE
+        } else {
+            chosen
+        }
+    }
+
+    fn attribute(&self, header: &str, chosen: &str) -> String {
+        let named = chosen.strip_prefix("attributes.").unwrap_or_default();
+        if named.is_empty() {
+            mapping::key(header)
+        } else {
+            named.to_owned()
+        }
+    }
+
+    fn empty(&self, filled: u64) -> String {
+        let rows = u64::try_from(self.import.counts().rows).unwrap_or_default();
+        let empty = rows.saturating_sub(filled);
+        match (empty * 100).checked_div(rows) {
+            // Of a file from before this was counted.
+            _ if filled == 0 && empty == rows && self.options.columns.iter().all(|column| column.filled == 0) => String::new(),
+            None => String::new(),
+            Some(_) if empty == 0 => String::new(),
+            Some(0) => self.shell.tf("imports.empty_share", &["< 1"]),
+            Some(share) => self.shell.tf("imports.empty_share", &[share.to_string()]),
+        }
     }
 
     fn choices(&self, header: &str, chosen: &str) -> Vec<(String, String)> {
@@ -97,14 +149,17 @@ impl ColumnsPage {
             .iter()
             .map(|(field, _)| field.to_string())
             .collect();
-        // Before "do not import": the column as an attribute of its own name, and what is chosen now.
+        let ignore = keys.pop();
+        // The column as an attribute of its own name, what is chosen now, and what contacts have.
         let own = Field::Attribute(mapping::key(header)).to_string();
-        for key in [own.as_str(), chosen] {
-            let is_field = key.parse::<Field>().is_ok();
-            if is_field && !keys.iter().any(|known| known == key) {
-                keys.insert(keys.len() - 1, key.to_owned());
+        let known = self.attributes.iter().map(|key| format!("attributes.{key}"));
+        for key in [own, chosen.to_owned()].into_iter().chain(known) {
+            if key.parse::<Field>().is_ok() && !keys.contains(&key) && ignore.as_ref() != Some(&key) {
+                keys.push(key);
             }
         }
+        keys.push(NEW_ATTRIBUTE.to_owned());
+        keys.extend(ignore);
         keys.into_iter()
             .map(|key| {
                 let label = label(&key);
@@ -121,6 +176,24 @@ impl ColumnsPage {
             }
             _ => ("note-green", "check", self.shell.t("imports.recognised")),
         }
+    }
+
+    fn test_href(&self) -> String {
+        format!("/imports/{}/test", self.import.id)
+    }
+
+    /// What was tested, with the figures; `None`: nothing, or other columns.
+    fn figures(&self) -> Option<Figures<'_>> {
+        let tested = self.tested.as_ref()?;
+        (tested.mapping == self.mapping).then(|| Figures {
+            shell: &self.shell,
+            counts: tested.counts,
+            notes: &tested.notes,
+        })
+    }
+
+    fn is_other(&self) -> bool {
+        self.tested.is_some() && self.figures().is_none()
     }
 
     fn cancel_href(&self) -> String {
@@ -147,6 +220,7 @@ impl ColumnsPage {
     fn on_duplicate(&self) -> &'static str {
         match self.options.on_duplicate {
             OnDuplicate::Skip => "imports.skip",
+            OnDuplicate::FillBlanks => "imports.fill_blanks",
             OnDuplicate::Update => "imports.update",
         }
     }
@@ -161,6 +235,9 @@ impl ColumnsPage {
 
     fn file_kind(&self) -> String {
         let format = self.options.format;
+        if format.by_row {
+            return "Excel".to_owned();
+        }
         format!(
             "{}, {}",
             format.encoding.label(),
@@ -178,128 +255,15 @@ fn separator(label: &'static str) -> &'static str {
     }
 }
 
-/// A row that was not imported.
-pub struct RejectedRow {
-    pub line: Option<u64>,
-    pub cells: String,
-    pub reason: String,
+pub fn short(name: &str) -> String {
+    shortened(name, NAME_LETTERS)
 }
 
-pub fn rejected_rows(rows: Vec<(Vec<String>, String)>, lines: &[u64]) -> Vec<RejectedRow> {
-    rows.into_iter()
-        .enumerate()
-        .map(|(index, (cells, reason))| RejectedRow {
-            line: lines.get(index).copied(),
-            cells: cells.join(" · ").chars().take(160).collect(),
-            reason,
-        })
-        .collect()
-}
-
-/// One figure of the result: its hue, word and count.
-pub struct Part {
-    pub hue: &'static str,
-    pub word: &'static str,
-    pub count: i64,
-    pub from: String,
-    pub width: String,
-}
-
-#[derive(Template)]
-#[template(path = "imports/result.html")]
-pub struct ResultPage {
-    pub shell: Shell,
-    pub import: Import,
-    pub options: Options,
-    pub counts: Counts,
-    pub rejected: Vec<RejectedRow>,
-    pub lists: Vec<(ListId, String)>,
-}
-
-impl ResultPage {
-    fn parts(&self) -> Vec<Part> {
-        let whole = self.counts.rows.max(1) as f64;
-        let mut from = 0.0;
-        [
-            ("green", "imports.created", self.counts.created),
-            ("blue", "imports.updated", self.counts.updated),
-            ("slate", "imports.skipped", self.counts.skipped),
-            ("red", "imports.rejected", self.counts.rejected),
-        ]
-        .into_iter()
-        .map(|(hue, word, count)| {
-            let width = 100.0 * count as f64 / whole;
-            let part = Part {
-                hue,
-                word,
-                count,
-                from: format!("{from:.2}"),
-                width: format!("{width:.2}"),
-            };
-            from += width;
-            part
-        })
-        .collect()
-    }
-
-    /// What the bar says to who does not see it.
-    fn sentence(&self) -> String {
-        let parts: Vec<String> = self
-            .parts()
-            .iter()
-            .map(|part| {
-                format!(
-                    "{} {}",
-                    self.shell.number(part.count),
-                    self.shell.t(part.word)
-                )
-            })
-            .collect();
-        parts.join(", ")
-    }
-
-    fn verdict(&self) -> String {
-        let (all, present) = (self.counts.rows, self.counts.present());
-        if all == present {
-            self.shell.tn("imports.all_in", all)
-        } else {
-            let figures = [self.shell.number(present), self.shell.number(all)];
-            self.shell.tf("imports.some_in", &figures)
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.import.state == "done"
-    }
-
-    fn short_name(&self) -> String {
-        short(&self.import.file_name)
-    }
-
-    fn more_rejected(&self) -> i64 {
-        self.counts.rejected - i64::try_from(self.rejected.len()).unwrap_or(0)
-    }
-
-    /// Skipped because the number was known before.
-    fn known(&self) -> i64 {
-        self.counts.skipped - i64::try_from(self.options.notes.repeated).unwrap_or(0)
-    }
-
-    fn names(&self, names: &Names) -> String {
-        let more = if names.count > names.first.len() {
-            ", …"
-        } else {
-            ""
-        };
-        format!("{}{more}", names.first.join(", "))
-    }
-}
-
-fn short(name: &str) -> String {
-    if name.chars().count() > NAME_LETTERS {
-        let start: String = name.chars().take(NAME_LETTERS).collect();
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() > most {
+        let start: String = text.chars().take(most).collect();
         format!("{start}…")
     } else {
-        name.to_owned()
+        text.to_owned()
     }
 }

@@ -1,28 +1,28 @@
 //! An upload form as it streams in.
 //!
 //! Invariants: the form's token comes first and is checked before anything else is read; no more than a
-//! file's limit is kept in memory.
+//! piece of a file is kept in memory.
+
+use std::fs::File;
 
 use actix_multipart::{Field, Multipart};
 use futures_util::TryStreamExt as _;
 
 use crate::error::{Error, Result};
 use crate::imports::StageInput;
-use crate::imports::read::{BYTES_MAX, ReadFault};
+use crate::imports::spool::Spool;
 use crate::web::form;
 use crate::web::visit::Visit;
 
 /// Of a field that is not the file.
 const TEXT_MAX: usize = 64 * 1024;
 const FIELDS_MAX: usize = 5_000;
-/// What is read on and thrown away of a file that is too large: a browser that is cut off shows no answer.
-const READ_ON: usize = 10 * BYTES_MAX;
 
 pub struct Upload {
     pub input: StageInput,
     pub file_name: String,
     /// The file, or what is wrong with it.
-    pub file: Result<Vec<u8>>,
+    pub file: Result<File>,
 }
 
 pub async fn read(visit: &Visit, mut form: Multipart) -> Result<Upload> {
@@ -50,7 +50,7 @@ pub async fn read(visit: &Visit, mut form: Multipart) -> Result<Upload> {
                 // Browsers send an empty name where no file was chosen.
                 if let Some(file_name) = file_name.filter(|name| !name.is_empty()) {
                     upload.file_name = file_name.to_owned();
-                    upload.file = file(&mut field).await?;
+                    upload.file = file(visit, &mut field).await?;
                 }
             }
             "country" => upload.input.country = text(&mut field).await?,
@@ -89,27 +89,11 @@ async fn text(field: &mut Field) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The bytes of a file, or why it is not taken; an error of the upload itself is the outer one.
-async fn file(field: &mut Field) -> Result<Result<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    let mut length = 0;
+/// The file, or why it is not taken; an error of the upload itself is the outer one.
+async fn file(visit: &Visit, field: &mut Field) -> Result<Result<File>> {
+    let mut spool = Spool::open(&visit.app.config.data_dir)?;
     while let Some(chunk) = field.try_next().await.map_err(broken_off)? {
-        length += chunk.len();
-        if length <= BYTES_MAX {
-            bytes.extend_from_slice(&chunk);
-        } else if length > READ_ON {
-            return Err(too_large());
-        } else {
-            bytes = Vec::new();
-        }
+        spool.write(&chunk).await?;
     }
-    Ok(if length > BYTES_MAX {
-        Err(too_large())
-    } else {
-        Ok(bytes)
-    })
-}
-
-fn too_large() -> Error {
-    Error::invalid("file", ReadFault::TooLarge.to_string())
+    Ok(spool.finish().await)
 }

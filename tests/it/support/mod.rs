@@ -231,6 +231,28 @@ impl TestApp {
         (status, response.json().await.unwrap_or(Value::Null))
     }
 
+    /// `POST /imports` with a file and its options.
+    pub async fn import(
+        &self,
+        file_name: &str,
+        bytes: impl Into<Vec<u8>>,
+        options: Option<&Value>,
+    ) -> (u16, Value) {
+        let file = reqwest::multipart::Part::bytes(bytes.into()).file_name(file_name.to_owned());
+        let mut form = reqwest::multipart::Form::new().part("file", file);
+        if let Some(options) = options {
+            form = form.text("options", options.to_string());
+        }
+        let request = self
+            .client
+            .post(format!("{}/api/v1/imports", self.address))
+            .bearer_auth(&self.token)
+            .multipart(form);
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
     /// Something that is no page and no JSON: a file.
     pub async fn fetch(&self, method: &str, url: &str, range: Option<&str>) -> reqwest::Response {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();

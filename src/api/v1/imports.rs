@@ -1,0 +1,221 @@
+//! `/api/v1/imports`
+//!
+//! Invariant: the answer's rows are those that are done, so that created + updated + skipped + rejected
+//! are always the rows.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use actix_multipart::{Field, Multipart};
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::TryStreamExt as _;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::super::error::{ApiResult, parse};
+use super::super::idempotency::once;
+use super::super::token::ApiCaller;
+use crate::app::App;
+use crate::companies;
+use crate::contacts::bulk::OnDuplicate;
+use crate::error::{Error, Result};
+use crate::ids::ImportId;
+use crate::imports::read::ColumnSample;
+use crate::imports::spool::Spool;
+use crate::imports::{self, StageInput, Task, download, query};
+
+/// Of what is not the file.
+const TEXT_MAX: usize = 64 * 1024;
+
+#[derive(Debug, Default, Clone, Copy, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    /// Who is known stays as they are.
+    #[default]
+    Insert,
+    FillBlanks,
+    Update,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Options {
+    list_ids: Vec<i64>,
+    country: Option<String>,
+    mode: Mode,
+    tags: Vec<String>,
+    /// The field of each column by its name; columns that are not named are not imported.
+    mapping: Option<BTreeMap<String, String>>,
+    header: Option<bool>,
+}
+
+impl Options {
+    fn input(&self, country: String) -> StageInput {
+        let header = match self.header {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "",
+        };
+        let mode = match self.mode {
+            Mode::Insert => OnDuplicate::Skip,
+            Mode::FillBlanks => OnDuplicate::FillBlanks,
+            Mode::Update => OnDuplicate::Update,
+        };
+        StageInput {
+            country: self.country.clone().unwrap_or(country),
+            on_duplicate: mode.key().to_owned(),
+            list_ids: self.list_ids.clone(),
+            tags: self.tags.join(","),
+            header: header.to_owned(),
+        }
+    }
+}
+
+struct Sent {
+    options: Vec<u8>,
+    file_name: String,
+    file: File,
+    hash: Vec<u8>,
+}
+
+pub async fn create(
+    request: HttpRequest,
+    caller: ApiCaller,
+    form: Multipart,
+    app: web::Data<App>,
+) -> ApiResult {
+    let sent = receive(&app, form).await?;
+    let body = [sent.hash.as_slice(), b"\n", sent.options.as_slice()].concat();
+    once(&app, &caller, &request, &body, async {
+        let options: Options = if sent.options.is_empty() {
+            Options::default()
+        } else {
+            parse(&sent.options)?
+        };
+        let country = {
+            let mut conn = app.db.company(caller.company).await?;
+            companies::find(&mut conn, caller.company).await?.country
+        };
+        let input = options.input(country);
+        let looked = imports::look_at(&app.config.data_dir, sent.file, &input.header).await?;
+        let mut conn = app.db.company(caller.company).await?;
+        let (company, user) = (caller.company, caller.user);
+        let name = &sent.file_name;
+        let id = imports::stage(&mut conn, company, user, name, looked, &input).await?;
+        let staged = query::find(&mut conn, id).await?.options()?;
+        let mapping = match &options.mapping {
+            Some(wanted) => by_name(&staged.columns, wanted)?,
+            None => staged.mapping,
+        };
+        imports::start(&mut conn, company, user, id, Task::Import, &mapping).await?;
+        conn.commit().await?;
+        app.wake.imports.notify_one();
+        Ok(HttpResponse::Accepted().json(json!({ "id": id })))
+    })
+    .await
+}
+
+/// The field of each column; a column without a name goes by its number, from 1.
+fn by_name(columns: &[ColumnSample], wanted: &BTreeMap<String, String>) -> Result<Vec<String>> {
+    let names: Vec<String> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| match column.header.as_str() {
+            "" => (index + 1).to_string(),
+            header => header.to_owned(),
+        })
+        .collect();
+    if let Some(strange) = wanted.keys().find(|name| !names.contains(*name)) {
+        let short: String = strange.chars().take(60).collect();
+        let none = format!("The file has no column “{short}”.");
+        return Err(Error::invalid("mapping", none));
+    }
+    let field = |name: &String| wanted.get(name).cloned();
+    Ok(names
+        .iter()
+        .map(|name| field(name).unwrap_or_else(|| "ignore".to_owned()))
+        .collect())
+}
+
+async fn receive(app: &App, mut form: Multipart) -> Result<Sent> {
+    let mut options = Vec::new();
+    let mut file = None;
+    while let Some(mut field) = form.try_next().await.map_err(broken_off)? {
+        match field.name() {
+            Some("options") => options = text(&mut field).await?,
+            Some("file") if file.is_none() => {
+                let disposition = field.content_disposition();
+                let name = disposition.and_then(|one| one.get_filename());
+                let name = name.unwrap_or_default().to_owned();
+                let mut spool = Spool::open(&app.config.data_dir)?;
+                let mut hash = Sha256::new();
+                while let Some(chunk) = field.try_next().await.map_err(broken_off)? {
+                    hash.update(&chunk);
+                    spool.write(&chunk).await?;
+                }
+                file = Some((name, spool.finish().await?, hash.finalize().to_vec()));
+            }
+            _ => {
+                return Err(Error::invalid(
+                    "form",
+                    "Send one part called file and one called options.",
+                ));
+            }
+        }
+    }
+    let (file_name, file, hash) =
+        file.ok_or_else(|| Error::invalid("file", "Send the file as the part called file."))?;
+    Ok(Sent {
+        options,
+        file_name,
+        file,
+        hash,
+    })
+}
+
+fn broken_off(_: actix_multipart::MultipartError) -> Error {
+    Error::invalid(
+        "form",
+        "The upload broke off before it was complete. Upload the file again.",
+    )
+}
+
+async fn text(field: &mut Field) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.try_next().await.map_err(broken_off)? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > TEXT_MAX {
+            return Err(Error::invalid("options", "The options are too long."));
+        }
+    }
+    Ok(bytes)
+}
+
+pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
+    let id = ImportId(*id);
+    let mut conn = app.db.company(caller.company).await?;
+    let import = query::find(&mut conn, id).await?;
+    let state = match import.state.as_str() {
+        // Nothing was written; in the panel its columns can be changed.
+        "draft" if import.message.is_some() => "failed",
+        // Of the panel, and not begun.
+        "draft" => return Err(Error::NotFound.into()),
+        state => state,
+    };
+    let counts = import.counts();
+    let has_file = !query::rejected(&mut conn, id, 0, 1).await?.is_empty();
+    let file = has_file.then(|| format!("/api/v1/imports/{id}/rejected.csv"));
+    Ok(HttpResponse::Ok().json(json!({
+        "state": state, "rows": counts.done(), "created": counts.created, "updated": counts.updated,
+        "skipped": counts.skipped, "rejected": counts.rejected, "rejected_file": file, "message": import.message,
+    })))
+}
+
+pub async fn rejected(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
+    let parts = download::rejected_file(&app.db, caller.company, ImportId(*id)).await?;
+    let parts = parts.map_ok(web::Bytes::from);
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "text/csv; charset=utf-8"))
+        .streaming(parts.map_err(|error| std::io::Error::other(error.to_string()))))
+}
