@@ -199,15 +199,17 @@ fn look<F: Read + Seek>(
 }
 
 fn shortened(column: ColumnSample) -> ColumnSample {
+    let mut samples: Vec<String> = Vec::new();
+    for sample in column.samples {
+        let sample: String = sample.chars().take(SAMPLE_LETTERS).collect();
+        if samples.len() < SAMPLES && !samples.contains(&sample) {
+            samples.push(sample);
+        }
+    }
     ColumnSample {
         header: column.header,
         filled: column.filled,
-        samples: column
-            .samples
-            .into_iter()
-            .take(SAMPLES)
-            .map(|sample| sample.chars().take(SAMPLE_LETTERS).collect())
-            .collect(),
+        samples,
     }
 }
 
