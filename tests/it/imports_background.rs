@@ -263,7 +263,7 @@ async fn a_stop_in_the_middle_keeps_what_is_in_and_says_how_far_it_came() {
     waiting(&app, 1).await;
     let running = browser.get(&format!("/imports/{id}")).await;
     assert!(running.text().contains("5,000 of 30,000 rows"), "{}", running.text());
-    assert!(running.html.contains(&format!("data-poll=\"/imports/{id}/progress\"")));
+    assert!(running.html.contains(&format!("data-poll=\"/imports/{id}/progress?")));
     let fragment = browser.get(&format!("/imports/{id}/progress")).await;
     assert!(fragment.text().contains("5,000 of 30,000 rows"));
     assert_eq!(fragment.header("x-settled"), "");
