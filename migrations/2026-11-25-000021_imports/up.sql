@@ -43,7 +43,7 @@ UPDATE imports SET position = rows WHERE state = 'done';
 
 -- The import that made a person. Without a foreign key: a million rows a statement.
 ALTER TABLE contacts ADD COLUMN import_id bigint;
-CREATE INDEX contacts_import ON contacts (import_id) WHERE import_id IS NOT NULL;
+CREATE INDEX contacts_import ON contacts (import_id, id) WHERE import_id IS NOT NULL;
 
 INSERT INTO import_chunks (company_id, import_id, number, bytes)
 SELECT company_id, id, 0, content FROM imports WHERE content IS NOT NULL;

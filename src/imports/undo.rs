@@ -82,25 +82,35 @@ pub async fn fate(conn: &mut AsyncPgConnection, id: ImportId) -> QueryResult<Fat
 
 /// Takes an import back; how many people went. Broken off in the middle, it can be pressed again.
 pub async fn undo(db: &Db, company: CompanyId, user: UserId, id: ImportId) -> Result<i64> {
-    let mut all = 0;
+    let (mut all, mut after) = (0, 0);
     loop {
         let mut conn = db.company(company).await?;
         query::find(&mut conn, id).await?;
-        if !is_open(&mut conn, id).await? && all == 0 {
+        if after == 0 && !is_open(&mut conn, id).await? {
             return Err(Error::conflict("This import can no longer be undone."));
         }
-        let gone = batch(&mut conn, id).await?;
-        all += gone;
-        if gone == 0 {
+        let batch = batch(&mut conn, id, after).await?;
+        all += batch.gone;
+        let Some(last) = batch.last else {
             audit::note(&mut conn, company, "imports", id.0, Some(user), "undone", None).await?;
             conn.commit().await?;
             return Ok(all);
-        }
+        };
         conn.commit().await?;
+        after = last;
     }
 }
 
-async fn batch(conn: &mut AsyncPgConnection, id: ImportId) -> Result<i64> {
+#[derive(QueryableByName)]
+struct Batch {
+    /// The last person looked at; none: that was all.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    gone: i64,
+}
+
+async fn batch(conn: &mut AsyncPgConnection, id: ImportId, after: i64) -> Result<Batch> {
     // Nobody is chosen for a mailing between the look and the deed.
     sql_query("LOCK TABLE audience, mailing_contacts IN SHARE MODE")
         .execute(conn)
@@ -115,18 +125,22 @@ async fn batch(conn: &mut AsyncPgConnection, id: ImportId) -> Result<i64> {
             "A mailing is being prepared just now. Try again in a moment.",
         ));
     }
-    let gone = sql_query(format!(
-        "WITH gone AS MATERIALIZED (
-           SELECT c.id FROM contacts c JOIN imports i ON i.id = c.import_id
-           WHERE c.import_id = $1 AND ({STAYS}) IS NULL ORDER BY c.id LIMIT $2 FOR UPDATE OF c),
-         tags AS (DELETE FROM contact_tags t USING gone WHERE t.contact_id = gone.id),
-         lists AS (DELETE FROM list_members m USING gone WHERE m.contact_id = gone.id),
+    let batch = sql_query(format!(
+        "WITH looked AS MATERIALIZED (
+           SELECT id FROM contacts WHERE import_id = $1 AND id > $2 ORDER BY id LIMIT $3),
+         gone AS MATERIALIZED (
+           SELECT c.id FROM looked JOIN contacts c ON c.id = looked.id JOIN imports i ON i.id = c.import_id
+           WHERE ({STAYS}) IS NULL FOR UPDATE OF c),
+         their_tags AS (DELETE FROM contact_tags t USING gone WHERE t.contact_id = gone.id),
+         their_lists AS (DELETE FROM list_members m USING gone WHERE m.contact_id = gone.id),
+         themselves AS (DELETE FROM contacts c USING gone WHERE c.id = gone.id),
          counted AS (UPDATE imports SET undone = undone + (SELECT count(*) FROM gone), undone_at = wablast_now() WHERE id = $1)
-         DELETE FROM contacts c USING gone WHERE c.id = gone.id"
+         SELECT (SELECT max(id) FROM looked) AS last, (SELECT count(*) FROM gone) AS gone"
     ))
     .bind::<BigInt, _>(id)
+    .bind::<BigInt, _>(after)
     .bind::<BigInt, _>(BATCH)
-    .execute(conn)
+    .get_result(conn)
     .await?;
-    Ok(i64::try_from(gone).unwrap_or_default())
+    Ok(batch)
 }
