@@ -32,7 +32,19 @@ pub static LIST: ListSpec = ListSpec {
     filters: &[
         Filter::new("mine", "imports.mine", "t.user_id = {user}", "mine"),
         Filter::new("draft", "state.import.draft", "t.state = 'draft'", "state"),
+        Filter::new(
+            "running",
+            "state.import.running",
+            "t.state IN ('queued', 'running')",
+            "state",
+        ),
         Filter::new("done", "state.import.done", "t.state = 'done'", "state"),
+        Filter::new(
+            "failed",
+            "state.import.failed",
+            "t.state = 'failed'",
+            "state",
+        ),
         Filter::new(
             "canceled",
             "state.import.canceled",
