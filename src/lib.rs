@@ -41,6 +41,7 @@ pub mod imports;
 pub mod mailings;
 pub mod incoming;
 pub mod intake;
+pub mod check;
 
 // The doors.
 pub mod scheduler;

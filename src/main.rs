@@ -20,7 +20,7 @@ use wablast::ids::CompanyId;
 use wablast::settings::{self, SetUpInput};
 use wablast::simulator::{self, args::SimulateArgs};
 use wablast::storage::Storage;
-use wablast::{auth, companies, runner, telemetry, users};
+use wablast::{auth, check, companies, runner, telemetry, users};
 
 #[derive(Parser)]
 #[command(version, about = "Infinys WhatsApp Blasting", after_help = variables())]
@@ -58,6 +58,8 @@ enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Holds every promise of the delivery against the database and prints what does not hold
+    Check,
     /// Plays WAHA on loopback
     Simulate(SimulateArgs),
     #[command(hide = true)]
@@ -177,6 +179,7 @@ async fn with_database(
             );
             Ok(())
         }
+        Command::Check => examine(&app).await,
         Command::Migrate | Command::Simulate(_) | Command::PostgresLauncher { .. } => Ok(()),
     }
 }
@@ -267,6 +270,22 @@ async fn serve(app: App) -> anyhow::Result<()> {
     }
     tracing::info!("stopping: what has begun is finished first");
     running.stop().await;
+    Ok(())
+}
+
+/// Prints how each promise fares; fails when one is broken.
+async fn examine(app: &App) -> anyhow::Result<()> {
+    let findings = check::all(app).await?;
+    for finding in &findings {
+        println!("{}", finding.line());
+    }
+    let broken = findings.iter().filter(|one| one.broken > 0).count();
+    anyhow::ensure!(
+        broken == 0,
+        "{broken} of {} promises are broken",
+        findings.len()
+    );
+    println!("All {} promises hold.", findings.len());
     Ok(())
 }
 

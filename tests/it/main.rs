@@ -9,6 +9,7 @@
 
 mod support;
 
+mod check;
 mod delivery;
 mod embedded;
 mod enqueue;

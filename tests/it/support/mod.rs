@@ -25,7 +25,7 @@ use wablast::server::Server;
 use wablast::settings::{self, SetUpInput};
 use wablast::simulator::{self, Options, Running};
 use wablast::storage::Storage;
-use wablast::{auth, intake, scheduler};
+use wablast::{auth, check, intake, scheduler};
 
 pub const PASSWORD: &str = "correct horse battery";
 pub const EMAIL: &str = "dewi@example.com";
@@ -346,7 +346,15 @@ impl TestApp {
         stop.send(true).unwrap();
         deliverer.await.unwrap();
         settle::all(&self.app).await.unwrap();
+        self.holds().await;
         self.show(mailing).await
+    }
+
+    /// Every promise of `wablast check` holds.
+    pub async fn holds(&self) {
+        for finding in check::all(&self.app).await.unwrap() {
+            assert_eq!(finding.broken, 0, "{}", finding.line());
+        }
     }
 
     /// One look of the scheduler at its jobs.
