@@ -15,6 +15,10 @@ use crate::schema::{accounts, logs};
 pub enum Trigger {
     Scheduler,
     SendNow,
+    /// What failed, once more.
+    Retry,
+    /// What was uncertain, once more.
+    Resend,
 }
 
 impl Trigger {
@@ -22,6 +26,8 @@ impl Trigger {
         match self {
             Self::Scheduler => "scheduler",
             Self::SendNow => "send_now",
+            Self::Retry => "retry",
+            Self::Resend => "resend",
         }
     }
 }

@@ -107,6 +107,7 @@ diesel::table! {
         reason -> Nullable<Text>,
         rank -> SmallInt,
         failure -> Nullable<Text>,
+        settled_by -> Nullable<BigInt>,
     }
 }
 
@@ -415,6 +416,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    log_ends (log_id, outgoing_id) {
+        company_id -> BigInt,
+        log_id -> BigInt,
+        outgoing_id -> BigInt,
+        state -> Text,
+        code -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        ended_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     logs (id) {
         id -> BigInt,
         company_id -> BigInt,
@@ -663,6 +676,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     list_members,
     lists,
     login_failures,
+    log_ends,
     logs,
     mailing_contacts,
     mailing_lists,

@@ -55,6 +55,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route("/mailings/{id}/cancel", web::post().to(mailings::cancel))
                 .route("/mailings/{id}/draft", web::post().to(mailings::draft))
                 .route(
+                    "/mailings/{id}/retry_failed",
+                    web::post().to(mailings::retry_failed),
+                )
+                .route(
                     "/mailings/{id}/duplicate",
                     web::post().to(mailings::duplicate),
                 )

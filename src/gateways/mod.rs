@@ -116,6 +116,33 @@ pub enum FailureCode {
 }
 
 impl FailureCode {
+    pub const ALL: [Self; 15] = [
+        Self::InvalidNumber,
+        Self::NotOnWhatsapp,
+        Self::RateLimited,
+        Self::Auth,
+        Self::MediaRejected,
+        Self::TemplateRequired,
+        Self::Timeout,
+        Self::Unreachable,
+        Self::Tls,
+        Self::BadResponse,
+        Self::GatewayError,
+        Self::GatewayRefused,
+        Self::WorkerLost,
+        Self::HandedOver,
+        Self::NoCallback,
+    ];
+
+    /// Whether the reason may be over later, so that trying again makes sense. It does not for a number
+    /// that is not on WhatsApp or a text that needs a template.
+    pub fn may_pass(self) -> bool {
+        !matches!(
+            self,
+            Self::InvalidNumber | Self::NotOnWhatsapp | Self::TemplateRequired
+        )
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidNumber => "invalid_number",

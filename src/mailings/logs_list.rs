@@ -1,4 +1,5 @@
-//! Mailing logs as pages show them: one row a run, its totals counted from the messages.
+//! Mailing logs as pages show them: one row a run, its totals counted from the messages; those that a
+//! later run took over count as they had ended in this one.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -26,11 +27,11 @@ pub static LIST: ListSpec = ListSpec {
         Column::new("account", "logs.account", "a.name", Kind::Text).sortable_nullable(),
         Column::new("trigger", "logs.trigger", "t.trigger", Kind::Badge("trigger")),
         Column::new("state", "logs.status", "CASE WHEN t.state = 'done' AND EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state = 'uncertain') THEN 'uncertain:' || (SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state = 'uncertain') ELSE t.state END", Kind::Badge("log")).cell("m2"),
-        Column::new("contacts", "logs.contacts", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id)", Kind::Number).sum(),
+        Column::new("contacts", "logs.contacts", "((SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id) + (SELECT count(*) FROM log_ends e WHERE e.log_id = t.id))", Kind::Number).sum(),
         Column::new("sent", "logs.sent", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state IN ('accepted', 'sent', 'delivered', 'read'))", Kind::Number).sum(),
         Column::new("delivered", "logs.delivered", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state IN ('delivered', 'read'))", Kind::Number).sum(),
-        Column::new("failed", "logs.failed", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state IN ('failed', 'expired'))", Kind::Number).sum(),
-        Column::new("uncertain", "logs.uncertain", "(SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state = 'uncertain' AND o.code IS DISTINCT FROM 'handed_over')", Kind::Number).sum().optional(),
+        Column::new("failed", "logs.failed", "((SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state IN ('failed', 'expired')) + (SELECT count(*) FROM log_ends e WHERE e.log_id = t.id AND e.state IN ('failed', 'expired')))", Kind::Number).sum(),
+        Column::new("uncertain", "logs.uncertain", "((SELECT count(*) FROM outgoing o WHERE o.mailing_id = t.mailing_id AND o.log_id = t.id AND o.state = 'uncertain' AND o.code IS DISTINCT FROM 'handed_over') + (SELECT count(*) FROM log_ends e WHERE e.log_id = t.id AND e.state = 'uncertain'))", Kind::Number).sum().optional(),
         Column::new("error", "logs.error", "t.error_message", Kind::Sentence).cell("m3"),
         Column::new("finished", "logs.finished", "t.finished_at", Kind::Date).sortable_nullable().optional(),
     ],

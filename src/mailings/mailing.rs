@@ -60,6 +60,12 @@ pub enum Verb {
     Pause,
     Resume,
     Cancel,
+    /// What failed, once more.
+    RetryFailed,
+    /// What is uncertain, once more; people may get it twice.
+    Resend,
+    /// What is uncertain did arrive.
+    MarkSent,
     /// Back to draft.
     Draft,
     Test,
@@ -69,7 +75,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Edit,
         Self::Reschedule,
         Self::Submit,
@@ -77,6 +83,9 @@ impl Verb {
         Self::Pause,
         Self::Resume,
         Self::Cancel,
+        Self::RetryFailed,
+        Self::Resend,
+        Self::MarkSent,
         Self::Draft,
         Self::Test,
         Self::Duplicate,
@@ -94,6 +103,9 @@ impl Verb {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Cancel => "cancel",
+            Self::RetryFailed => "retry_failed",
+            Self::Resend => "resend",
+            Self::MarkSent => "mark_sent",
             Self::Draft => "draft",
             Self::Test => "test",
             Self::Duplicate => "duplicate",
@@ -115,6 +127,12 @@ pub fn allows(state: State, verb: Verb, released: bool) -> bool {
         V::Pause => state == S::Sending,
         V::Resume => state == S::Paused,
         V::Cancel => matches!(state, S::Submitted | S::Sending | S::Paused | S::Missed),
+        V::RetryFailed => matches!(state, S::PartialFailure | S::Failed),
+        V::Resend => matches!(state, S::Done | S::PartialFailure | S::Failed),
+        V::MarkSent => matches!(
+            state,
+            S::Sending | S::Paused | S::Done | S::PartialFailure | S::Failed | S::Canceled
+        ),
         V::Draft => !released && matches!(state, S::Submitted | S::Canceled | S::Missed),
         V::Test | V::Duplicate => true,
         V::Archive => {
@@ -160,6 +178,12 @@ mod tests {
             (Verb::Pause, "sending"),
             (Verb::Resume, "paused"),
             (Verb::Cancel, "submitted sending paused missed"),
+            (Verb::RetryFailed, "partial_failure failed"),
+            (Verb::Resend, "done partial_failure failed"),
+            (
+                Verb::MarkSent,
+                "sending paused done partial_failure failed canceled",
+            ),
             (Verb::Draft, "submitted canceled missed"),
             (
                 Verb::Test,

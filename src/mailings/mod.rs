@@ -5,6 +5,7 @@
 //! released once only. Owns `mailings`, `mailing_lists`, `mailing_contacts`, `mailing_versions` and
 //! `audience`. Does not know how messages leave.
 
+pub mod again;
 pub mod audience;
 pub mod input;
 pub mod list;

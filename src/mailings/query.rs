@@ -209,6 +209,20 @@ pub async fn facts(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<F
     .await
 }
 
+/// To whom the last run went, in the words of its log.
+pub(super) async fn recipients_of_last_run(
+    conn: &mut AsyncPgConnection,
+    id: MailingId,
+) -> QueryResult<String> {
+    use crate::schema::logs;
+    logs::table
+        .filter(logs::mailing_id.eq(id))
+        .order(logs::id.desc())
+        .select(logs::recipients)
+        .first(conn)
+        .await
+}
+
 pub(super) async fn reschedule(
     conn: &mut AsyncPgConnection,
     id: MailingId,

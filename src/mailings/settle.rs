@@ -8,11 +8,11 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
-use super::{State, query};
+use super::{Mailing, State, query};
 use crate::app::App;
 use crate::ids::{MailingId, OutgoingId};
 use crate::logs;
-use crate::outgoing::query::{Counts, counts};
+use crate::outgoing::query::{Counts, counts, counts_of_log};
 
 /// What the counts say. `None`: stays as it is.
 pub fn verdict(state: State, release_done: bool, counts: &Counts) -> Option<State> {
@@ -82,6 +82,23 @@ pub async fn of_messages(conn: &mut AsyncPgConnection, messages: &[OutgoingId]) 
     Ok(())
 }
 
+/// How the last run of a mailing ended, by its own messages; `None` while it runs. A retry that reached
+/// everybody it went to is done, also when others of the mailing had failed for good before.
+async fn run_state(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    state: State,
+) -> QueryResult<Option<State>> {
+    if !matches!(state, State::Done | State::PartialFailure | State::Failed) {
+        return Ok(None);
+    }
+    let Some(log) = mailing.log_id else {
+        return Ok(Some(state));
+    };
+    let counts = counts_of_log(conn, mailing.id, log).await?;
+    Ok(verdict(State::Sending, true, &counts))
+}
+
 /// Settles one mailing; true when its state changed.
 pub async fn one(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<bool> {
     conn.transaction(async |conn| {
@@ -100,11 +117,8 @@ pub async fn one(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<boo
         .bind::<Nullable<Text>, _>(reason)
         .execute(conn)
         .await?;
-        let log_state = match state {
-            State::Done | State::PartialFailure | State::Failed => state.as_str(),
-            _ => "running",
-        };
-        logs::settle(conn, id, log_state, reason).await?;
+        let run = run_state(conn, &mailing, state).await?;
+        logs::settle(conn, id, run.map_or("running", State::as_str), reason).await?;
         Ok(true)
     })
     .await

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a message becomes *sending* only together with its attempt row, in one commit, before its
 //! request starts; whoever opted out, a mailing that stopped and an account that may not send are seen
-//! in the same statement.
+//! in the same statement. What was to be tried again and may not go ends as it had ended before.
 
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -68,11 +68,12 @@ WITH wanted AS (
       WHEN EXISTS (SELECT FROM blacklist b WHERE b.company_id = o.company_id AND b.number = o.number) THEN 'blacklisted'
       WHEN NOT c.active THEN 'inactive'
       ELSE 'go'
-    END AS verdict
+    END AS verdict, e.state AS ended, e.code AS ended_code, e.reason AS ended_reason
   FROM held JOIN outgoing o ON o.id = held.id JOIN wanted w ON w.id = o.id
   JOIN accounts a ON a.id = o.account_id
   LEFT JOIN mailings m ON m.id = o.mailing_id
   LEFT JOIN contacts c ON c.id = o.contact_id
+  LEFT JOIN LATERAL (SELECT state, code, reason FROM log_ends WHERE outgoing_id = o.id ORDER BY log_id DESC LIMIT 1) e ON true
 ), begun AS (
   UPDATE outgoing o SET state = 'sending', attempts = o.attempts + 1, begun_at = wablast_now(),
     lease_until = wablast_now() + make_interval(secs => CASE WHEN j.has_file THEN $7 ELSE $5 END), code = NULL, reason = NULL
@@ -83,10 +84,11 @@ WITH wanted AS (
   SELECT company_id, account_id, id, log_id, fence, own_ref, wablast_now() FROM begun
 ), stopped AS (
   UPDATE outgoing o SET fence = o.fence + 1, owner = NULL, lease_until = NULL,
-    state = CASE WHEN j.verdict = 'back' THEN 'queued' ELSE 'skipped' END,
-    code = CASE WHEN j.verdict = 'back' THEN o.code ELSE j.verdict END,
-    skipped_number = CASE WHEN j.verdict = 'back' THEN o.skipped_number ELSE o.number END,
-    number = CASE WHEN j.verdict = 'back' THEN o.number END
+    state = CASE WHEN j.verdict = 'back' THEN 'queued' ELSE coalesce(j.ended, 'skipped') END,
+    code = CASE WHEN j.verdict = 'back' THEN o.code WHEN j.ended IS NOT NULL THEN j.ended_code ELSE j.verdict END,
+    reason = CASE WHEN j.verdict = 'back' THEN o.reason ELSE j.ended_reason END,
+    skipped_number = CASE WHEN j.verdict = 'back' OR j.ended IS NOT NULL THEN o.skipped_number ELSE o.number END,
+    number = CASE WHEN j.verdict = 'back' OR j.ended IS NOT NULL THEN o.number END
   FROM judged j WHERE o.id = j.id AND j.verdict <> 'go' AND o.state = 'claimed' AND o.fence = j.fence
 )
 SELECT b.id, b.company_id, b.fence, b.attempts, b.version_id, b.log_id, ct.text, ct.quoted, coalesce(v.media_id, ct.media_id) AS media_id, b.number, b.field_values, b.own_ref

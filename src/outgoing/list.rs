@@ -73,8 +73,7 @@ pub static LIST: ListSpec = ListSpec {
 pub const OF_MAILING: &str = "t.mailing_id = $1";
 
 /// The messages of one run; found through its mailing, which has an index.
-pub const OF_LOG: &str =
-    "t.mailing_id = (SELECT g.mailing_id FROM logs g WHERE g.id = $1) AND t.log_id = $1";
+pub const OF_LOG: &str = "t.mailing_id = (SELECT g.mailing_id FROM logs g WHERE g.id = $1) AND (t.log_id = $1 OR EXISTS (SELECT FROM log_ends e WHERE e.log_id = $1 AND e.outgoing_id = t.id))";
 
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Row {

@@ -8,6 +8,7 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use super::again::{self, Waiting};
 use crate::ids::{
     AccountId, CompanyId, ContactId, LogId, MailingId, MediaId, OutgoingId, UserId, VersionId,
 };
@@ -117,6 +118,7 @@ pub async fn skip_waiting(
     contacts: &[ContactId],
     reason: &str,
 ) -> QueryResult<usize> {
+    again::fall_back(conn, Waiting::OfContacts(contacts)).await?;
     sql_query(
         "UPDATE outgoing SET state = 'skipped', code = $2, fence = fence + 1, owner = NULL, lease_until = NULL,
            skipped_number = number, number = NULL
@@ -133,6 +135,7 @@ pub async fn cancel_waiting(
     conn: &mut AsyncPgConnection,
     mailing: MailingId,
 ) -> QueryResult<usize> {
+    again::fall_back(conn, Waiting::OfMailing(mailing)).await?;
     sql_query(
         "UPDATE outgoing SET state = 'canceled', fence = fence + 1, owner = NULL, lease_until = NULL, opened_at = NULL
          WHERE mailing_id = $1 AND state IN ('queued', 'claimed')",
@@ -223,14 +226,16 @@ pub async fn counts_of(
     Ok(counts)
 }
 
-/// The messages of one run of a mailing.
+/// The messages of one run of a mailing; those that a later run took over count as they had ended in it.
 pub async fn counts_of_log(
     conn: &mut AsyncPgConnection,
     mailing: MailingId,
     log: LogId,
 ) -> QueryResult<Counts> {
     let rows: Vec<CountRow> = sql_query(
-        format!("SELECT mailing_id, {STANDING} AS state, count(*) AS n FROM outgoing WHERE mailing_id = $1 AND log_id = $2 GROUP BY 1, 2"),
+        format!("SELECT $1 AS mailing_id, state, count(*) AS n FROM (
+           SELECT {STANDING} AS state FROM outgoing WHERE mailing_id = $1 AND log_id = $2
+           UNION ALL SELECT state FROM log_ends WHERE log_id = $2) s GROUP BY state"),
     )
     .bind::<BigInt, _>(mailing)
     .bind::<BigInt, _>(log)

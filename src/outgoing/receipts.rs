@@ -191,11 +191,13 @@ UPDATE outgoing o SET
   failed_at = CASE WHEN v.rank = 3 THEN coalesce(o.failed_at, wablast_now()) ELSE o.failed_at END
 FROM verdict v
 WHERE o.id = v.outgoing_id AND v.rank IS NOT NULL
+  AND NOT (v.rank = 3 AND o.state IN ('queued', 'claimed'))
   AND (v.rank > CASE o.state WHEN 'accepted' THEN 1 WHEN 'sent' THEN 2 WHEN 'failed' THEN 3 WHEN 'delivered' THEN 4 WHEN 'read' THEN 5 ELSE 0 END
     OR (v.rank = 3 AND o.state = 'failed' AND v.failure IS DISTINCT FROM o.reason AND v.failure IS NOT NULL))";
 
 /// Lets the evidence of their attempts decide the state of messages. A message shows its newest
-/// attempt, but one that turns out to have left counts first.
+/// attempt, but one that turns out to have left counts first. That an earlier attempt failed, said again,
+/// does not take back that a person wants it tried once more.
 pub async fn weigh(conn: &mut AsyncPgConnection, ids: &[OutgoingId]) -> QueryResult<usize> {
     sql_query(WEIGH)
         .bind::<Array<BigInt>, _>(ids)

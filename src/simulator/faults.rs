@@ -30,11 +30,13 @@ pub enum Fault {
     ErrorAck,
     /// 201, and no acknowledgement.
     AcksLost,
+    /// 400: this message is refused.
+    Refused,
     /// The answer takes 20 seconds.
     Slow,
 }
 
-const ALL: [Fault; 11] = [
+const ALL: [Fault; 12] = [
     Fault::TimeoutBefore,
     Fault::TimeoutAfter,
     Fault::ResetBefore,
@@ -45,6 +47,7 @@ const ALL: [Fault; 11] = [
     Fault::NotOnWhatsapp,
     Fault::ErrorAck,
     Fault::AcksLost,
+    Fault::Refused,
     Fault::Slow,
 ];
 

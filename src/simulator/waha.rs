@@ -332,6 +332,9 @@ pub(super) async fn deliver(
     match fault {
         Some(Fault::TimeoutBefore) => return silence().await,
         Some(Fault::ResetBefore) => return broken(request),
+        Some(Fault::Refused) => {
+            return HttpResponse::BadRequest().json(json!({ "statusCode": 400, "message": ["chatId must be valid"], "error": "Bad Request" }));
+        }
         Some(Fault::ErrorBefore) => return exception("Connection Closed", body),
         Some(Fault::Slow) => tokio::time::sleep(Duration::from_secs(20)).await,
         _ => {}

@@ -8,9 +8,10 @@ use askama::Template;
 use chrono::{DateTime, Duration, Utc};
 use diesel_async::AsyncPgConnection;
 
+use crate::auth::Role;
 use crate::error::Result;
 use crate::ids::{LogId, MailingId, OutgoingId};
-use crate::mailings::{logs_list, query as mailings};
+use crate::mailings::{State, Verb, allows, logs_list, query as mailings};
 use crate::outgoing::list::{self as messages, Attempt, Detail, LIST, Pace};
 use crate::outgoing::open::{self, Batch};
 use crate::text::markup::{self, Line};
@@ -240,6 +241,30 @@ impl MessagePage {
             }
             _ => waiting,
         }
+    }
+
+    /// What a manager may do about a message nobody knows the end of: a word and where it is asked.
+    fn ways(&self) -> Vec<(&'static str, String)> {
+        let head = &self.message.head;
+        let Some(mailing) = head.mailing_id.filter(|_| head.state == "uncertain") else {
+            return Vec::new();
+        };
+        let state = State::parse(&self.message.mailing_state);
+        let waits = head.code.as_deref() == Some("handed_over");
+        if waits || self.shell.role < Some(Role::Manager) {
+            return Vec::new();
+        }
+        [
+            (Verb::MarkSent, "verb.mark_sent"),
+            (Verb::Resend, "verb.resend"),
+        ]
+        .into_iter()
+        .filter(|(verb, _)| state.is_some_and(|state| allows(state, *verb, true)))
+        .map(|(verb, word)| {
+            let address = format!("/mailings/{mailing}/{}?message={}", verb.as_str(), head.id);
+            (word, address)
+        })
+        .collect()
     }
 
     /// What happened to it, in order.

@@ -12,9 +12,9 @@ use crate::support::{PASSWORD, TestApp, simulator};
 const BREAKS: &[(&str, &str)] = &[
     (
         "INSERT INTO attempts (company_id, account_id, outgoing_id, fence, begun_at, ended_at, outcome)
-         SELECT company_id, account_id, id, fence + 1, wablast_now(), wablast_now(), 'accepted' FROM outgoing WHERE id = 1;
+         SELECT company_id, account_id, id, fence + 1, wablast_now(), wablast_now(), 'uncertain' FROM outgoing WHERE id = 1;
          UPDATE outgoing SET attempts = 2, fence = fence + 1 WHERE id = 1",
-        "more than one attempt",
+        "more attempts that may",
     ),
     (
         "UPDATE outgoing SET state = 'queued' WHERE id = 2",
@@ -26,7 +26,7 @@ const BREAKS: &[(&str, &str)] = &[
     ),
     (
         "DELETE FROM attempts WHERE outgoing_id = 4",
-        "only where a gateway or a receipt said so",
+        "only where a gateway, a receipt or a person",
     ),
     (
         "UPDATE outgoing SET attempts = 3 WHERE id = 5",

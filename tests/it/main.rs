@@ -27,6 +27,7 @@ mod proof;
 mod receipts;
 mod replies;
 mod webhook_sending;
+mod again;
 mod auth;
 mod isolation;
 mod sharing;

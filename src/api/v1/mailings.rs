@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::ids::MailingId;
 use crate::mailings::{self, Mailing, MailingInput, Verb, preflight as preflights, query};
 use crate::outgoing;
+use crate::outgoing::again::Which;
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -217,6 +218,26 @@ pub async fn cancel(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) 
 
 pub async fn draft(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     change(&app, &caller, *id, Verb::Draft).await
+}
+
+pub async fn retry_failed(
+    request: HttpRequest,
+    caller: ApiCaller,
+    id: web::Path<i64>,
+    body: web::Bytes,
+    app: web::Data<App>,
+) -> ApiResult {
+    once(&app, &caller, &request, &body, async {
+        let mut conn = app.db.company(caller.company).await?;
+        let id = MailingId(*id);
+        let (mailing, _) =
+            mailings::again::send(&mut conn, caller.user, id, Which::Failed, None).await?;
+        let shown = shown(&mut conn, &mailing).await?;
+        conn.commit().await?;
+        app.wake.deliver.notify_one();
+        Ok(HttpResponse::Ok().json(shown))
+    })
+    .await
 }
 
 pub async fn duplicate(

@@ -44,11 +44,17 @@ impl Button {
 }
 
 /// Verb, label, icon, look, in the order of the page.
-const FACES: [(Verb, &str, &str, &str); 10] = [
+const FACES: [(Verb, &str, &str, &str); 11] = [
     (Verb::Submit, "verb.submit", "calendar-clock", ""),
     (Verb::SendNow, "verb.send_now", "send", ""),
     (Verb::Pause, "verb.pause", "player-pause", ""),
     (Verb::Resume, "verb.resume", "player-play", ""),
+    (
+        Verb::RetryFailed,
+        "verb.retry_failed",
+        "rotate-clockwise",
+        "",
+    ),
     (Verb::Draft, "verb.draft", "pencil", ""),
     (Verb::Test, "verb.test", "flask", ""),
     (Verb::Duplicate, "verb.duplicate", "copy", "btn-quiet"),
@@ -60,7 +66,7 @@ const FACES: [(Verb, &str, &str, &str); 10] = [
 fn way(verb: Verb, editing: bool) -> Way {
     match verb {
         Verb::Submit | Verb::SendNow | Verb::Test if editing => Way::Then,
-        Verb::SendNow | Verb::Test | Verb::Cancel | Verb::Delete => Way::Ask,
+        Verb::SendNow | Verb::Test | Verb::Cancel | Verb::RetryFailed | Verb::Delete => Way::Ask,
         _ => Way::Post,
     }
 }
@@ -90,10 +96,12 @@ pub fn of(mailing: &Mailing) -> Vec<Button> {
     if mailing.state() == State::Missed {
         buttons.retain(|button| button.verb != "submit");
     }
-    if let Some(first) = buttons
-        .iter_mut()
-        .find(|button| matches!(button.verb, "submit" | "pause" | "resume" | "send_now"))
-    {
+    if let Some(first) = buttons.iter_mut().find(|button| {
+        matches!(
+            button.verb,
+            "submit" | "pause" | "resume" | "send_now" | "retry_failed"
+        )
+    }) {
         first.look = "btn-primary";
     }
     if !mailing.active {
@@ -157,11 +165,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_verb_but_those_of_the_form_has_a_button() {
+    fn every_verb_but_those_that_stand_elsewhere_has_a_button() {
         for verb in Verb::ALL {
-            let in_form = matches!(verb, Verb::Edit | Verb::Reschedule);
+            // In the form, or beside what is uncertain.
+            let elsewhere = matches!(
+                verb,
+                Verb::Edit | Verb::Reschedule | Verb::Resend | Verb::MarkSent
+            );
             let has = FACES.iter().any(|(face, ..)| *face == verb);
-            assert_eq!(has, !in_form, "{verb:?}");
+            assert_eq!(has, !elsewhere, "{verb:?}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! Invariant: which buttons stand on a page is asked of `mailings::allows`, never decided here; whoever
 //! may not change a mailing reads it.
 
+mod again;
 mod buttons;
 mod choices;
 mod form;
@@ -50,6 +51,18 @@ pub fn routes(config: &mut web::ServiceConfig) {
             "/mailings/{id}/{verb:pause|resume|cancel|draft}",
             web::post().to(verbs::change),
         )
+        .route(
+            "/mailings/{id}/retry_failed",
+            web::get().to(again::ask_retry),
+        )
+        .route("/mailings/{id}/retry_failed", web::post().to(again::retry))
+        .route("/mailings/{id}/resend", web::get().to(again::ask_resend))
+        .route("/mailings/{id}/resend", web::post().to(again::resend))
+        .route(
+            "/mailings/{id}/mark_sent",
+            web::get().to(again::ask_mark_sent),
+        )
+        .route("/mailings/{id}/mark_sent", web::post().to(again::mark_sent))
         .route("/mailings/{id}/duplicate", web::post().to(verbs::duplicate))
         .route(
             "/mailings/{id}/{verb:archive|unarchive}",

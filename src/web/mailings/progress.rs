@@ -8,8 +8,8 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 use diesel_async::AsyncPgConnection;
 
-use super::fragment_shell;
 use super::preview::duration;
+use super::{again, fragment_shell};
 use crate::error::Result;
 use crate::ids::MailingId;
 use crate::mailings::query::Facts;
@@ -52,6 +52,8 @@ struct Cause {
     title: String,
     hint: String,
     href: String,
+    /// What may be done about it: a word and where it is asked.
+    ways: Vec<(&'static str, String)>,
 }
 
 /// The part of the page that changes by itself.
@@ -81,7 +83,10 @@ impl Standing {
         let counts = counts(conn, mailing.id).await?;
         let (mut wrong, mut left_out) = (Vec::new(), Vec::new());
         for (state, code, count) in reasons(conn, mailing.id).await? {
-            let cause = cause(shell, mailing.id, &state, &code, count);
+            let mut cause = cause(shell, mailing.id, &state, &code, count);
+            if state == "uncertain" && code != "handed_over" {
+                cause.ways = again::ways(shell.role, mailing);
+            }
             if state == "skipped" {
                 left_out.push(cause);
             } else {
@@ -230,6 +235,7 @@ fn cause(shell: &Shell, id: MailingId, state: &str, code: &str, count: i64) -> C
             hint
         },
         href: format!("/outgoing?mailing={id}&f={filter}"),
+        ways: Vec::new(),
     }
 }
 

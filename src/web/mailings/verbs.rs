@@ -20,26 +20,19 @@ use crate::web::visit::Visit;
 /// A question with its figures.
 #[derive(Template)]
 #[template(path = "mailings/confirm.html")]
-struct Ask {
-    shell: Shell,
-    mailing: Mailing,
-    title: String,
-    text: String,
-    figures: Vec<(String, String)>,
-    verb: &'static str,
-    button: String,
-    icon: &'static str,
-    danger: bool,
-}
-
-impl Ask {
-    fn back(&self) -> String {
-        href(self.mailing.id)
-    }
-
-    fn action(&self) -> String {
-        format!("{}/{}", href(self.mailing.id), self.verb)
-    }
+pub struct Ask {
+    pub shell: Shell,
+    pub mailing: Mailing,
+    pub title: String,
+    pub text: String,
+    pub figures: Vec<(String, String)>,
+    /// Where the answer goes.
+    pub action: String,
+    /// Where one comes from.
+    pub back: String,
+    pub button: String,
+    pub icon: &'static str,
+    pub danger: bool,
 }
 
 /// *Send Now*, with the figures of the pre-flight; faults instead of a question when it cannot go out.
@@ -84,7 +77,8 @@ pub async fn ask_send(visit: Visit, id: web::Path<i64>) -> WebResult {
         title: shell.tn("mailings.send_title", check.will_send),
         text,
         figures,
-        verb: "send_now",
+        action: format!("{}/send_now", href(id)),
+        back: href(id),
         button: shell.tn("mailings.send_button", check.will_send),
         icon: "send",
         danger: false,
@@ -121,7 +115,8 @@ pub async fn ask_cancel(visit: Visit, id: web::Path<i64>) -> WebResult {
         title: shell.t("mailings.cancel_title"),
         text,
         figures,
-        verb: "cancel",
+        action: format!("{}/cancel", href(id)),
+        back: href(id),
         button,
         icon: "ban",
         danger: true,
@@ -139,7 +134,8 @@ pub async fn ask_delete(visit: Visit, id: web::Path<i64>) -> WebResult {
         title: shell.t("mailings.delete_title"),
         text: shell.tf("mailings.delete_text", &[&mailing.subject]),
         figures: Vec::new(),
-        verb: "delete",
+        action: format!("{}/delete", href(mailing.id)),
+        back: href(mailing.id),
         button: shell.t("verb.delete"),
         icon: "trash",
         danger: true,

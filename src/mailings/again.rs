@@ -1,0 +1,100 @@
+//! Trying again: *Retry failed*, and the two ways to settle what is uncertain.
+//!
+//! Invariants: a run of its own with a log of its own; only what may still go goes; a second press finds
+//! the mailing sending and changes nothing.
+
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::{Mailing, Verb, illegal, query, settle};
+use crate::accounts;
+use crate::error::{Error, Result};
+use crate::ids::{MailingId, OutgoingId, UserId};
+use crate::logs::{self, Trigger};
+use crate::outgoing::again::{self, Outlook, Which};
+
+fn verb(which: Which) -> Verb {
+    match which {
+        Which::Failed => Verb::RetryFailed,
+        Which::Uncertain => Verb::Resend,
+    }
+}
+
+/// What would go once more, and what stays; refused where the mailing's state does not allow it.
+pub async fn outlook(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    which: Which,
+    only: Option<OutgoingId>,
+) -> Result<Outlook> {
+    super::require(mailing, verb(which))?;
+    Ok(again::outlook(conn, mailing.id, which, only).await?)
+}
+
+/// Sends what failed, or what is uncertain, once more. Returns how many messages go.
+pub async fn send(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    id: MailingId,
+    which: Which,
+    only: Option<OutgoingId>,
+) -> Result<(Mailing, usize)> {
+    let mailing = query::lock(conn, id).await?;
+    if !mailing.allows(verb(which)) {
+        return Err(illegal(&mailing, verb(which)));
+    }
+    let account = accounts::usable(conn, mailing.account_id, user).await?;
+    if let Some(reason) = account.not_built() {
+        return Err(Error::invalid("account_id", reason));
+    }
+    let outlook = again::outlook(conn, id, which, only).await?;
+    if outlook.goes == 0 {
+        return Err(Error::invalid(
+            "recipients",
+            "None of these messages can be sent again. Each says why on its own page.",
+        ));
+    }
+    let trigger = match which {
+        Which::Failed => Trigger::Retry,
+        Which::Uncertain => Trigger::Resend,
+    };
+    let recipients = query::recipients_of_last_run(conn, id).await?;
+    let log = logs::open(
+        conn,
+        mailing.company_id,
+        id,
+        mailing.account_id,
+        trigger,
+        Some(user),
+        &recipients,
+    )
+    .await?;
+    let gone = again::requeue(conn, id, log, which, only).await?;
+    sql_query(
+        "UPDATE mailings SET state = 'sending', state_reason = NULL, log_id = $2, finished_at = NULL, updated_at = wablast_now()
+         WHERE id = $1 AND state = $3",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<BigInt, _>(log)
+    .bind::<Text, _>(&mailing.state)
+    .execute(conn)
+    .await?;
+    Ok((query::find(conn, id).await?, gone))
+}
+
+/// A person says that what is uncertain did arrive.
+pub async fn mark_sent(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    id: MailingId,
+    only: Option<OutgoingId>,
+) -> Result<(Mailing, usize)> {
+    let mailing = query::lock(conn, id).await?;
+    if !mailing.allows(Verb::MarkSent) {
+        return Err(illegal(&mailing, Verb::MarkSent));
+    }
+    let settled = again::mark_sent(conn, id, user, only).await?;
+    settle::one(conn, id).await?;
+    Ok((query::find(conn, id).await?, settled))
+}
