@@ -332,8 +332,7 @@ async fn write(
 const HAS_MORE: &str = "(c.name = '' AND r.name <> '' OR c.title = '' AND r.title <> '' OR c.country IS NULL AND r.country IS NOT NULL
   OR c.email = '' AND r.email <> '' OR c.company_name = '' AND r.company_name <> '' OR c.job_position = '' AND r.job_position <> ''
   OR c.description = '' AND r.description <> '' OR (r.attributes || c.attributes) <> c.attributes)";
-const OF_THESE: &str =
-    "c.company_id = $1 AND c.whatsapp_number = r.number AND c.erased_at IS NULL";
+const OF_THESE: &str = "c.company_id = $1 AND c.whatsapp_number = r.number AND c.erased_at IS NULL";
 
 /// Fills what is empty; how many had something to fill.
 async fn fill(

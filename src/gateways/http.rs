@@ -163,7 +163,7 @@ impl Http {
             headers,
             within,
         )
-            .await
+        .await
     }
 
     /// A POST of JSON in pieces, which are shared and not copied into one.

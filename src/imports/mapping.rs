@@ -428,9 +428,7 @@ const NUMBERS: &[&str] = &[
 pub fn number_in(attributes: &serde_json::Map<String, serde_json::Value>) -> Option<String> {
     let plain = |name: &str| name.trim().to_lowercase().replace([' ', '-'], "_");
     NUMBERS.iter().find_map(|wanted| {
-        let (_, value) = attributes
-            .iter()
-            .find(|(name, _)| plain(name) == *wanted)?;
+        let (_, value) = attributes.iter().find(|(name, _)| plain(name) == *wanted)?;
         match value {
             serde_json::Value::String(text) if !text.trim().is_empty() => {
                 Some(text.trim().to_owned())

@@ -44,7 +44,10 @@ fn chunks_know_each_other_and_rows_that_are_done() {
         people.chunk(3).unwrap(),
         people.chunk(3).unwrap(),
     );
-    assert_eq!((one.rows(), one.accepted.len(), one.refused.len()), (3, 2, 1));
+    assert_eq!(
+        (one.rows(), one.accepted.len(), one.refused.len()),
+        (3, 2, 1)
+    );
     assert_eq!(one.by_country, 1);
     assert_eq!(two.repeats, [(5, 2), (7, 3)]);
     assert_eq!((two.accepted.len(), two.again.len()), (1, 2));
@@ -55,7 +58,10 @@ fn chunks_know_each_other_and_rows_that_are_done() {
     people.skip(3).unwrap();
     assert_eq!(people.chunk(3).unwrap().repeats, two.repeats);
     let (tags, lists) = group_names(Cursor::new(file.as_bytes()), &options, &fields, 10).unwrap();
-    assert_eq!(tags.into_iter().collect::<Vec<_>>(), ["A", "B", "C", "D", "November"]);
+    assert_eq!(
+        tags.into_iter().collect::<Vec<_>>(),
+        ["A", "B", "C", "D", "November"]
+    );
     assert!(lists.is_empty());
 }
 

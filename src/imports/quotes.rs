@@ -143,7 +143,10 @@ mod tests {
                 2,
             ),
             ("HP;Nama\n0812345678;\"Siti\n0813345678;Budi\"\n", 2),
-            ("Nama;HP\n\"Siti;0812345678\nBudi;0813345678\n\"Ayu\";0814345678\n", 2),
+            (
+                "Nama;HP\n\"Siti;0812345678\nBudi;0813345678\n\"Ayu\";0814345678\n",
+                2,
+            ),
         ] {
             let fault = rows(text).expect_err(text).to_string();
             assert!(
@@ -156,11 +159,23 @@ mod tests {
     #[test]
     fn cells_over_several_lines_stay() {
         for (text, count) in [
-            ("Nama,Alamat,HP\nSiti,\"Jl. Merdeka 1, Blok C\nBandung, 40115\",0812345678\n", 1),
-            ("Nama,Alamat,HP\nSiti,\"a\n\nb\nc, d\ne\",0812345678\nBudi,\"\"\"Toko\"\"\nx\",0813345678\n", 2),
-            ("Nama,Catatan\nSiti,\"Toko, Dago\nbuka 9-17, Senin\ntutup\"\n", 1),
+            (
+                "Nama,Alamat,HP\nSiti,\"Jl. Merdeka 1, Blok C\nBandung, 40115\",0812345678\n",
+                1,
+            ),
+            (
+                "Nama,Alamat,HP\nSiti,\"a\n\nb\nc, d\ne\",0812345678\nBudi,\"\"\"Toko\"\"\nx\",0813345678\n",
+                2,
+            ),
+            (
+                "Nama,Catatan\nSiti,\"Toko, Dago\nbuka 9-17, Senin\ntutup\"\n",
+                1,
+            ),
             // Sloppy, but within its line.
-            ("Nama,HP\n\"Siti \"Nur\" R\",0812345678\nBudi,0813345678\n", 2),
+            (
+                "Nama,HP\n\"Siti \"Nur\" R\",0812345678\nBudi,0813345678\n",
+                2,
+            ),
             ("Nama,HP\nBudi \"Toko,0813345678\nAyu 5\",0814345678\n", 2),
         ] {
             assert_eq!(rows(text).expect(text), count, "{text}");

@@ -158,7 +158,11 @@ fn a_sample_shows_columns() {
         header(&mut Cursor::new(file), sample.format).unwrap(),
         ["Name", " Phone ", "Empty"]
     );
-    assert!(header(&mut Cursor::new(file), bare.format).unwrap().is_empty());
+    assert!(
+        header(&mut Cursor::new(file), bare.format)
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -213,10 +217,7 @@ fn limits_are_kept_and_say_where() {
     }
     let mut large = tempfile::tempfile().unwrap();
     large.set_len(BYTES_MAX + 1).unwrap();
-    assert!(matches!(
-        super::sniff(&mut large),
-        Err(ReadFault::TooLarge)
-    ));
+    assert!(matches!(super::sniff(&mut large), Err(ReadFault::TooLarge)));
 }
 
 #[test]

@@ -57,7 +57,10 @@ impl Writer {
         )
     }
 
-    fn lines<'a>(&self, rows: impl Iterator<Item = (&'a [String], &'a str)>) -> anyhow::Result<String> {
+    fn lines<'a>(
+        &self,
+        rows: impl Iterator<Item = (&'a [String], &'a str)>,
+    ) -> anyhow::Result<String> {
         let mut writer = csv::WriterBuilder::new()
             .delimiter(self.separator.byte())
             .terminator(csv::Terminator::CRLF)

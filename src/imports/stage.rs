@@ -236,8 +236,12 @@ pub(super) mod tests {
     use super::*;
 
     /// Format and columns of a file.
-    pub(in crate::imports) fn looked(file: &[u8], header: Option<bool>) -> Result<(Format, Vec<ColumnSample>, i64), ReadFault> {
-        look(&mut Cursor::new(file), header, false).map(|content| (content.format, content.columns, content.rows))
+    pub(in crate::imports) fn looked(
+        file: &[u8],
+        header: Option<bool>,
+    ) -> Result<(Format, Vec<ColumnSample>, i64), ReadFault> {
+        look(&mut Cursor::new(file), header, false)
+            .map(|content| (content.format, content.columns, content.rows))
     }
 
     #[test]

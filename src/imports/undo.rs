@@ -92,7 +92,16 @@ pub async fn undo(db: &Db, company: CompanyId, user: UserId, id: ImportId) -> Re
         let batch = batch(&mut conn, id, after).await?;
         all += batch.gone;
         let Some(last) = batch.last else {
-            audit::note(&mut conn, company, "imports", id.0, Some(user), "undone", None).await?;
+            audit::note(
+                &mut conn,
+                company,
+                "imports",
+                id.0,
+                Some(user),
+                "undone",
+                None,
+            )
+            .await?;
             conn.commit().await?;
             return Ok(all);
         };

@@ -162,7 +162,10 @@ impl Work<'_> {
 
     /// Refuses a file whose columns would flood the tags or the lists, before anything is written.
     async fn check_names(&self, file: File, options: &mut Options) -> Result<File, Halt> {
-        let (asked, again) = (options.clone(), file.try_clone().map_err(anyhow::Error::from)?);
+        let (asked, again) = (
+            options.clone(),
+            file.try_clone().map_err(anyhow::Error::from)?,
+        );
         let (tags, groups) = spawn_blocking(move || {
             people::group_names(again, &asked, &fields(&asked.mapping), NAMES_MAX)
         })
@@ -245,9 +248,7 @@ impl Work<'_> {
         }
         // A result that does not add up is never stored.
         if next.counts.done() != next.position {
-            return Err(
-                anyhow::anyhow!("an import does not add up: {:?}", next.counts).into(),
-            );
+            return Err(anyhow::anyhow!("an import does not add up: {:?}", next.counts).into());
         }
         let (counts, options) = (&next.counts, &next.options);
         query::advance(&mut conn, &self.claimed, next.position, counts, options).await?;

@@ -64,8 +64,8 @@ fn check_size(file: &mut File) -> Result<(), ReadFault> {
         } else {
             left
         };
-        let unpacked = io::copy(&mut part.take(most + 1), &mut io::sink())
-            .map_err(|_| ReadFault::Workbook)?;
+        let unpacked =
+            io::copy(&mut part.take(most + 1), &mut io::sink()).map_err(|_| ReadFault::Workbook)?;
         if unpacked > most {
             return Err(ReadFault::Bomb);
         }
@@ -118,7 +118,11 @@ impl Table {
         if self.cells.is_empty() {
             self.cells.push(String::new());
         }
-        self.bytes += self.cells.iter().map(|cell| cell.len() as u64 + 1).sum::<u64>();
+        self.bytes += self
+            .cells
+            .iter()
+            .map(|cell| cell.len() as u64 + 1)
+            .sum::<u64>();
         if self.bytes > BYTES_MAX {
             return Err(ReadFault::TooLarge);
         }

@@ -232,11 +232,11 @@ pub async fn counts_of_log(
     mailing: MailingId,
     log: LogId,
 ) -> QueryResult<Counts> {
-    let rows: Vec<CountRow> = sql_query(
-        format!("SELECT $1 AS mailing_id, state, count(*) AS n FROM (
+    let rows: Vec<CountRow> = sql_query(format!(
+        "SELECT $1 AS mailing_id, state, count(*) AS n FROM (
            SELECT {STANDING} AS state FROM outgoing WHERE mailing_id = $1 AND log_id = $2
-           UNION ALL SELECT state FROM log_ends WHERE log_id = $2) s GROUP BY state"),
-    )
+           UNION ALL SELECT state FROM log_ends WHERE log_id = $2) s GROUP BY state"
+    ))
     .bind::<BigInt, _>(mailing)
     .bind::<BigInt, _>(log)
     .load(conn)

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::arrived::Message;
-use super::{State, locked};
+use super::arrived::{File, Message};
+use super::{State, locked, media};
 use crate::clock::Clock;
 
 /// How the simulated flow behaves.
@@ -171,8 +171,10 @@ async fn push(
         .as_str()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
-    let sent = !matches!(flow.mode, Mode::Error | Mode::ErrorLater);
-    let id = sent.then(|| send(&state, &body, &contact));
+    // A file that cannot be fetched ends in the flow's error branch.
+    let file = file(&state, &contact).await;
+    let sent = !matches!(flow.mode, Mode::Error | Mode::ErrorLater) && file.is_ok();
+    let id = sent.then(|| send(&state, &body, &contact, file.unwrap_or_default()));
     let report = report(&flow, &body, &contact, id.as_deref());
     match flow.report {
         When::Before => post(&state, &flow, "create_logsent", report).await,
@@ -198,8 +200,23 @@ async fn push(
     }
 }
 
+/// The file of a message, fetched from where the push says it is.
+async fn file(state: &State, contact: &Value) -> Result<Option<File>, String> {
+    let Some(url) = contact["media_url"].as_str().filter(|url| !url.is_empty()) else {
+        return Ok(None);
+    };
+    let mime = contact["mime_type"].as_str().unwrap_or_default();
+    let kind = match mime.split('/').next() {
+        Some("image") => "image",
+        Some("video") => "video",
+        _ => "file",
+    };
+    let named = json!({ "mimetype": mime, "url": url });
+    media::read(state, kind, &named).await.map(Some)
+}
+
 /// What WAHA would do for the flow; its id of the message.
-fn send(state: &State, body: &Value, contact: &Value) -> String {
+fn send(state: &State, body: &Value, contact: &Value, file: Option<File>) -> String {
     let to = match &contact["contact_whatsapp"] {
         Value::String(to) => to.clone(),
         other => other.to_string(),
@@ -210,6 +227,7 @@ fn send(state: &State, body: &Value, contact: &Value) -> String {
         to: to.clone(),
         id: id.clone(),
         text: contact["message"].as_str().unwrap_or_default().to_owned(),
+        file,
         reply_to: body["reply_to"]
             .as_str()
             .filter(|quoted| !quoted.is_empty())

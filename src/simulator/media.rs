@@ -65,7 +65,7 @@ fn unsupported(state: &State, kind: &str) -> HttpResponse {
 }
 
 /// The bytes of the file, from the request or from its link.
-async fn read(state: &State, kind: &'static str, file: &Value) -> Result<File, String> {
+pub(super) async fn read(state: &State, kind: &'static str, file: &Value) -> Result<File, String> {
     let Some(mime) = file["mimetype"].as_str() else {
         return Err("Cannot read properties of undefined (reading 'mimetype')".to_owned());
     };

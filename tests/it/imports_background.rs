@@ -125,8 +125,16 @@ async fn the_api_imports_in_the_background_and_tells_every_row() {
     for (file, options, word) in [
         ("Nama,HP\nA,0812\n", json!({ "mode": "replace" }), "replace"),
         ("Nama,HP\nA,0812\n", json!({ "list_ids": [99] }), "list"),
-        ("Nama,HP\nA,0812\n", json!({ "mapping": { "Telp": "whatsapp_number" } }), "Telp"),
-        ("Nama,HP\nA,0812\n", json!({ "mapping": { "Nama": "name" } }), "WhatsApp number"),
+        (
+            "Nama,HP\nA,0812\n",
+            json!({ "mapping": { "Telp": "whatsapp_number" } }),
+            "Telp",
+        ),
+        (
+            "Nama,HP\nA,0812\n",
+            json!({ "mapping": { "Nama": "name" } }),
+            "WhatsApp number",
+        ),
         ("Nama,HP\n", json!({}), "no rows"),
         ("", json!({}), "empty"),
         ("Nama,HP\nA,\"08\nB,\"9\",8\n", json!({}), "quotation mark"),
@@ -158,7 +166,11 @@ async fn known_people_are_left_filled_or_replaced_and_stay_opted_out() {
             "done 2 0 2 0 0",
             "Siti a@x.example Solo t, Budi b@x.example Dago f",
         ),
-        ("fill_blanks", "done 2 0 0 2 0", "Siti a@x.example Solo t, Budi b@x.example Dago f"),
+        (
+            "fill_blanks",
+            "done 2 0 0 2 0",
+            "Siti a@x.example Solo t, Budi b@x.example Dago f",
+        ),
         (
             "update",
             "done 2 0 2 0 0",
@@ -171,7 +183,9 @@ async fn known_people_are_left_filled_or_replaced_and_stay_opted_out() {
         assert_eq!(app.value(stored).await, people, "{mode}");
     }
     let notes = app
-        .value("SELECT options -> 'notes' ->> 'stay_opted_out' FROM imports ORDER BY id DESC LIMIT 1")
+        .value(
+            "SELECT options -> 'notes' ->> 'stay_opted_out' FROM imports ORDER BY id DESC LIMIT 1",
+        )
         .await;
     assert_eq!(notes, "1");
 }
@@ -216,7 +230,10 @@ async fn a_crash_in_the_middle_loses_nothing_and_doubles_nothing() {
     let repeats = app
         .value("SELECT options #>> '{notes,repeats}' FROM imports")
         .await;
-    assert_eq!(repeats, "[[12002, 2]]", "lines of before the crash are known");
+    assert_eq!(
+        repeats, "[[12002, 2]]",
+        "lines of before the crash are known"
+    );
 }
 
 #[tokio::test]
@@ -256,14 +273,26 @@ async fn a_stop_in_the_middle_keeps_what_is_in_and_says_how_far_it_came() {
     browser.sign_in().await;
     let id = upload(&app, file(30_000), json!({})).await;
     let queued = browser.get(&format!("/imports/{id}")).await;
-    assert!(queued.text().contains("Waiting for its turn"), "{}", queued.text());
+    assert!(
+        queued.text().contains("Waiting for its turn"),
+        "{}",
+        queued.text()
+    );
     let blocker = blocker(&app, "6281200007000").await;
     let busy = instance(&app).await;
     let worker = tokio::spawn(async move { work_on(&busy).await });
     waiting(&app, 1).await;
     let running = browser.get(&format!("/imports/{id}")).await;
-    assert!(running.text().contains("5,000 of 30,000 rows"), "{}", running.text());
-    assert!(running.html.contains(&format!("data-poll=\"/imports/{id}/progress?")));
+    assert!(
+        running.text().contains("5,000 of 30,000 rows"),
+        "{}",
+        running.text()
+    );
+    assert!(
+        running
+            .html
+            .contains(&format!("data-poll=\"/imports/{id}/progress?"))
+    );
     let fragment = browser.get(&format!("/imports/{id}/progress")).await;
     assert!(fragment.text().contains("5,000 of 30,000 rows"));
     assert_eq!(fragment.header("x-settled"), "");
@@ -326,11 +355,18 @@ async fn what_cannot_be_stored_is_tried_again_then_given_up_and_can_go_on() {
         "{shown}"
     );
     let said = shown["message"].as_str().unwrap();
-    assert!(said.contains("on our side") && !said.contains("trouble"), "{said}");
+    assert!(
+        said.contains("on our side") && !said.contains("trouble"),
+        "{said}"
+    );
     app.execute("ALTER TABLE contacts DROP CONSTRAINT trouble")
         .await;
     let page = browser.get(&format!("/imports/{id}")).await;
-    assert!(page.text().contains("Broke off after 5,000 of 6,000 rows"), "{}", page.text());
+    assert!(
+        page.text().contains("Broke off after 5,000 of 6,000 rows"),
+        "{}",
+        page.text()
+    );
     browser
         .submit(page.form(&format!("/imports/{id}/resume")))
         .await;
@@ -366,7 +402,11 @@ async fn a_test_says_what_would_happen_and_writes_nothing() {
         "11, 21",
         "Line 22: same number as line 3",
     ] {
-        assert!(page.text().contains(sentence), "{sentence}: {}", page.text());
+        assert!(
+            page.text().contains(sentence),
+            "{sentence}: {}",
+            page.text()
+        );
     }
     let tested = app
         .value("SELECT concat_ws(' ', tested -> 'counts' ->> 'created', tested -> 'counts' ->> 'updated', tested -> 'counts' ->> 'skipped',
@@ -377,7 +417,9 @@ async fn a_test_says_what_would_happen_and_writes_nothing() {
     assert_eq!(app.value("SELECT count(*) FROM import_rejected").await, "0");
 
     // What is imported then is what was said.
-    browser.submit(page.form(&format!("{}/run", columns.path))).await;
+    browser
+        .submit(page.form(&format!("{}/run", columns.path)))
+        .await;
     assert_eq!(figures(&app, id.parse().unwrap()).await, "done 21 17 1 1 2");
 }
 
@@ -429,7 +471,9 @@ async fn a_column_that_would_flood_the_tags_goes_back_to_the_columns() {
     }
     let form = browser.get("/imports/new").await.form("/imports");
     let page = browser.upload(form, "file", "a.csv", csv).await;
-    let page = browser.submit(page.form(&format!("{}/run", page.path))).await;
+    let page = browser
+        .submit(page.form(&format!("{}/run", page.path)))
+        .await;
     assert!(
         page.text().contains("would make 1001 new tags"),
         "{}",
@@ -496,13 +540,18 @@ async fn an_import_is_taken_back_but_for_those_somebody_uses() {
     .await;
     let page = browser.get(&format!("/imports/{id}/undo")).await;
     let text = page.text();
-    for sentence in ["Take 5 people back out?", "Opted out", "Changed, or put into a list"] {
+    for sentence in [
+        "Take 5 people back out?",
+        "Opted out",
+        "Changed, or put into a list",
+    ] {
         assert!(text.contains(sentence), "{sentence}: {text}");
     }
     let form = page.form(&format!("/imports/{id}/undo"));
     let page = browser.submit(form.clone()).await;
     assert!(
-        page.text().contains("5 people of this import were taken back out."),
+        page.text()
+            .contains("5 people of this import were taken back out."),
         "{}",
         page.text()
     );
@@ -513,9 +562,13 @@ async fn an_import_is_taken_back_but_for_those_somebody_uses() {
     browser.submit(form.clone()).await;
     assert_eq!(app.value(stays).await, "P0 P1 Diubah P3");
     app.execute("UPDATE user_companies SET role = 'user'").await;
-    assert_eq!(browser.get(&format!("/imports/{id}/undo")).await.status, 403);
+    assert_eq!(
+        browser.get(&format!("/imports/{id}/undo")).await.status,
+        403
+    );
     assert_eq!(browser.submit(form).await.status, 403, "not for everybody");
-    app.execute("UPDATE user_companies SET role = 'manager'").await;
+    app.execute("UPDATE user_companies SET role = 'manager'")
+        .await;
     app.advance(TimeDelta::days(8)).await;
     browser.sign_in().await;
     let late = browser.get(&format!("/imports/{id}/undo")).await;

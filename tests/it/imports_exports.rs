@@ -100,7 +100,11 @@ async fn files_that_mean_harm_are_refused_in_words_or_come_in_harmless() {
     browser.sign_in().await;
     let wide = |columns: usize| {
         let names: Vec<String> = (0..columns).map(|column| format!("K{column}")).collect();
-        format!("HP,{}\n081234567890,{}\n", names.join(","), vec!["x"; columns].join(","))
+        format!(
+            "HP,{}\n081234567890,{}\n",
+            names.join(","),
+            vec!["x"; columns].join(",")
+        )
     };
     let utf_16: Vec<u8> = "\u{feff}Nama\tHP\r\nSití\t0812 3456 7890\r\n"
         .encode_utf16()
@@ -110,26 +114,42 @@ async fn files_that_mean_harm_are_refused_in_words_or_come_in_harmless() {
     let refused: Vec<(Vec<u8>, &str)> = vec![
         (Vec::new(), "The file is empty."),
         (b"Nama,HP\n".to_vec(), "no rows"),
-        (b"Nama,HP\nA\0B,081234567890\n".to_vec(), "Line 2 holds a NUL"),
+        (
+            b"Nama,HP\nA\0B,081234567890\n".to_vec(),
+            "Line 2 holds a NUL",
+        ),
         (wide(499).into_bytes(), "Line 1 has 500 columns"),
         (huge.into_bytes(), "Line 2 has a cell of more than 32 KiB"),
         (
             b"Nama,Toko,HP\nA,\"Batik,081234567890\nB,\"Sari\",081234567891\n".to_vec(),
             "Line 2 opens a quotation mark that is closed only lines later",
         ),
-        (b"PK\x03\x04 no workbook".to_vec(), "This workbook cannot be read"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec(), "This workbook cannot be read"),
+        (
+            b"PK\x03\x04 no workbook".to_vec(),
+            "This workbook cannot be read",
+        ),
+        (
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec(),
+            "This workbook cannot be read",
+        ),
     ];
     for (bytes, sentence) in refused {
         let form = browser.get("/imports/new").await.form("/imports");
         let page = browser.upload(form, "file", "a.csv", bytes).await;
         assert_eq!(page.status, 422, "{sentence}");
-        assert!(page.text().contains(sentence), "{sentence}: {}", page.text());
+        assert!(
+            page.text().contains(sentence),
+            "{sentence}: {}",
+            page.text()
+        );
     }
     assert_eq!(app.value("SELECT count(*) FROM imports").await, "0");
     let taken: Vec<(Vec<u8>, &str)> = vec![
         (b"081234567890\n081234567891\n".to_vec(), "2 of 0"),
-        ([b"\xef\xbb\xbf".as_slice(), b"Nama;HP\nSiti;081234567890\n"].concat(), "Siti"),
+        (
+            [b"\xef\xbb\xbf".as_slice(), b"Nama;HP\nSiti;081234567890\n"].concat(),
+            "Siti",
+        ),
         (utf_16, "Sit\u{ed}"),
         (b"Nama,HP\nSit\xed,081234567890\n".to_vec(), "Sit\u{ed}"),
         (wide(199).into_bytes(), "200 columns"),
@@ -139,7 +159,9 @@ async fn files_that_mean_harm_are_refused_in_words_or_come_in_harmless() {
         let form = browser.get("/imports/new").await.form("/imports");
         let page = browser.upload(form, "file", "a.csv", bytes).await;
         assert_eq!(page.status, 200, "{what}: {}", page.text());
-        let page = browser.submit(page.form(&format!("{}/run", page.path))).await;
+        let page = browser
+            .submit(page.form(&format!("{}/run", page.path)))
+            .await;
         assert_eq!(
             app.value("SELECT concat(state, rejected) FROM imports ORDER BY id DESC LIMIT 1")
                 .await,

@@ -45,10 +45,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/imports/{id}/cancel", web::post().to(cancel))
         .route("/imports/{id}/undo", web::get().to(undo::question))
         .route("/imports/{id}/undo", web::post().to(undo::run))
-        .route(
-            "/imports/{id}/rejected.csv",
-            web::get().to(rejected_rows),
-        );
+        .route("/imports/{id}/rejected.csv", web::get().to(rejected_rows));
 }
 
 async fn list(visit: Visit) -> WebResult {
@@ -111,7 +108,8 @@ async fn upload_page(visit: &Visit, mut input: StageInput, errors: FieldErrors) 
 async fn create(visit: Visit, form: Multipart) -> WebResult {
     let sent = upload::read(&visit, form).await?;
     let staged: Result<ImportId> = async {
-        let looked = imports::look_at(&visit.app.config.data_dir, sent.file?, &sent.input.header).await?;
+        let looked =
+            imports::look_at(&visit.app.config.data_dir, sent.file?, &sent.input.header).await?;
         let mut conn = visit.conn().await?;
         let (company, user) = (visit.company, visit.user);
         let name = &sent.file_name;

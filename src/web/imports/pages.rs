@@ -132,7 +132,12 @@ impl ColumnsPage {
         let empty = rows.saturating_sub(filled);
         match (empty * 100).checked_div(rows) {
             // Of a file from before this was counted.
-            _ if filled == 0 && empty == rows && self.options.columns.iter().all(|column| column.filled == 0) => String::new(),
+            _ if filled == 0
+                && empty == rows
+                && self.options.columns.iter().all(|column| column.filled == 0) =>
+            {
+                String::new()
+            }
             None => String::new(),
             Some(_) if empty == 0 => String::new(),
             Some(0) => self.shell.tf("imports.empty_share", &["< 1"]),
@@ -152,9 +157,13 @@ impl ColumnsPage {
         let ignore = keys.pop();
         // The column as an attribute of its own name, what is chosen now, and what contacts have.
         let own = Field::Attribute(mapping::key(header)).to_string();
-        let known = self.attributes.iter().map(|key| format!("attributes.{key}"));
+        let known = self
+            .attributes
+            .iter()
+            .map(|key| format!("attributes.{key}"));
         for key in [own, chosen.to_owned()].into_iter().chain(known) {
-            if key.parse::<Field>().is_ok() && !keys.contains(&key) && ignore.as_ref() != Some(&key) {
+            if key.parse::<Field>().is_ok() && !keys.contains(&key) && ignore.as_ref() != Some(&key)
+            {
                 keys.push(key);
             }
         }

@@ -44,11 +44,7 @@ impl UndoPage {
 }
 
 /// Whether the person who looks may take this import back.
-pub async fn is_offered(
-    visit: &Visit,
-    conn: &mut AsyncPgConnection,
-    id: ImportId,
-) -> Result<bool> {
+pub async fn is_offered(visit: &Visit, conn: &mut AsyncPgConnection, id: ImportId) -> Result<bool> {
     Ok(visit.require(Role::Manager).is_ok() && undo::is_open(conn, id).await?)
 }
 
