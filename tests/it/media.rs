@@ -12,7 +12,7 @@ use wablast::simulator::{Options, Running};
 use wablast::storage::Storage;
 
 use crate::support::browser::{Browser, Page};
-use crate::support::{TestApp, arrived, simulator};
+use crate::support::{TestApp, arrived, simulator, tell};
 
 pub fn png(filling: &str) -> Vec<u8> {
     [
@@ -634,6 +634,51 @@ async fn a_file_too_large_for_a_request_is_fetched_from_its_link_whole() {
         .await;
     assert!(
         status == 422 && answer.to_string().contains("WABLAST_PUBLIC_URL"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_flow_gets_the_address_and_type_of_a_file_and_fetches_it_whole() {
+    let app = TestApp::on_its_port().await;
+    let n8n = simulator(Options::default()).await;
+    let account = |name: &str, url: &str| {
+        json!({ "name": name, "provider": "waha", "send_through": "webhook", "delivery": "direct",
+            "webhook_url": url, "pace": { "per_second": 500, "burst": 500 } })
+    };
+    let near = account("Flow", &format!("{}/webhook/wa-blast", n8n.url()));
+    let near = app.ok("POST", "/accounts", Some(&near)).await["id"]
+        .as_i64()
+        .unwrap();
+    let list = app.list_of(2).await;
+    let bytes = png("through a flow");
+    let file = uploaded(&app, "banner.png", bytes.clone()).await;
+    let mailing = with_file(&app, near, list, &file, "Look!").await;
+    tell(
+        &n8n,
+        "/simulator/flow",
+        &json!({ "mode": "success", "report": "never" }),
+    )
+    .await;
+    let sent = send(&app, mailing).await;
+    assert_eq!(sent["counts"]["accepted"], 2, "{sent}");
+    let arrived = arrived(&n8n).await;
+    for item in arrived["items"].as_array().unwrap() {
+        assert_eq!(item["file"]["mime"], "image/png", "{item}");
+        assert_eq!(item["file"]["fetched"], true);
+        assert_eq!(item["file"]["sha256"], sha256(&bytes));
+        assert_eq!(item["text"], "Look!");
+    }
+    let far = account("Far flow", "https://n8n.example.com/webhook/wa-blast");
+    let far = app.ok("POST", "/accounts", Some(&far)).await["id"]
+        .as_i64()
+        .unwrap();
+    let far = with_file(&app, far, list, &file, "Look!").await;
+    let (status, answer) = app
+        .call("POST", &format!("/mailings/{far}/send_now"), None)
+        .await;
+    assert!(
+        status == 422 && answer.to_string().contains("The flow fetches files"),
         "{answer}"
     );
 }

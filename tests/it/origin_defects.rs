@@ -454,6 +454,8 @@ async fn defect_20_every_state_shows_exactly_the_buttons_of_the_table() {
             .await;
             let page = browser.get(&format!("/mailings/{mailing}")).await;
             let mut expected = legal(state, released);
+            // These stand beside messages nobody knows the end of, and here are none.
+            expected.retain(|verb| !matches!(*verb, "resend" | "mark_sent"));
             // What was missed is submitted with its new date, which is one form.
             if state == State::Missed {
                 expected.retain(|verb| *verb != "reschedule");

@@ -147,10 +147,10 @@ async fn what_cannot_be_answered_says_so_and_keeps_what_was_typed() {
     assert_eq!(long.status, 422);
     for (change, words) in [
         (
-            "send_through = 'webhook'",
-            "Sending through a webhook is not available",
+            "provider = 'meta'",
+            "Sending through Meta's Cloud API is not available",
         ),
-        ("send_through = 'api', active = false", "archived"),
+        ("provider = 'waha', active = false", "archived"),
     ] {
         app.execute(&format!("UPDATE accounts SET {change}")).await;
         let refused = browser.submit(form.clone().set("text", "Masih ada")).await;
@@ -334,8 +334,7 @@ async fn nothing_is_said_by_an_account_without_words_or_that_cannot_send() {
     let (app, waha, _) = ready().await;
     writes(&app, &waha, "6281200000001", "Halo", "A").await;
     writes(&app, &waha, "6281200000001", "STOP", "B").await;
-    app.execute(&format!("{TEXTS}, send_through = 'webhook'"))
-        .await;
+    app.execute(&format!("{TEXTS}, active = false")).await;
     writes(&app, &waha, "6281200000002", "Halo", "C").await;
     writes(&app, &waha, "6281200000002", "STOP", "D").await;
     assert_eq!(kinds(&app).await, "");

@@ -161,7 +161,7 @@ pub(super) fn provider_id(body: &Value) -> Option<String> {
         Value::String(id) if !id.trim().is_empty() => {
             Some(super::super::waha::events::stanza(id.trim()).to_owned())
         }
-        Value::Object(_) => stanza(id),
+        Value::Object(_) => stanza(&serde_json::json!({ "id": id })),
         _ => None,
     })
 }

@@ -173,15 +173,16 @@ impl TestApp {
             .unwrap()
     }
 
-    /// A mark of everything that is stored, but for who is signed in: the same mark, nothing changed.
+    /// A mark of everything that is stored, table by table, but for who is signed in and which token
+    /// was used when: the same mark, nothing changed.
     pub async fn mark(&self) -> String {
         let parts = self
             .value(
-                "SELECT string_agg(format('(SELECT coalesce(md5(string_agg(t::text, '','' ORDER BY t::text)), ''-'') FROM %I t)', tablename), ' || ')
+                "SELECT string_agg(format('(SELECT ''%s '' || coalesce(md5(string_agg((to_jsonb(t) - ''last_used_at'')::text, '','' ORDER BY (to_jsonb(t) - ''last_used_at'')::text)), ''-'') FROM %I t)', tablename, tablename), ' || E''\\n'' || ' ORDER BY tablename)
                  FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'sessions'",
             )
             .await;
-        self.value(&format!("SELECT md5({parts})")).await
+        self.value(&format!("SELECT {parts}")).await
     }
 
     /// Runs SQL as the database's owner.
