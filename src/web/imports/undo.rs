@@ -2,6 +2,8 @@
 //!
 //! Invariant: for managers, because people go.
 
+use std::time::Duration;
+
 use actix_web::web;
 use askama::Template;
 use diesel_async::AsyncPgConnection;
@@ -16,6 +18,9 @@ use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::page::{Menu, Shell, html};
 use crate::web::visit::Visit;
+
+/// How long a page waits; a million people take a minute or two.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Template)]
 #[template(path = "imports/undo.html")]
@@ -67,9 +72,14 @@ pub async fn run(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -
     visit.require(Role::Manager)?;
     let id = ImportId(*id);
     let (db, company, user) = (visit.app.db.clone(), visit.company, visit.user);
-    // A page that is closed meanwhile does not stop it.
-    let gone = tokio::spawn(async move { undo::undo(&db, company, user, id).await });
-    let gone = gone.await.map_err(anyhow::Error::from)??;
-    visit.tell(&visit.tn("imports.undone", gone));
+    // Neither a page that is closed nor one that waited long enough stops it.
+    let undoing = tokio::spawn(async move { undo::undo(&db, company, user, id).await });
+    match tokio::time::timeout(PATIENCE, undoing).await {
+        Ok(undone) => {
+            let gone = undone.map_err(anyhow::Error::from)??;
+            visit.tell(&visit.tn("imports.undone", gone));
+        }
+        Err(_) => visit.tell("imports.undoing"),
+    }
     Ok(see_other(format!("/imports/{id}")))
 }
