@@ -28,7 +28,7 @@ pub static LIST: ListSpec = ListSpec {
         Column::new("account", "outgoing.account", "a.name", Kind::Text),
         Column::new("kind", "outgoing.kind", "t.kind", Kind::Badge("kind")),
         Column::new("state", "outgoing.status", "CASE WHEN t.replied_at IS NOT NULL THEN 'replied' WHEN t.state = 'uncertain' AND t.code = 'handed_over' THEN 'handed_over' ELSE t.state END", Kind::Badge("message")).cell("m2"),
-        Column::new("code", "outgoing.code", "t.code", Kind::Badge("code")),
+        Column::new("code", "outgoing.code", "nullif(t.code, 'handed_over')", Kind::Badge("code")),
         Column::new("error", "outgoing.error", "CASE WHEN t.state <> 'skipped' AND t.code IS DISTINCT FROM 'handed_over' THEN t.reason END", Kind::Sentence),
         Column::new("attempts", "outgoing.attempts", "t.attempts", Kind::Number).optional(),
         Column::new("provider_id", "outgoing.provider_id", "t.provider_id", Kind::Text).optional(),

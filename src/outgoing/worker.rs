@@ -125,12 +125,13 @@ impl Worker {
     }
 
     async fn work(&mut self) -> anyhow::Result<()> {
-        let account = self.read().await?;
-        self.make_places(way::places(&account)).await?;
         loop {
             if *self.stop.borrow() {
                 return Ok(());
             }
+            // Whoever changed the account meant what is sent from now on.
+            let account = self.read().await?;
+            self.make_places(way::places(&account)).await?;
             let places = self.free_places().await?;
             let claimed = {
                 let mut conn = self.app.db.system().await?;
@@ -150,7 +151,7 @@ impl Worker {
                 }
                 continue;
             }
-            self.send(claimed).await?;
+            self.send(account, claimed).await?;
         }
     }
 
@@ -191,8 +192,8 @@ impl Worker {
         }
     }
 
-    async fn send(&mut self, claimed: Vec<Claimed>) -> anyhow::Result<()> {
-        let prepared = match self.prepare(&claimed).await {
+    async fn send(&mut self, account: Account, claimed: Vec<Claimed>) -> anyhow::Result<()> {
+        let prepared = match self.prepare(account, &claimed).await {
             Ok(prepared) => prepared,
             Err(error) => return self.could_not_prepare(&claimed, error).await,
         };
@@ -253,12 +254,9 @@ impl Worker {
     /// The client and a reference for each message: own ids where the gateway takes them.
     async fn prepare(
         &mut self,
+        account: Account,
         claimed: &[Claimed],
     ) -> Result<(Way, Vec<Option<String>>), SendError> {
-        let account = self
-            .read()
-            .await
-            .map_err(|error| not_ready(&error.to_string()))?;
         // A flow fetches every file itself.
         let as_links = account.sends_through_webhook();
         self.files
@@ -268,7 +266,6 @@ impl Worker {
                 tracing::error!(account = self.account.0, "reading a mailing's file: {error:#}");
                 not_ready("The file of a mailing could not be read from the storage. Nothing was sent; it is tried again.")
             })?;
-        // Whoever changed the account meant what is sent from now on.
         let fresh = self.gateway.as_ref().is_some_and(|gateway| {
             gateway.loaded.elapsed() < BELIEVE && gateway.account.updated_at == account.updated_at
         });

@@ -408,6 +408,52 @@ async fn an_inactive_workflow_stops_the_account_says_why_and_goes_on_by_itself()
 }
 
 #[tokio::test]
+async fn an_account_that_is_changed_while_it_sends_goes_the_new_way_with_the_next_message() {
+    let world = World::new("inactive", "never").await;
+    let api = json!({ "name": "By API", "provider": "waha", "api_url": world.n8n.url(), "api_key": "simulator-key",
+        "pace": { "per_second": 5, "burst": 1 } });
+    let account = world.app.ok("POST", "/accounts", Some(&api)).await["id"]
+        .as_i64()
+        .unwrap();
+    let list = world.app.list_of(30).await;
+    let mailing = world.app.mailing(account, list, "Hi").await;
+    world
+        .app
+        .ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    release::advance(&world.app.app).await.unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let deliverer = tokio::spawn(deliver::run(world.app.app.clone(), stopped));
+    world
+        .app
+        .until("the first has left", || async {
+            arrived(&world.n8n).await["total"].as_i64() > Some(0)
+        })
+        .await;
+    let webhook = format!("{}/webhook/other", world.n8n.url());
+    world
+        .app
+        .execute(&format!(
+            "UPDATE accounts SET send_through = 'webhook', webhook_url = '{webhook}', updated_at = wablast_now() WHERE id = {account}"
+        ))
+        .await;
+    let health = format!("SELECT health FROM accounts WHERE id = {account}");
+    world
+        .app
+        .until("the flow stops the account", || async {
+            world.app.value(&health).await == "stopped"
+        })
+        .await;
+    stop.send(true).unwrap();
+    deliverer.await.unwrap();
+    let total = arrived(&world.n8n).await["total"].as_i64().unwrap();
+    let counts = world.counts(mailing).await;
+    assert!(total < 30, "the rest waits");
+    assert_eq!(counts["queued"].as_i64(), Some(30 - total), "{counts}");
+    assert_eq!(world.doubled().await, 0);
+}
+
+#[tokio::test]
 async fn refused_credentials_stop_the_account_until_a_test_passes() {
     let world = World::new("unauthorized", "before").await;
     let mailing = world.send_to(2).await;
