@@ -1,6 +1,8 @@
 //! Sending through a webhook: what a flow answers, what it reports and when, and that nobody gets
 //! anything twice by it.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use chrono::TimeDelta;
 use secrecy::ExposeSecret as _;
@@ -16,9 +18,10 @@ use wablast::simulator::{Options, Running};
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::proof::set_up;
 use crate::support::browser::Browser;
-use crate::support::instance::free_port;
-use crate::support::{TestApp, arrived, simulator, tell};
+use crate::support::instance::{Instance, free_port};
+use crate::support::{TestApp, arrived, simulator, tell, until};
 
 const USER: &str = "n8n";
 const HOOK_PASSWORD: &str = "s3cret:pä";
@@ -782,6 +785,94 @@ async fn what_was_begun_when_the_process_ended_is_settled_by_its_report() {
         0,
         "nothing was posted again"
     );
+}
+
+/// The real program, killed while a flow has both messages and has not answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_push_and_answer_is_settled_by_reports_and_posts_nothing_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_owned();
+    let token = tokio::task::spawn_blocking(move || set_up(&data))
+        .await
+        .unwrap();
+    let n8n = MockServer::start().await;
+    let never = ResponseTemplate::new(200).set_delay(Duration::from_secs(600));
+    Mock::given(method("POST"))
+        .respond_with(never)
+        .mount(&n8n)
+        .await;
+    let port = free_port();
+    let mut instance = Instance::start(folder.path(), port).await;
+    let client = reqwest_client();
+    let url = instance.url.clone();
+    let api = async |verb: reqwest::Method, path: &str, body: Value| -> Value {
+        let asked = client
+            .request(verb, format!("{url}/api/v1{path}"))
+            .bearer_auth(&token)
+            .json(&body);
+        asked.send().await.unwrap().json().await.unwrap()
+    };
+    let post = async |path: &str, body: Value| api(reqwest::Method::POST, path, body).await;
+    let account = post(
+        "/accounts",
+        json!({ "name": "Toko", "provider": "waha", "send_through": "webhook", "delivery": "direct", "at_once": 2,
+            "webhook_url": format!("{}/webhook/x", n8n.uri()), "webhook_secret": "hook-key", "pace": { "per_second": 500, "burst": 500 } }),
+    )
+    .await;
+    let list = post("/lists", json!({ "name": "Two" })).await;
+    let two = json!([{ "name": "A", "whatsapp_number": "6281200000001" }, { "name": "B", "whatsapp_number": "6281200000002" }]);
+    post(
+        "/contacts/bulk",
+        json!({ "list_ids": [list["id"]], "contacts": two }),
+    )
+    .await;
+    let mailing = post(
+        "/mailings",
+        json!({ "subject": "Proof", "account_id": account["id"], "recipients": { "list_ids": [list["id"]] }, "message": "Hi" }),
+    )
+    .await;
+    let path = format!("/mailings/{}", mailing["id"]);
+    post(&format!("{path}/send_now"), json!({})).await;
+    let pushed = async || n8n.received_requests().await.unwrap();
+    until("both are pushed", Duration::from_secs(60), || async {
+        pushed().await.len() == 2
+    })
+    .await;
+    instance.kill();
+    let instance = Instance::start(folder.path(), port).await;
+    let report = async |request: &wiremock::Request| {
+        let body: Value = request.body_json().unwrap();
+        let contact: Value = serde_json::from_str(body["contact"].as_str().unwrap()).unwrap();
+        let body = json!({ "sent_id": contact["sent_id"], "status": "sent" }).to_string();
+        let key = account["account_key"].as_str().unwrap();
+        let answer = client
+            .post(format!("{}/webhooks/n8n/{key}", instance.url))
+            .header("X-Webhook-Hmac", sign(b"hook-key", body.as_bytes()))
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+    };
+    let counts = async || api(reqwest::Method::GET, &path, json!({})).await;
+    // One report comes before anybody noticed that the process is gone, the other long after.
+    report(&pushed().await[0]).await;
+    until(
+        "the other is uncertain",
+        Duration::from_secs(180),
+        || async {
+            let counts = counts().await["counts"].clone();
+            counts["sent"] == 1 && counts["uncertain"] == 1
+        },
+    )
+    .await;
+    report(&pushed().await[1]).await;
+    until("the mailing is done", Duration::from_secs(60), || async {
+        let shown = counts().await;
+        shown["state"] == "done" && shown["counts"]["sent"] == 2
+    })
+    .await;
+    assert_eq!(pushed().await.len(), 2, "nothing was pushed again");
 }
 
 #[tokio::test]
