@@ -243,6 +243,11 @@ impl Http {
         let mut stream = response.bytes_stream();
         while let Some(chunk) = stream.next().await {
             bytes.extend_from_slice(&chunk.map_err(failure)?);
+            // An error may echo a request that carried a file: its beginning says enough.
+            if bytes.len() > ANSWER_AT_MOST && status >= 400 {
+                bytes.truncate(ANSWER_AT_MOST);
+                break;
+            }
             if bytes.len() > ANSWER_AT_MOST {
                 return Err(Failure::Ambiguous {
                     kind: Kind::TooLarge,

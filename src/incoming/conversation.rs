@@ -26,6 +26,7 @@ pub struct Said {
     /// Of an outgoing message; empty for theirs.
     #[diesel(sql_type = Text)]
     pub state: String,
+    /// Of what they sent its type, of what we sent the name of its file.
     #[diesel(sql_type = Nullable<Text>)]
     pub mime: Option<String>,
     /// Of an outgoing message: mailing, reply ...; empty for theirs.
@@ -112,7 +113,7 @@ pub async fn around(
     moment: DateTime<Utc>,
 ) -> QueryResult<Vec<Said>> {
     sql_query(format!(
-        "SELECT s.id, s.ours, s.at, s.state, s.mime, s.kind, s.mailing_id, coalesce(m.subject, '') AS mailing,
+        "SELECT s.id, s.ours, s.at, s.state, coalesce(s.mime, f.file_name) AS mime, s.kind, s.mailing_id, coalesce(m.subject, '') AS mailing,
            coalesce(x.text, s.own_text) AS own_text, coalesce(v.subject, '') AS subject, coalesce(v.header, '') AS header,
            coalesce(v.message, '') AS message, coalesce(v.footer, '') AS footer, s.field_values
          FROM (({THEIRS} <= $2 ORDER BY i.received_at DESC LIMIT 20)
@@ -121,6 +122,7 @@ pub async fn around(
            UNION ALL ({OURS} > $2 ORDER BY 3 LIMIT 20)) s
            LEFT JOIN mailings m ON m.id = s.mailing_id LEFT JOIN outgoing_content x ON x.id = s.content_id
            LEFT JOIN mailing_versions v ON v.id = s.version_id
+           LEFT JOIN media f ON f.id = coalesce(v.media_id, x.media_id)
          ORDER BY s.at, s.ours, s.id"
     ))
     .bind::<BigInt, _>(contact)

@@ -111,6 +111,32 @@ async fn no_reason_repeats_the_message_or_the_key() {
 }
 
 #[tokio::test]
+async fn a_500_that_echoes_a_whole_file_is_uncertain_in_waha_s_own_words() {
+    let server = MockServer::start().await;
+    let echo = serde_json::json!({ "exception": { "message": "Connection \"closed\"", "stack": "at x" },
+        "request": { "body": { "file": { "data": "private".repeat(100_000) } } } });
+    Mock::given(path("/api/sendImage"))
+        .respond_with(ResponseTemplate::new(500).set_body_json(echo))
+        .mount(&server)
+        .await;
+    let image = wablast::gateways::Attachment {
+        kind: "image",
+        mime: "image/png".into(),
+        file_name: "a.png".into(),
+        source: wablast::gateways::Source::Link("http://127.0.0.1/a.png".into()),
+    };
+    let message = TextMessage {
+        media: Some(image),
+        ..message()
+    };
+    let Err(error) = client(&server.uri(), "k").send(&message).await else {
+        panic!("accepted")
+    };
+    assert!(matches!(error, SendError::Uncertain { .. }), "{error:?}");
+    assert_eq!(error.reason(), "WAHA answered 500: Connection \"closed\"");
+}
+
+#[tokio::test]
 async fn nobody_listening_is_proven_not_sent_and_a_huge_answer_is_not() {
     let closed = format!("http://127.0.0.1:{}", crate::support::instance::free_port());
     let Err(error) = client(&closed, "k").send_text(&message()).await else {

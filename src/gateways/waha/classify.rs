@@ -139,7 +139,10 @@ fn unprocessable(body: Option<&Value>, words: String) -> SendError {
 /// WAHA's own words. A 500 echoes our request: only its exception's message is taken.
 fn words(reply: &Reply, body: Option<&Value>) -> String {
     let Some(body) = body else {
-        return format!("WAHA answered {} without saying why.", reply.status);
+        return match exception(&reply.body) {
+            Some(text) => shortened(&format!("WAHA answered {}: {text}", reply.status)),
+            None => format!("WAHA answered {} without saying why.", reply.status),
+        };
     };
     let status = body["status"]
         .as_str()
@@ -155,6 +158,14 @@ fn words(reply: &Reply, body: Option<&Value>) -> String {
     .max_by_key(|text| text.len())
     .unwrap_or("no reason given");
     shortened(&format!("WAHA answered {}: {text}{status}", reply.status))
+}
+
+/// The message of a 500 whose echo of our request was too long to be read to its end.
+fn exception(body: &[u8]) -> Option<String> {
+    let body = String::from_utf8_lossy(body);
+    let (_, rest) = body.split_once(r#""exception":{"message":"#)?;
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+    values.next()?.ok()
 }
 
 /// The id of a message in every shape engines answer with: the stanza, the third part of a full id.
