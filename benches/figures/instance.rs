@@ -212,6 +212,16 @@ impl Instance {
         answer
     }
 
+    pub async fn upload(&self, path: &str, form: reqwest::multipart::Form) -> Value {
+        let address = format!("{}/api/v1{path}", self.url);
+        let request = self.client.post(address).bearer_auth(&self.token);
+        let response = request.multipart(form).send().await.unwrap();
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {answer}");
+        answer
+    }
+
     /// An account without a limit to speak of, whose gateway is at `waha`.
     pub async fn account(&self, waha: &str) -> Value {
         let body = json!({ "name": "Bench", "provider": "waha", "api_url": waha, "api_key": "simulator-key",
