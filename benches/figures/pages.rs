@@ -43,14 +43,8 @@ pub async fn measure(report: &mut Report, size: usize) {
             took.push(time(&instance, &path).await);
         }
         let shown = path.replace(|letter: char| letter.is_ascii_digit(), "");
-        for (name, percent) in [("p50", 50), ("p95", 95)] {
-            report.row(
-                format!("{shown} {name}"),
-                percentile(&mut took, percent),
-                "ms",
-            );
-        }
-        report.row(format!("{shown} first"), cold, "ms");
+        let (p50, p95) = (percentile(&mut took, 50), percentile(&mut took, 95));
+        report.line(&shown, &[("p50", p50), ("p95", p95), ("first", cold)], "ms");
     }
     report.row("peak memory", instance.process.peak_mib(), "MiB");
 }

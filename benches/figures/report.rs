@@ -75,6 +75,18 @@ impl Report {
         self.rows.push((what, value, unit));
     }
 
+    /// Several figures of one thing, on one line.
+    pub fn line(&mut self, what: &str, values: &[(&str, f64)], unit: &'static str) {
+        let shown: Vec<String> = values
+            .iter()
+            .map(|(name, value)| format!("{name} {value:>8.2}"))
+            .collect();
+        println!("  {what:<28} {} {unit}", shown.join("  "));
+        for (name, value) in values {
+            self.rows.push((format!("{what} {name}"), *value, unit));
+        }
+    }
+
     pub fn finish(self) {
         let figures: Vec<Value> = self
             .rows
