@@ -397,11 +397,13 @@ async fn a_full_disk_is_named_with_what_is_free_and_room_heals_it() {
         "{said}"
     );
 
-    let script = "mount -t tmpfs -o size=20m none $2 || exit 9
+    // First there is too little for a cluster, later nothing at all.
+    let script = "mount -t tmpfs -o size=200m none $2 || exit 9
+        head -c 180m /dev/zero >$2/filler
         $1 migrate && exit 8
-        mount -o remount,size=400m $2
+        rm $2/filler
         $1 migrate || exit 7
-        head -c 500m /dev/zero >$2/filler 2>/dev/null
+        head -c 300m /dev/zero >$2/filler 2>/dev/null
         $1 migrate && exit 6
         rm $2/filler
         exec $1 migrate";
