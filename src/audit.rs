@@ -34,6 +34,48 @@ pub async fn note(
         .await
 }
 
+/// One field that changed: a key of the catalogue or a name, and what it was and is. A value is a text,
+/// a boolean, `{"at": instant}`, `{"word": key}` or `{"country": code}`; of secrets `{"word": "form.secret"}`.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Change {
+    pub field: String,
+    pub old: serde_json::Value,
+    pub new: serde_json::Value,
+}
+
+/// Notes what a form changed; nothing changed is nothing noted.
+pub async fn note_changes(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    noun: &str,
+    record: i64,
+    user: Option<UserId>,
+    changes: &[Change],
+) -> QueryResult<usize> {
+    if changes.is_empty() {
+        return Ok(0);
+    }
+    diesel::insert_into(audit::table)
+        .values((
+            audit::company_id.eq(company),
+            audit::noun.eq(noun),
+            audit::record_id.eq(record),
+            audit::user_id.eq(user),
+            audit::action.eq("changed"),
+            audit::changes.eq(serde_json::json!(changes)),
+        ))
+        .execute(conn)
+        .await
+}
+
+/// Whoever saves the same record waits until this transaction has ended.
+pub async fn hold(conn: &mut AsyncPgConnection, noun: &str, record: i64) -> QueryResult<usize> {
+    sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))")
+        .bind::<Text, _>(format!("{noun}:{record}"))
+        .execute(conn)
+        .await
+}
+
 /// Notes the same action on many records of a noun, in one statement.
 pub async fn note_many(
     conn: &mut AsyncPgConnection,
@@ -80,6 +122,24 @@ pub async fn of(conn: &mut AsyncPgConnection, noun: &str, record: i64) -> QueryR
     )
     .bind::<Text, _>(noun)
     .bind::<BigInt, _>(record)
+    .load(conn)
+    .await
+}
+
+/// What was done to a record since an instant, newest first.
+pub async fn since(
+    conn: &mut AsyncPgConnection,
+    noun: &str,
+    record: i64,
+    instant: DateTime<Utc>,
+) -> QueryResult<Vec<Entry>> {
+    sql_query(
+        "SELECT a.at, u.name AS user_name, a.action, a.changes, a.note FROM audit a LEFT JOIN users u ON u.id = a.user_id
+         WHERE a.noun = $1 AND a.record_id = $2 AND a.at >= $3 AND a.action <> 'noted' ORDER BY a.id DESC LIMIT 5",
+    )
+    .bind::<Text, _>(noun)
+    .bind::<BigInt, _>(record)
+    .bind::<Timestamptz, _>(instant)
     .load(conn)
     .await
 }

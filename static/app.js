@@ -400,7 +400,7 @@ function isChanged(field) {
 }
 
 // A form that came back with faults is not saved either.
-const isDirty = (form) => Boolean(form.dataset.dirty) || Boolean(find('[aria-invalid="true"], .fault-summary', form)) || [...form.elements].some(isChanged);
+const isDirty = (form) => Boolean(form.dataset.dirty) || Boolean(find('[aria-invalid="true"], .fault-summary, .newer', form)) || [...form.elements].some(isChanged);
 
 function showDirty(form) {
   const dirty = isDirty(form);

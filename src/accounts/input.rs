@@ -18,8 +18,8 @@ pub const CALLBACK_MINUTES: i32 = 15;
 /// Requests to a webhook at one time, when nothing else was chosen.
 pub const AT_ONCE: i32 = 1;
 
-/// The form, as text. The API fills the same struct.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+/// The form, as text. The API fills the same struct. Written down it is without its secrets.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct AccountInput {
     pub name: String,
@@ -27,20 +27,25 @@ pub struct AccountInput {
     pub send_through: String,
     pub delivery: String,
     pub app_uid: String,
+    #[serde(skip_serializing)]
     pub app_secret: String,
     pub account_uid: String,
     pub phone_uid: String,
+    #[serde(skip_serializing)]
     pub token: String,
     pub base_url: String,
     pub api_url: String,
     pub webhook_url: String,
     pub auth_user: String,
+    #[serde(skip_serializing)]
     pub auth_password: String,
+    #[serde(skip_serializing)]
     pub api_key: String,
     pub session: String,
     pub behind_proxy: Option<String>,
     pub welcome_message: String,
     pub opt_out_confirmation: String,
+    #[serde(skip_serializing)]
     pub webhook_secret: String,
     pub per_second: String,
     pub burst: String,

@@ -3,16 +3,19 @@
 //! Invariant: a secret comes in and never goes out; the webhook's key is shown once, on the page that
 //! made it.
 
-use actix_web::http::StatusCode;
+use std::collections::{BTreeSet, HashMap};
+
 use actix_web::web;
 use askama::Template;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use secrecy::ExposeSecret as _;
+use serde_json::json;
 
 use crate::accounts::list::LIST;
 use crate::accounts::sharing::{self, Sharing};
 use crate::accounts::{self, Account, AccountInput, Secret, health, query};
 use crate::app::App;
+use crate::audit::Change;
 use crate::auth::{Caller, Role};
 use crate::db::CompanyConn;
 use crate::error::{Error, FieldErrors, Result};
@@ -21,10 +24,13 @@ use crate::outgoing::open;
 use crate::outgoing::query::{Single, add_single};
 use crate::text::phone::PhoneNumber;
 use crate::web::callbacks;
+use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
-use crate::web::form::{Posted, Pressed, see_other};
+use crate::web::form::{self, Posted, Pressed, see_other};
+use crate::web::history::{self, Field, Note, Told};
 use crate::web::list::{Empty, ListView};
 use crate::web::page::{Action, Menu, Shell, html, html_with};
+use crate::web::pieces::Event;
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
 use crate::{audit, companies, contacts, users};
@@ -39,6 +45,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/accounts/{id}/test", web::post().to(test))
         .route("/accounts/{id}/test-message", web::post().to(test_message))
         .route("/accounts/{id}/push", web::post().to(push))
+        .route("/accounts/{id}/note", web::post().to(note))
         .route("/accounts/{id}/webhook-key", web::post().to(webhook_key))
         .route(
             "/accounts/{id}/callback-token",
@@ -69,6 +76,8 @@ struct AccountPage {
     /// Names of those that may use it too and are not this person's to choose.
     kept: String,
     lines: Vec<Line>,
+    stand: Stand,
+    history: Vec<Event>,
     intake_url: String,
     /// Shown this once.
     webhook_key: Option<String>,
@@ -131,6 +140,60 @@ struct LinkedPage {
     not_built: Option<&'static str>,
 }
 
+/// What the history tells of a changed form. Secrets are told apart: only that they changed.
+const TOLD: &[Field] = &[
+    ("name", "accounts.name", Told::Text),
+    ("provider", "accounts.provider", Told::Word("provider.")),
+    (
+        "send_through",
+        "accounts.send_through",
+        Told::Word("accounts.way_"),
+    ),
+    ("delivery", "accounts.delivery", Told::Word("accounts.")),
+    ("app_uid", "accounts.app_uid", Told::Text),
+    ("account_uid", "accounts.account_uid", Told::Text),
+    ("phone_uid", "accounts.phone_uid", Told::Text),
+    ("base_url", "accounts.base_url", Told::Text),
+    ("api_url", "accounts.api_url", Told::Text),
+    ("webhook_url", "accounts.webhook_url", Told::Text),
+    ("auth_user", "accounts.auth_user", Told::Text),
+    ("session", "accounts.session", Told::Text),
+    ("behind_proxy", "accounts.behind_proxy", Told::Flag),
+    ("welcome_message", "accounts.welcome", Told::Text),
+    ("opt_out_confirmation", "accounts.confirmation", Told::Text),
+    ("per_second", "accounts.per_second", Told::Text),
+    ("burst", "accounts.burst", Told::Text),
+    ("batch_size", "accounts.batch_size", Told::Text),
+    ("allowed_company_ids", "accounts.companies", Told::Names),
+    ("allowed_user_ids", "accounts.allowed_users", Told::Names),
+    ("callback_minutes", "accounts.callback_minutes", Told::Text),
+    ("counts_as_sent", "accounts.counts_as_sent", Told::Flag),
+    ("at_once", "accounts.at_once", Told::Text),
+];
+
+/// That the typed secrets replaced what was stored.
+fn secrets(input: &AccountInput) -> Vec<Change> {
+    let typed = [
+        (&input.app_secret, "accounts.app_secret"),
+        (&input.token, "accounts.token"),
+        (&input.auth_password, "accounts.auth_password"),
+        (&input.api_key, "accounts.api_key"),
+    ];
+    let replaced = typed.into_iter().filter(|(value, _)| !value.is_empty());
+    replaced
+        .map(|(_, label)| Change {
+            field: label.to_owned(),
+            old: json!({ "word": "form.secret_old" }),
+            new: json!({ "word": "form.secret_new" }),
+        })
+        .collect()
+}
+
+/// Each once, whoever asks: the same choice is the same form.
+fn in_order(ids: impl Iterator<Item = i64>) -> Vec<i64> {
+    ids.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// What is stored, as the form shows it. Secrets stay empty.
 fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) -> AccountInput {
     AccountInput {
@@ -152,8 +215,8 @@ fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) -> Acc
         per_second: account.per_second.to_string(),
         burst: account.burst.to_string(),
         batch_size: account.batch_size.to_string(),
-        allowed_company_ids: companies.iter().map(|company| company.0).collect(),
-        allowed_user_ids: allowed.iter().map(|user| user.0).collect(),
+        allowed_company_ids: in_order(companies.iter().map(|company| company.0)),
+        allowed_user_ids: in_order(allowed.iter().map(|user| user.0)),
         callback_minutes: account.callback_minutes.to_string(),
         counts_as_sent: account.counts_as_sent.then(|| "true".to_owned()),
         at_once: account.at_once.to_string(),
@@ -161,12 +224,43 @@ fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) -> Acc
     }
 }
 
+/// The form of a stored account of the person's company.
+async fn form_of(
+    conn: &mut AsyncPgConnection,
+    caller: &Caller,
+    id: AccountId,
+) -> Result<AccountInput> {
+    let account = query::find(conn, id).await?;
+    let allowed = query::allowed_users(conn, id).await?;
+    let sharing = sharing::of(conn, caller.company, caller.user, Some(id)).await?;
+    Ok(stored(&account, &allowed, &sharing.chosen))
+}
+
+/// The names behind the ids of the form.
+async fn names_of(visit: &Visit, id: AccountId) -> Result<HashMap<(&'static str, String), String>> {
+    let allowed = {
+        let mut conn = visit.conn().await?;
+        query::allowed_users(&mut conn, id).await?
+    };
+    let (sharing, people) = around(visit, Some(id), &allowed).await?;
+    let people = people
+        .into_iter()
+        .map(|(id, name)| (("allowed_user_ids", id.to_string()), name));
+    let companies = sharing.choices.into_iter().map(|company| {
+        (
+            ("allowed_company_ids", company.id.to_string()),
+            company.name,
+        )
+    });
+    Ok(people.chain(companies).collect())
+}
+
 /// The form: of an account (`id`) or a new one; `input` is what was typed, when it had faults.
 async fn render(
     visit: &Visit,
     id: Option<AccountId>,
     input: Option<AccountInput>,
-    errors: FieldErrors,
+    mut errors: FieldErrors,
     webhook_key: Option<String>,
 ) -> WebResult {
     visit.require(Role::Administrator)?;
@@ -180,26 +274,32 @@ async fn render(
         return linked(visit, conn, account, &allowed).await;
     }
     let (sharing, users) = around(visit, id, &allowed).await?;
-    let input = input.unwrap_or_else(|| match &account {
-        Some(account) => stored(account, &allowed, &sharing.chosen),
-        None => AccountInput {
-            provider: "waha".to_owned(),
-            send_through: "api".to_owned(),
-            // Not chosen: the way of sending decides.
-            delivery: String::new(),
-            batch_size: accounts::input::BATCH_SIZE.to_string(),
-            callback_minutes: accounts::input::CALLBACK_MINUTES.to_string(),
-            at_once: accounts::input::AT_ONCE.to_string(),
-            ..AccountInput::default()
-        },
+    let shell = visit.shell(Menu::Configuration, &mut conn).await?;
+    let (mut stand, mut events) = (Stand::default(), Vec::new());
+    let filled = account
+        .as_ref()
+        .map(|account| stored(account, &allowed, &sharing.chosen));
+    if let (Some(id), Some(filled)) = (id, &filled) {
+        let record = ("accounts", id.0);
+        stand = Stand::of(visit, &mut conn, &shell, record, filled, &mut errors).await?;
+        let entries = audit::of(&mut conn, "accounts", id.0).await?;
+        events = history::events(&shell, "accounts", entries);
+    }
+    let input = input.or(filled).unwrap_or_else(|| AccountInput {
+        provider: "waha".to_owned(),
+        send_through: "api".to_owned(),
+        // Not chosen: the way of sending decides.
+        delivery: String::new(),
+        batch_size: accounts::input::BATCH_SIZE.to_string(),
+        callback_minutes: accounts::input::CALLBACK_MINUTES.to_string(),
+        at_once: accounts::input::AT_ONCE.to_string(),
+        ..AccountInput::default()
     });
-    let status = if errors.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = stand.status(&errors);
     let page = AccountPage {
-        shell: visit.shell(Menu::Configuration, &mut conn).await?,
+        shell,
+        stand,
+        history: events,
         intake_url: account
             .as_ref()
             .map(|account| account.intake_url(&visit.app))
@@ -312,6 +412,18 @@ async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
     render(&visit, id, None, FieldErrors::default(), None).await
 }
 
+async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>) -> WebResult {
+    visit.require(Role::Administrator)?;
+    let id = AccountId(*id);
+    let mut conn = visit.conn().await?;
+    if query::find(&mut conn, id).await?.company_id != visit.company {
+        return Err(Error::Forbidden.into());
+    }
+    given.leave(&visit, &mut conn, "accounts", id.0).await?;
+    conn.commit().await?;
+    Ok(see_other(format!("/accounts/{id}#history")))
+}
+
 /// Says in the account's history who did what.
 async fn noted(
     caller: &Caller,
@@ -360,13 +472,26 @@ async fn update(
     let id = AccountId(*id);
     let saved: Result<()> = async {
         let draft = input.parse()?;
+        let replaced = secrets(&input);
+        let names = names_of(&visit, id).await?;
+        let posted = form::version(&visit.request);
         let (crypt, caller): (_, &Caller) = (&visit.app.crypt, &visit);
         let mut system = visit.app.db.system().await?;
         system
             .transaction(async |conn| {
                 let (company, user) = (caller.company, caller.user);
+                audit::hold(conn, "accounts", id.0).await?;
+                let owned = query::find(conn, id).await?.company_id == company;
+                let before = form_of(conn, caller, id).await?;
+                if owned {
+                    edit::still(posted.as_deref(), &before)?;
+                }
                 accounts::update(conn, crypt, company, user, id, draft).await?;
-                noted(caller, conn, id, "changed").await
+                let after = form_of(conn, caller, id).await?;
+                let mut changes = history::diff(&before, &after, TOLD, &names);
+                changes.extend(replaced);
+                audit::note_changes(conn, company, "accounts", id.0, Some(user), &changes).await?;
+                Ok(())
             })
             .await
     }
@@ -481,7 +606,7 @@ async fn webhook_key(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed
     let mut conn = visit.conn().await?;
     let (crypt, which) = (&visit.app.crypt, Secret::WebhookSecret);
     let key = accounts::replace_secret(&mut conn, crypt, visit.company, id, which).await?;
-    noted(&visit, &mut conn, id, "new webhook key").await?;
+    noted(&visit, &mut conn, id, "webhook_key").await?;
     conn.commit().await?;
     let key = Some(key.expose_secret().to_owned());
     render(&visit, Some(id), None, FieldErrors::default(), key).await

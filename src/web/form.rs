@@ -10,7 +10,7 @@ use std::pin::Pin;
 use actix_session::{Session, SessionExt as _};
 use actix_web::dev::Payload;
 use actix_web::http::header::{HOST, LOCATION, ORIGIN};
-use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, web};
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq as _;
 
@@ -19,6 +19,24 @@ use crate::web::error::WebError;
 use crate::web::page::{Flash, FlashKind};
 
 const CSRF: &str = "csrf";
+const VERSION: &str = "version";
+
+/// What the posted form was filled from; see `web::edit`.
+#[derive(Clone)]
+struct Version(String);
+
+/// What a form was filled from that came another way than [`Posted`].
+pub fn stands_on(request: &HttpRequest, version: String) {
+    request.extensions_mut().insert(Version(version));
+}
+
+/// The posted form's version, where it carries one.
+pub fn version(request: &HttpRequest) -> Option<String> {
+    let posted = request.extensions().get::<Version>().cloned();
+    posted
+        .map(|version| version.0)
+        .filter(|version| !version.is_empty())
+}
 
 /// The session's token, made when it has none.
 pub fn csrf_token(session: &Session) -> Result<String> {
@@ -71,6 +89,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Posted<T> {
         let bytes = web::Bytes::from_request(request, payload);
         let session = request.get_session();
         let origin = check_origin(request);
+        let request = request.clone();
         Box::pin(async move {
             origin?;
             let body = bytes.await.map_err(|_| {
@@ -86,6 +105,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Posted<T> {
                 .find(|(name, _)| name == CSRF)
                 .map_or("", |(_, token)| token.as_str());
             check(&session, token)?;
+            if let Some((_, version)) = fields.iter().find(|(name, _)| name == VERSION) {
+                request.extensions_mut().insert(Version(version.clone()));
+            }
             let form = serde_html_form::from_bytes(&without_nul(&body)).map_err(|error| {
                 Error::invalid("form", format!("The form could not be read: {error}"))
             })?;

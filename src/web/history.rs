@@ -1,10 +1,29 @@
-//! A record's audit as its page tells it.
+//! A record's audit as its page tells it: what was done, which fields changed from what to what, notes.
+//!
+//! Invariant: a secret has no value here; the forms' fields that are told are listed, and no secret is.
 //!
 //! An action `opt_out` of contacts is the word `contacts.did.opt_out` of the catalogue, or itself.
 
-use crate::audit::Entry;
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel_async::AsyncPgConnection;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::audit::{self, Change, Entry};
+use crate::error::{Error, Result};
+use crate::text::country;
 use crate::web::page::Shell;
 use crate::web::pieces::Event;
+use crate::web::visit::Visit;
+
+/// What a page shows of a long text, and what is kept of it.
+const SHOWN: usize = 160;
+const KEPT: usize = 4096;
+const NOTE_MAX: usize = 4000;
+/// Names of records in one line.
+const MOST_NAMES: usize = 20;
 
 /// The entries of a record of `noun`, in their order.
 pub fn events(shell: &Shell, noun: &str, entries: Vec<Entry>) -> Vec<Event> {
@@ -12,7 +31,7 @@ pub fn events(shell: &Shell, noun: &str, entries: Vec<Entry>) -> Vec<Event> {
         .into_iter()
         .map(|entry| Event {
             text: text(shell, noun, &entry),
-            changes: changes(&entry.changes),
+            changes: changes(shell, &entry.changes),
             by: entry.user_name,
             at: entry.at,
             icon: "history",
@@ -40,23 +59,208 @@ fn text(shell: &Shell, noun: &str, entry: &Entry) -> String {
 }
 
 /// Field, old value, new value of each change.
-fn changes(changes: &serde_json::Value) -> Vec<(String, String, String)> {
-    let text = |change: &serde_json::Value, key: &str| {
-        change[key].as_str().map_or_else(
-            || change[key].to_string().trim_matches('"').to_owned(),
-            str::to_owned,
-        )
-    };
+pub fn changes(shell: &Shell, changes: &Value) -> Vec<(String, String, String)> {
     changes
         .as_array()
         .into_iter()
         .flatten()
         .map(|change| {
-            (
-                text(change, "field"),
-                text(change, "old"),
-                text(change, "new"),
-            )
+            let field = change["field"].as_str().unwrap_or_default();
+            let (old, new) = (
+                written(shell, &change["old"]),
+                written(shell, &change["new"]),
+            );
+            let (old, new) = around_difference(&old, &new);
+            (shell.t(field), old, new)
         })
         .collect()
+}
+
+fn written(shell: &Shell, value: &Value) -> String {
+    let of = |key: &str| value[key].as_str().unwrap_or_default();
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => shell.t("shell.yes"),
+        Value::Bool(false) => shell.t("shell.no"),
+        Value::Null => String::new(),
+        Value::Object(named) if named.contains_key("word") => shell.t(of("word")),
+        Value::Object(named) if named.contains_key("country") => {
+            let code = of("country");
+            country::by_code(code).unwrap_or(code).to_owned()
+        }
+        Value::Object(named) if named.contains_key("at") => DateTime::parse_from_rfc3339(of("at"))
+            .map(|at| shell.date(&at.with_timezone(&Utc)))
+            .unwrap_or_default(),
+        other => other.to_string(),
+    }
+}
+
+/// Long texts are shown where they begin to differ.
+fn around_difference(old: &str, new: &str) -> (String, String) {
+    let same = old
+        .chars()
+        .zip(new.chars())
+        .take_while(|(one, other)| one == other);
+    let same = same.count();
+    let from = if same > SHOWN / 2 {
+        same - SHOWN / 4
+    } else {
+        0
+    };
+    let cut = |text: &str| {
+        let length = text.chars().count();
+        let middle: String = text.chars().skip(from).take(SHOWN).collect();
+        let before = if from > 0 && length > from { "…" } else { "" };
+        let after = if length > from + SHOWN { "…" } else { "" };
+        format!("{before}{middle}{after}")
+    };
+    (cut(old), cut(new))
+}
+
+/// How a field's values are told.
+#[derive(Debug, Clone, Copy)]
+pub enum Told {
+    Text,
+    /// A box that is ticked or not.
+    Flag,
+    /// An instant, RFC 3339.
+    Date,
+    /// A country's code.
+    Country,
+    /// A word of the catalogue: what stands before the value in its key.
+    Word(&'static str),
+    /// Ids of records, told by their names.
+    Names,
+}
+
+/// A field of a form: its name, its label's key, and how it is told.
+pub type Field = (&'static str, &'static str, Told);
+
+/// What differs between the form as it was and as it is. `names`: by field and id.
+pub fn diff(
+    before: &impl Serialize,
+    after: &impl Serialize,
+    fields: &[Field],
+    names: &HashMap<(&'static str, String), String>,
+) -> Vec<Change> {
+    let (before, after) = (json!(before), json!(after));
+    let changed = fields
+        .iter()
+        .filter(|(key, ..)| before[*key] != after[*key]);
+    changed
+        .map(|(key, label, told)| Change {
+            field: (*label).to_owned(),
+            old: kept(*told, key, &before[*key], names),
+            new: kept(*told, key, &after[*key], names),
+        })
+        .collect()
+}
+
+fn kept(
+    told: Told,
+    key: &'static str,
+    value: &Value,
+    names: &HashMap<(&'static str, String), String>,
+) -> Value {
+    let plain = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    let text = plain(value);
+    let name = |id: &Value| {
+        let id = plain(id);
+        names.get(&(key, id.clone())).cloned().unwrap_or(id)
+    };
+    match told {
+        Told::Flag => json!(!matches!(value, Value::Null | Value::Bool(false))),
+        _ if text.is_empty() => json!(""),
+        Told::Text => json!(text.chars().take(KEPT).collect::<String>()),
+        Told::Date => json!({ "at": text }),
+        Told::Country => json!({ "country": text }),
+        Told::Word(before) => json!({ "word": format!("{before}{text}") }),
+        Told::Names => match value.as_array() {
+            Some(ids) => {
+                let few: Vec<String> = ids.iter().take(MOST_NAMES).map(name).collect();
+                let more = if ids.len() > MOST_NAMES { " …" } else { "" };
+                json!(format!("{}{more}", few.join(", ")))
+            }
+            None => json!(name(value)),
+        },
+    }
+}
+
+/// A note somebody leaves on a record that was found in their company.
+#[derive(Debug, serde::Deserialize)]
+pub struct Note {
+    note: String,
+}
+
+impl Note {
+    pub async fn leave(
+        &self,
+        visit: &Visit,
+        conn: &mut AsyncPgConnection,
+        noun: &str,
+        record: i64,
+    ) -> Result<()> {
+        let note = self.note.trim();
+        if note.is_empty() {
+            return Ok(());
+        }
+        if note.chars().count() > NOTE_MAX {
+            return Err(Error::invalid(
+                "note",
+                "The note is too long; at most 4,000 letters.",
+            ));
+        }
+        let (company, by) = (visit.company, Some(visit.user));
+        audit::note(conn, company, noun, record, by, "noted", Some(note)).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_shown_where_it_differs() {
+        let old = format!("{}old end", "x".repeat(500));
+        let new = format!("{}new end", "x".repeat(500));
+        let (old, new) = around_difference(&old, &new);
+        assert!(
+            old.ends_with("old end") && new.ends_with("new end"),
+            "{old} {new}"
+        );
+        assert!(old.chars().count() < 200 && old.starts_with('…'));
+        assert_eq!(
+            around_difference("a", "b"),
+            ("a".to_owned(), "b".to_owned())
+        );
+    }
+
+    #[test]
+    fn only_what_differs_is_told_and_ids_by_their_names() {
+        let names = HashMap::from([(("lists", "3".to_owned()), "News".to_owned())]);
+        let fields: &[Field] = &[
+            ("name", "contacts.name", Told::Text),
+            ("lists", "contacts.lists", Told::Names),
+            ("active", "contacts.active", Told::Flag),
+        ];
+        let before = json!({ "name": "Ani", "lists": [], "active": "true" });
+        let after = json!({ "name": "Ani", "lists": [3], "active": null });
+        let changes = diff(&before, &after, fields, &names);
+        let told: Vec<_> = changes
+            .iter()
+            .map(|one| (one.field.as_str(), &one.new))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("contacts.lists", &json!("News")),
+                ("contacts.active", &json!(false))
+            ]
+        );
+    }
 }

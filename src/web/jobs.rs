@@ -2,18 +2,22 @@
 //!
 //! Invariant: a request never runs a job: it writes that a run is wanted and wakes the scheduler.
 
-use actix_web::http::StatusCode;
+use std::collections::HashMap;
+
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use diesel_async::AsyncPgConnection;
+use serde_json::json;
 
 use crate::audit::{self, Entry};
 use crate::auth::Role;
 use crate::error::{Error, FieldErrors, Result};
 use crate::jobs::query::{self, JobRun};
 use crate::jobs::{self, Job, JobInput};
+use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
+use crate::web::history::{self, Field, Told};
 use crate::web::job_runs::{self, Mark};
 use crate::web::page::{Menu, Shell, html, html_with};
 use crate::web::pieces::Event;
@@ -70,7 +74,24 @@ struct JobPage {
     line: Line,
     input: JobInput,
     errors: FieldErrors,
+    stand: Stand,
     working: bool,
+}
+
+/// What the history tells of a changed job.
+const TOLD: &[Field] = &[
+    ("interval_number", "jobs.execute_every", Told::Text),
+    (
+        "interval_unit",
+        "jobs.interval_unit",
+        Told::Word("jobs.unit."),
+    ),
+    ("active", "jobs.active", Told::Flag),
+];
+
+/// What people decide about a job; when it runs next changes by itself.
+fn decided(job: &Job) -> serde_json::Value {
+    json!({ "interval_number": job.interval_number, "interval_unit": job.interval_unit, "active": job.active })
 }
 
 impl JobPage {
@@ -119,7 +140,7 @@ fn told(shell: &Shell, entry: Entry) -> Event {
         text: entry
             .note
             .map_or_else(|| done.clone(), |note| format!("{done}: {note}")),
-        changes: Vec::new(),
+        changes: history::changes(shell, &entry.changes),
     }
 }
 
@@ -132,7 +153,7 @@ async fn render(
     visit: &Visit,
     name: &str,
     typed: Option<JobInput>,
-    errors: FieldErrors,
+    mut errors: FieldErrors,
 ) -> WebResult {
     visit.require(Role::Administrator)?;
     let mut conn = visit.conn().await?;
@@ -146,12 +167,11 @@ async fn render(
         active: job.active.then(|| "true".to_owned()),
         next_run: shell.local(&job.next_run),
     });
-    let status = if errors.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let (record, stored) = (("jobs", 0), decided(&job));
+    let stand = Stand::of(visit, &mut conn, &shell, record, &stored, &mut errors).await?;
+    let status = stand.status(&errors);
     let page = JobPage {
+        stand,
         shell,
         line: Line { job, runs },
         input,
@@ -176,11 +196,17 @@ async fn update(
     visit.require(Role::Administrator)?;
     let saved: Result<()> = async {
         let mut conn = visit.conn().await?;
+        audit::hold(&mut conn, "jobs", 0).await?;
+        let before = decided(&query::find(&mut conn, &name).await?);
+        edit::unchanged(&visit, &before)?;
         let job = jobs::update(&mut conn, &name, &input, visit.zone).await?;
-        let (n, unit) = (job.interval_number, &job.interval_unit);
-        let switch = if job.active { "on" } else { "off" };
-        let words = format!("{}, {n} {unit}, {switch}", job.label);
-        noted(&visit, &mut conn, "changed", &words).await?;
+        let mut changes = history::diff(&before, &decided(&job), TOLD, &HashMap::new());
+        for change in &mut changes {
+            // One history for all jobs: each line says which.
+            change.field = format!("{}, {}", job.label, visit.t(&change.field));
+        }
+        let (company, by) = (visit.company, Some(visit.user));
+        audit::note_changes(&mut conn, company, "jobs", 0, by, &changes).await?;
         conn.commit().await
     }
     .await;

@@ -2,7 +2,8 @@
 //!
 //! Invariant: nobody is deleted here; people only join and leave.
 
-use actix_web::http::StatusCode;
+use std::collections::HashMap;
+
 use actix_web::web;
 use askama::Template;
 use diesel_async::AsyncPgConnection;
@@ -14,9 +15,10 @@ use crate::ids::{ContactId, ListId, MailingId};
 use crate::lists::list::{LIST, MEMBERS};
 use crate::lists::{self, Figures, List, ListInput};
 use crate::text::phone::{self, PhoneNumber};
+use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, see_other};
-use crate::web::history;
+use crate::web::history::{self, Field, Note, Told};
 use crate::web::list::{Empty, ListView, Selected};
 use crate::web::page::{Action, Menu, Shell, html_with};
 use crate::web::pieces::Event;
@@ -68,8 +70,25 @@ struct ListPage {
     known: Option<Known>,
     input: ListInput,
     errors: FieldErrors,
+    stand: Stand,
     /// What was searched for among all recipients.
     find: String,
+}
+
+/// What the history tells of a changed form.
+const TOLD: &[Field] = &[
+    ("name", "lists.name", Told::Text),
+    ("description", "lists.description", Told::Text),
+    ("active", "state.active.true", Told::Flag),
+];
+
+/// What is stored, as the form shows it.
+fn stored(list: &List) -> ListInput {
+    ListInput {
+        name: list.name.clone(),
+        description: list.description.clone(),
+        active: list.active.then(|| "true".to_owned()),
+    }
 }
 
 impl ListPage {
@@ -111,7 +130,7 @@ async fn render(
     visit: &Visit,
     id: Option<ListId>,
     input: Option<ListInput>,
-    errors: FieldErrors,
+    mut errors: FieldErrors,
     find: &str,
 ) -> WebResult {
     let find = find.trim();
@@ -127,18 +146,16 @@ async fn render(
             active: Some("true".to_owned()),
             ..ListInput::default()
         },
-        |known| ListInput {
-            name: known.list.name.clone(),
-            description: known.list.description.clone(),
-            active: known.list.active.then(|| "true".to_owned()),
-        },
+        |known| stored(&known.list),
     );
-    let status = if errors.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let mut stand = Stand::default();
+    if let Some(id) = id {
+        let record = ("lists", id.0);
+        stand = Stand::of(visit, &mut conn, &shell, record, &fresh, &mut errors).await?;
+    }
+    let status = stand.status(&errors);
     let page = ListPage {
+        stand,
         shell,
         known,
         input: input.unwrap_or(fresh),
@@ -236,16 +253,25 @@ async fn noted(
 async fn save(visit: &Visit, id: Option<ListId>, input: &ListInput) -> Result<ListId> {
     let draft = input.parse()?;
     let mut conn = visit.conn().await?;
-    let (list, what) = match id {
-        Some(id) => (lists::update(&mut conn, id, &draft).await?, "changed"),
+    let id = match id {
+        Some(id) => {
+            audit::hold(&mut conn, "lists", id.0).await?;
+            let before = stored(&lists::find(&mut conn, id).await?);
+            edit::unchanged(visit, &before)?;
+            let after = stored(&lists::update(&mut conn, id, &draft).await?);
+            let changes = history::diff(&before, &after, TOLD, &HashMap::new());
+            let by = Some(visit.user);
+            audit::note_changes(&mut conn, visit.company, "lists", id.0, by, &changes).await?;
+            id
+        }
         None => {
             let made = lists::create(&mut conn, visit.company, &draft).await?;
-            (made, "created")
+            noted(visit, &mut conn, made.id, "created", None).await?;
+            made.id
         }
     };
-    noted(visit, &mut conn, list.id, what, None).await?;
     conn.commit().await?;
-    Ok(list.id)
+    Ok(id)
 }
 
 async fn saved(visit: Visit, id: Option<ListId>, input: ListInput) -> WebResult {
@@ -307,19 +333,11 @@ async fn remove(visit: Visit, id: web::Path<i64>, Posted(chosen): Posted<Selecte
     moved(&visit, conn, id, "removed", removed).await
 }
 
-#[derive(Debug, serde::Deserialize)]
-pub struct Note {
-    note: String,
-}
-
 async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>) -> WebResult {
     let id = ListId(*id);
-    let note = given.note.trim();
     let mut conn = visit.conn().await?;
     lists::find(&mut conn, id).await?;
-    if !note.is_empty() {
-        noted(&visit, &mut conn, id, "noted", Some(note)).await?;
-        conn.commit().await?;
-    }
+    given.leave(&visit, &mut conn, "lists", id.0).await?;
+    conn.commit().await?;
     Ok(see_other(format!("/lists/{id}#history")))
 }

@@ -9,6 +9,7 @@ pub mod badges;
 pub mod banners;
 pub mod callbacks;
 pub mod contacts;
+pub mod edit;
 pub mod error;
 pub mod favourites;
 pub mod form;

@@ -64,6 +64,9 @@ async fn fields(visit: &Visit, mut form: Multipart) -> Result<Filled> {
                 form::check(&visit.session, &value)?;
                 proven = true;
             }
+            if name == "version" {
+                form::stands_on(&visit.request, value.clone());
+            }
             filled.pairs.push((name, value));
             continue;
         };

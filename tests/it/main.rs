@@ -18,6 +18,7 @@ mod imports;
 mod favourites;
 mod imports_background;
 mod imports_exports;
+mod history;
 mod jobs;
 mod kit;
 mod media;

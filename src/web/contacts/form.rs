@@ -1,6 +1,5 @@
 //! One person: who they are, whether they can be reached, and what was said between us.
 
-use actix_web::http::StatusCode;
 use actix_web::web;
 use askama::Template;
 use diesel_async::AsyncPgConnection;
@@ -11,9 +10,10 @@ use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{ContactId, ListId};
 use crate::text::country;
 use crate::text::phone::{self, PhoneNumber};
+use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, see_other};
-use crate::web::history;
+use crate::web::history::{self, Field, Note, Told};
 use crate::web::page::{Menu, Shell, html_with};
 use crate::web::pieces::Event;
 use crate::web::table::{self, Table};
@@ -45,7 +45,24 @@ struct ContactPage {
     input: ContactInput,
     lists: Vec<(i64, String)>,
     errors: FieldErrors,
+    stand: Stand,
 }
+
+/// What the history tells of a changed form.
+const TOLD: &[Field] = &[
+    ("name", "contacts.name", Told::Text),
+    ("title", "contacts.title", Told::Text),
+    ("whatsapp_number", "contacts.number", Told::Text),
+    ("country", "contacts.country", Told::Country),
+    ("email", "contacts.email", Told::Text),
+    ("company_name", "contacts.company", Told::Text),
+    ("job_position", "contacts.job_position", Told::Text),
+    ("description", "contacts.description", Told::Text),
+    ("tags", "contacts.tags", Told::Text),
+    ("list_ids", "contacts.lists", Told::Names),
+    ("attributes", "contacts.attributes", Told::Text),
+    ("active", "state.active.true", Told::Flag),
+];
 
 impl ContactPage {
     /// A person known by another identity may have no number.
@@ -95,6 +112,16 @@ fn stored(contact: &Contact, tags: &[String], lists: &[(ListId, String)]) -> Con
     }
 }
 
+/// The form of somebody who is stored, and the lists they are in.
+async fn form_of(
+    conn: &mut AsyncPgConnection,
+    contact: &Contact,
+) -> Result<(ContactInput, Vec<(ListId, String)>)> {
+    let own = query::lists_of(conn, contact.id).await?;
+    let tags = query::tags_of(conn, contact.id).await?;
+    Ok((stored(contact, &tags, &own), own))
+}
+
 /// The company's country: of numbers that name none, and of people entered by hand.
 async fn home(visit: &Visit) -> Result<String> {
     let mut system = visit.app.db.system().await?;
@@ -106,7 +133,7 @@ async fn render(
     visit: &Visit,
     id: Option<ContactId>,
     input: Option<ContactInput>,
-    errors: FieldErrors,
+    mut errors: FieldErrors,
 ) -> WebResult {
     let country = home(visit).await?;
     let mut conn = visit.conn().await?;
@@ -117,12 +144,13 @@ async fn render(
         active: Some("true".to_owned()),
         ..ContactInput::default()
     };
-    let mut known = None;
+    let (mut known, mut stand) = (None, Stand::default());
     if let Some(id) = id {
         let contact = query::find(&mut conn, id).await?;
-        let own = query::lists_of(&mut conn, id).await?;
-        let tags = query::tags_of(&mut conn, id).await?;
-        fresh = stored(&contact, &tags, &own);
+        let (filled, own) = form_of(&mut conn, &contact).await?;
+        fresh = filled;
+        let record = ("contacts", id.0);
+        stand = Stand::of(visit, &mut conn, &shell, record, &fresh, &mut errors).await?;
         // An archived list is no choice, but who is in it stays in it.
         lists.extend(
             own.into_iter()
@@ -131,12 +159,9 @@ async fn render(
         );
         known = Some(around(visit, &mut conn, shell.clone(), contact).await?);
     }
-    let status = if errors.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = stand.status(&errors);
     let page = ContactPage {
+        stand,
         shell,
         known,
         input: input.unwrap_or(fresh),
@@ -224,23 +249,43 @@ pub async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
 async fn save(visit: &Visit, id: Option<ContactId>, input: &ContactInput) -> Result<ContactId> {
     let country = home(visit).await?;
     let mut conn = visit.conn().await?;
-    let (contact, what) = match id {
+    let by = Some(visit.user);
+    let id = match id {
         Some(id) => {
-            let has_number = query::find(&mut conn, id).await?.whatsapp_number.is_some();
-            let draft = input.parse_known(&country, has_number)?;
+            audit::hold(&mut conn, "contacts", id.0).await?;
+            let contact = query::find(&mut conn, id).await?;
+            let (before, mut lists) = form_of(&mut conn, &contact).await?;
+            edit::unchanged(visit, &before)?;
+            let draft = input.parse_known(&country, contact.whatsapp_number.is_some())?;
             let saved = contacts::update(&mut conn, visit.company, id, &draft).await?;
-            (saved, "changed")
+            let (after, now) = form_of(&mut conn, &saved).await?;
+            lists.extend(now);
+            let names = lists
+                .into_iter()
+                .map(|(id, name)| (("list_ids", id.to_string()), name));
+            let changes = history::diff(&before, &after, TOLD, &names.collect());
+            audit::note_changes(&mut conn, visit.company, "contacts", id.0, by, &changes).await?;
+            id
         }
         None => {
             let draft = input.parse(&country)?;
             let made = contacts::create(&mut conn, visit.company, &draft).await?;
-            (made, "created")
+            let record = made.id.0;
+            audit::note(
+                &mut conn,
+                visit.company,
+                "contacts",
+                record,
+                by,
+                "created",
+                None,
+            )
+            .await?;
+            made.id
         }
     };
-    let (record, by) = (contact.id.0, Some(visit.user));
-    audit::note(&mut conn, visit.company, "contacts", record, by, what, None).await?;
     conn.commit().await?;
-    Ok(contact.id)
+    Ok(id)
 }
 
 async fn saved(visit: Visit, id: Option<ContactId>, input: ContactInput) -> WebResult {
@@ -266,29 +311,11 @@ pub async fn update(
     saved(visit, Some(ContactId(*id)), input).await
 }
 
-#[derive(Debug, serde::Deserialize)]
-pub struct Note {
-    note: String,
-}
-
 pub async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>) -> WebResult {
     let id = ContactId(*id);
-    let note = given.note.trim();
     let mut conn = visit.conn().await?;
     query::find(&mut conn, id).await?;
-    if !note.is_empty() {
-        let (by, note) = (Some(visit.user), Some(note));
-        audit::note(
-            &mut conn,
-            visit.company,
-            "contacts",
-            id.0,
-            by,
-            "noted",
-            note,
-        )
-        .await?;
-        conn.commit().await?;
-    }
+    given.leave(&visit, &mut conn, "contacts", id.0).await?;
+    conn.commit().await?;
     Ok(see_other(format!("/contacts/{id}#history")))
 }

@@ -3,7 +3,8 @@
 //! Invariants: what was typed is never lost to a fault; the form chooses an account and never makes or
 //! changes one; who is no manager is responsible for their own mailings.
 
-use actix_web::http::StatusCode;
+use std::collections::HashMap;
+
 use actix_web::web;
 use askama::Template;
 use diesel_async::AsyncPgConnection;
@@ -12,14 +13,16 @@ use super::buttons::{self, Button};
 use super::choices::{self, Variable};
 use super::input::{self, Beside};
 use super::preview::{self, Aside};
-use super::{Asked, fragment_shell, history, href, may, noted, own, verbs};
+use super::{Asked, fragment_shell, href, may, own, told, verbs};
 use crate::auth::Role;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{ContactId, MailingId, MediaId, UserId};
 use crate::mailings::{self, Mailing, MailingDraft, MailingInput, State, Verb, query};
 use crate::media::Kind;
+use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, see_other};
+use crate::web::history::{self, Field, Told};
 use crate::web::media::{self, FileField};
 use crate::web::multipart::{self, Filled};
 use crate::web::page::{Menu, Shell, html, html_with};
@@ -47,6 +50,85 @@ struct FormPage {
     file: FileField,
     aside: Aside,
     events: Vec<Event>,
+    stand: Stand,
+}
+
+/// What the history tells of a changed form.
+const TOLD: &[Field] = &[
+    ("subject", "mailings.subject", Told::Text),
+    ("account_id", "mailings.account", Told::Names),
+    ("responsible_id", "mailings.responsible", Told::Names),
+    (
+        "recipients",
+        "mailings.recipients",
+        Told::Word("mailings.by_"),
+    ),
+    ("list_ids", "mailings.lists", Told::Names),
+    ("exclude_list_ids", "mailings.without", Told::Names),
+    ("contact_ids", "mailings.contacts", Told::Names),
+    (
+        "header_type",
+        "mailings.header_type",
+        Told::Word("mailings.header_"),
+    ),
+    ("header", "mailings.header", Told::Text),
+    ("message", "mailings.message", Told::Text),
+    ("footer", "mailings.footer", Told::Text),
+    ("schedule_date", "mailings.schedule_date", Told::Date),
+    ("skip_missing_values", "mailings.skip_missing", Told::Flag),
+];
+
+/// The form of a stored mailing.
+async fn form_of(
+    visit: &Visit,
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+) -> Result<MailingInput> {
+    let chosen = query::chosen(conn, mailing.id).await?;
+    Ok(input::of(mailing, &chosen, visit.zone))
+}
+
+/// Says in the history what saving changed, with names where the form has ids.
+async fn changed(
+    visit: &Visit,
+    conn: &mut AsyncPgConnection,
+    id: MailingId,
+    before: (&Mailing, MailingInput),
+    people: &[(i64, String)],
+) -> Result<()> {
+    let after = query::find(conn, id).await?;
+    let mut forms = [before.1, form_of(visit, conn, &after).await?];
+    let mut names = HashMap::new();
+    let mut known = |field, rows: Vec<(i64, String)>| {
+        names.extend(
+            rows.into_iter()
+                .map(|(id, name)| ((field, id.to_string()), name)),
+        );
+    };
+    for (form, mailing) in forms.iter().zip([before.0, &after]) {
+        let shell = fragment_shell(visit)?;
+        let lists = choices::list_choices(conn, &shell, form).await?;
+        known("list_ids", lists.clone());
+        known("exclude_list_ids", lists);
+        known(
+            "contact_ids",
+            choices::contact_choices(conn, form, "").await?,
+        );
+        known(
+            "account_id",
+            choices::account_choices(visit, conn, Some(mailing)).await?,
+        );
+        let people = choices::with_stored(conn, people.to_vec(), Some(mailing)).await?;
+        known("responsible_id", people);
+    }
+    for (form, mailing) in forms.iter_mut().zip([before.0, &after]) {
+        let date = mailing.schedule_date.map(|date| date.to_rfc3339());
+        form.schedule_date = date.unwrap_or_default();
+    }
+    let changes = history::diff(&forms[0], &forms[1], TOLD, &names);
+    let by = Some(visit.user);
+    audit::note_changes(conn, visit.company, "mailings", id.0, by, &changes).await?;
+    Ok(())
 }
 
 impl FormPage {
@@ -148,7 +230,7 @@ impl To {
 }
 
 /// The form of a new mailing, or of a draft the person may change.
-pub async fn render(visit: &Visit, shown: Shown) -> WebResult {
+pub async fn render(visit: &Visit, mut shown: Shown) -> WebResult {
     let people = choices::people(visit).await?;
     let mut conn = visit.conn().await?;
     let mailing = match shown.id {
@@ -167,6 +249,12 @@ pub async fn render(visit: &Visit, shown: Shown) -> WebResult {
         (None, None) => blank(visit, &account_choices, shown.to),
     };
     let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
+    let mut stand = Stand::default();
+    if let Some(mailing) = &mailing {
+        let stored = form_of(visit, &mut conn, mailing).await?;
+        let (record, errors) = (("mailings", mailing.id.0), &mut shown.errors);
+        stand = Stand::of(visit, &mut conn, &shell, record, &stored, errors).await?;
+    }
     let list_choices = choices::list_choices(&mut conn, &shell, &input).await?;
     let contact_choices = choices::contact_choices(&mut conn, &input, &shown.find).await?;
     if is_fresh {
@@ -184,17 +272,14 @@ pub async fn render(visit: &Visit, shown: Shown) -> WebResult {
         shell: shell.clone(),
     };
     let events = match &mailing {
-        Some(mailing) => history(&mut conn, &shell, mailing).await?,
+        Some(mailing) => told(&mut conn, &shell, mailing).await?,
         None => Vec::new(),
     };
     drop(conn);
     let aside = preview::of_form(visit, &shell, shown.id, &input, shown.contact, "").await?;
-    let status = if shown.errors.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = stand.status(&shown.errors);
     let page = FormPage {
+        stand,
         buttons: mailing.as_ref().map_or_else(buttons::of_new, buttons::of),
         people,
         when: in_words(visit, &shell, &input),
@@ -385,14 +470,17 @@ async fn write(
         conn.commit().await?;
         return Ok(Written::Saved(made.id));
     };
+    audit::hold(&mut conn, "mailings", id.0).await?;
     let before = own(visit, &mut conn, id).await?;
     responsible(visit, &mut draft, &people, Some(before.responsible_id))?;
     if !before.allows(Verb::Edit) && same(visit, &mut conn, &before, &draft).await? {
         return Ok(Written::Before(id));
     }
     mailings::require(&before, Verb::Edit)?;
+    let form = form_of(visit, &mut conn, &before).await?;
+    edit::unchanged(visit, &form)?;
     mailings::update(&mut conn, company, user, id, &draft).await?;
-    noted(visit, &mut conn, id, "changed").await?;
+    changed(visit, &mut conn, id, (&before, form), &people).await?;
     if before.media_id != draft.media_id {
         note_file(visit, &mut conn, id, draft.media_id).await?;
     }

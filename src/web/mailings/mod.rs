@@ -23,7 +23,9 @@ use crate::auth::Role;
 use crate::error::{Error, Result};
 use crate::ids::{ContactId, MailingId};
 use crate::mailings::{Mailing, query};
-use crate::web::form::csrf_token;
+use crate::web::error::WebResult;
+use crate::web::form::{Posted, csrf_token, see_other};
+use crate::web::history::{self, Note};
 use crate::web::page::Shell;
 use crate::web::pieces::Event;
 use crate::web::visit::Visit;
@@ -63,6 +65,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::get().to(again::ask_mark_sent),
         )
         .route("/mailings/{id}/mark_sent", web::post().to(again::mark_sent))
+        .route("/mailings/{id}/note", web::post().to(note))
         .route("/mailings/{id}/duplicate", web::post().to(verbs::duplicate))
         .route(
             "/mailings/{id}/{verb:archive|unarchive}",
@@ -137,8 +140,18 @@ fn fragment_shell(visit: &Visit) -> Result<Shell> {
     })
 }
 
+/// A note of anybody who sees the mailing.
+async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>) -> WebResult {
+    let id = MailingId(*id);
+    let mut conn = visit.conn().await?;
+    query::find(&mut conn, id).await?;
+    given.leave(&visit, &mut conn, "mailings", id.0).await?;
+    conn.commit().await?;
+    Ok(see_other(format!("{}#history", href(id))))
+}
+
 /// The history of a mailing, with what the system did to it.
-async fn history(
+async fn told(
     conn: &mut AsyncPgConnection,
     shell: &Shell,
     mailing: &Mailing,
@@ -151,10 +164,11 @@ async fn history(
             at: entry.at,
             icon: "pencil",
             text: match (entry.action.as_str(), &entry.note) {
+                ("noted", note) => note.clone().unwrap_or_default(),
                 ("file", Some(name)) => shell.tf("mailings.event.file", &[name]),
                 (action, _) => shell.t(&format!("mailings.event.{action}")),
             },
-            changes: Vec::new(),
+            changes: history::changes(shell, &entry.changes),
         })
         .collect();
     let system = [

@@ -8,7 +8,7 @@ use super::buttons::{self, Button};
 use super::form::{self, Shown};
 use super::preview::{self, Aside, Bubble};
 use super::progress::{Standing, is_live};
-use super::{Asked, history, href, may};
+use super::{Asked, href, may, told};
 use crate::error::FieldErrors;
 use crate::ids::MailingId;
 use crate::mailings::{Mailing, State, Verb, query};
@@ -180,7 +180,7 @@ async fn record(visit: &Visit, id: MailingId, shown: Shown, date: Option<String>
         schedule_date: date.or(stored).unwrap_or_default(),
         bubble: preview::written(&preview::parts(&mailing)).under(file.clone()),
         file,
-        events: history(&mut conn, &shell, &mailing).await?,
+        events: told(&mut conn, &shell, &mailing).await?,
         errors: shown.errors,
         shell,
         mailing,
