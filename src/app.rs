@@ -34,6 +34,8 @@ pub struct Wake {
     pub intake: Arc<Notify>,
     /// Some mailing may have settled.
     pub settle: Arc<Notify>,
+    /// An action over many records was confirmed.
+    pub bulk: Arc<Notify>,
     /// Somebody asked for a run of a job.
     pub jobs: Arc<Notify>,
     /// An import waits.

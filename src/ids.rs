@@ -70,4 +70,6 @@ id! {
     FavouriteId,
     /// A file that goes out with a mailing.
     MediaId,
+    /// One action over many records.
+    BulkRunId,
 }

@@ -29,6 +29,7 @@ pub mod users;
 pub mod auth;
 pub mod settings;
 pub mod audit;
+pub mod presses;
 pub mod favourites;
 pub mod media;
 pub mod jobs;
@@ -41,6 +42,7 @@ pub mod imports;
 pub mod mailings;
 pub mod incoming;
 pub mod intake;
+pub mod bulk;
 pub mod check;
 
 // The doors.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
+use crate::bulk;
 use crate::outgoing::{MEDIA_SECONDS, deliver};
 use crate::scheduler;
 use crate::server::Server;
@@ -36,6 +37,7 @@ pub fn start(app: App) -> anyhow::Result<Running> {
                 tracing::error!("the server ended: {error}");
             }
         }),
+        tokio::spawn(bulk::run(app.clone(), stopped.clone())),
         tokio::spawn(scheduler::follow(app.clone(), stopped.clone())),
         tokio::spawn(scheduler::import(app.clone(), stopped.clone())),
         tokio::spawn({

@@ -148,6 +148,36 @@ diesel::table! {
 }
 
 diesel::table! {
+    bulk_items (run_id, position) {
+        company_id -> BigInt,
+        run_id -> BigInt,
+        position -> BigInt,
+        record_id -> BigInt,
+        left_out -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    bulk_runs (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        user_id -> BigInt,
+        action -> Text,
+        argument -> Text,
+        argument_name -> Text,
+        back -> Text,
+        state -> Text,
+        total -> BigInt,
+        position -> BigInt,
+        changed -> BigInt,
+        error -> Nullable<Text>,
+        created_at -> Timestamptz,
+        started_at -> Nullable<Timestamptz>,
+        finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     callback_tokens (company_id) {
         company_id -> BigInt,
         token_hash -> Bytea,
@@ -371,6 +401,16 @@ diesel::table! {
         next_run -> Timestamptz,
         last_run -> Nullable<Timestamptz>,
         updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    kept_forms (id_hash) {
+        id_hash -> Bytea,
+        user_id -> BigInt,
+        page -> Text,
+        sealed -> Bytea,
+        created_at -> Timestamptz,
     }
 }
 
@@ -606,6 +646,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    presses (company_id, key) {
+        company_id -> BigInt,
+        key -> Bytea,
+        result -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     sessions (id_hash) {
         id_hash -> Bytea,
         user_id -> Nullable<BigInt>,
@@ -659,6 +708,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     audience,
     audit,
     blacklist,
+    bulk_items,
+    bulk_runs,
     callback_tokens,
     companies,
     contact_identities,
@@ -672,6 +723,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     installation,
     job_runs,
     jobs,
+    kept_forms,
     list_columns,
     list_members,
     lists,
@@ -688,6 +740,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     outgoing,
     outgoing_content,
     parked_receipts,
+    presses,
     sessions,
     tags,
     user_companies,

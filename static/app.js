@@ -263,6 +263,8 @@ function keyboard() {
       if (e.key === "Enter" && e.target.form?.matches("[data-reply]")) { e.preventDefault(); e.target.form.requestSubmit(); }
       return;
     }
+    // The first Esc empties the field, the next leaves it.
+    if (e.key === "Escape" && e.target.matches?.('input[type="search"]') && !e.target.value && !dialog) { e.target.blur(); return; }
     if (e.repeat && e.key !== "j" && e.key !== "k") return;
     const box = e.target.closest?.("table.list .check input");
     if (e.key === "Enter" && box) { e.preventDefault(); openRow(e, box.closest("tr")); return; }
@@ -399,8 +401,8 @@ function isChanged(field) {
   return field.value !== copy.value;
 }
 
-// A form that came back with faults is not saved either.
-const isDirty = (form) => Boolean(form.dataset.dirty) || Boolean(find('[aria-invalid="true"], .fault-summary, .newer', form)) || [...form.elements].some(isChanged);
+// A form that came back, with faults or after signing in, is not saved either.
+const isDirty = (form) => Boolean(form.dataset.dirty) || new URLSearchParams(location.search).has("kept") || Boolean(find('[aria-invalid="true"], .fault-summary, .newer', form)) || [...form.elements].some(isChanged);
 
 function showDirty(form) {
   const dirty = isDirty(form);

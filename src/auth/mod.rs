@@ -1,6 +1,7 @@
 //! Who may do what: roles, passwords, sessions, tokens.
 
 pub mod failures;
+pub mod kept;
 pub mod password;
 pub mod session;
 pub mod token;

@@ -1,7 +1,8 @@
 //! Sessions: who is signed in, kept in PostgreSQL so that signing out works everywhere at once.
 //!
 //! Invariants: only the hash of a cookie's id is stored; a session ends 8 hours after its last use and
-//! 24 hours after its start. Owns `sessions`. Knows no cookie.
+//! 24 hours after its start, and its row only still says for a day whose it was. Owns `sessions`. Knows
+//! no cookie.
 
 use chrono::{DateTime, Duration, Utc};
 use diesel::prelude::*;
@@ -13,6 +14,8 @@ use crate::schema::sessions;
 
 pub const IDLE: Duration = Duration::hours(8);
 pub const ABSOLUTE: Duration = Duration::hours(24);
+/// How long after its end a session still says whose it was.
+const REMEMBERED: Duration = Duration::hours(24);
 /// Use is noted this often, not with every request.
 const NOTE_USE: Duration = Duration::minutes(1);
 
@@ -20,30 +23,50 @@ fn hashed(id: &str) -> Vec<u8> {
     Sha256::digest(id.as_bytes()).to_vec()
 }
 
-/// The state of a live session.
+/// What a session says that was loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Loaded {
+    Live(serde_json::Value),
+    /// It is over: nobody is signed in; whose it was.
+    Ended(UserId),
+}
+
+/// The state of a live session, or whose the ended one was.
 pub async fn load(
     conn: &mut AsyncPgConnection,
     id: &str,
     now: DateTime<Utc>,
-) -> QueryResult<Option<serde_json::Value>> {
-    let found: Option<(serde_json::Value, DateTime<Utc>)> = sessions::table
+) -> QueryResult<Option<Loaded>> {
+    type Row = (
+        serde_json::Value,
+        Option<UserId>,
+        DateTime<Utc>,
+        DateTime<Utc>,
+    );
+    let found: Option<Row> = sessions::table
         .find(hashed(id))
-        .filter(sessions::last_used_at.gt(now - IDLE))
-        .filter(sessions::created_at.gt(now - ABSOLUTE))
-        .select((sessions::state, sessions::last_used_at))
+        .select((
+            sessions::state,
+            sessions::user_id,
+            sessions::last_used_at,
+            sessions::created_at,
+        ))
         .first(conn)
         .await
         .optional()?;
-    let Some((state, last_used_at)) = found else {
+    let Some((state, user, last_used_at, created_at)) = found else {
         return Ok(None);
     };
+    if last_used_at <= now - IDLE || created_at <= now - ABSOLUTE {
+        return Ok(user.map(Loaded::Ended));
+    }
     if now - last_used_at > NOTE_USE {
         diesel::update(sessions::table.find(hashed(id)))
             .set(sessions::last_used_at.eq(now))
             .execute(conn)
             .await?;
     }
-    Ok(Some(state))
+    Ok(Some(Loaded::Live(state)))
 }
 
 pub async fn store(
@@ -65,7 +88,7 @@ pub async fn store(
         .await
 }
 
-/// Replaces the state; false when the session is gone.
+/// Replaces the state; false when the session is gone or over.
 pub async fn update(
     conn: &mut AsyncPgConnection,
     id: &str,
@@ -73,7 +96,11 @@ pub async fn update(
     state: &serde_json::Value,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
-    let changed = diesel::update(sessions::table.find(hashed(id)))
+    let live = sessions::table
+        .find(hashed(id))
+        .filter(sessions::last_used_at.gt(now - IDLE))
+        .filter(sessions::created_at.gt(now - ABSOLUTE));
+    let changed = diesel::update(live)
         .set((
             sessions::state.eq(state),
             sessions::user_id.eq(user),
@@ -111,8 +138,8 @@ pub async fn sweep(conn: &mut AsyncPgConnection, now: DateTime<Utc>) -> QueryRes
     diesel::delete(
         sessions::table.filter(
             sessions::last_used_at
-                .lt(now - IDLE)
-                .or(sessions::created_at.lt(now - ABSOLUTE)),
+                .lt(now - IDLE - REMEMBERED)
+                .or(sessions::created_at.lt(now - ABSOLUTE - REMEMBERED)),
         ),
     )
     .execute(conn)

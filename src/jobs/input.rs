@@ -1,6 +1,6 @@
 //! The form of a job: from text to a change of its row, or all faults at once.
 
-use chrono::{DateTime, Duration, DurationRound as _, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike as _, Duration, DurationRound as _, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 
 use super::{Job, first_valid};
@@ -51,8 +51,12 @@ impl JobInput {
             );
         }
         let next_run = self.typed(zone);
-        if next_run.is_err() {
-            errors.add("next_run", "Enter a date and a time, such as 24 Nov 10:00.");
+        match next_run {
+            Err(_) => errors.add("next_run", "Enter a date and a time, such as 24 Nov 10:00."),
+            Ok(Some(next)) if !(1970..=9999).contains(&next.year()) => {
+                errors.add("next_run", "Choose a year from 1970 to 9999.");
+            }
+            Ok(_) => {}
         }
         // The form shows minutes: the same minute as before is no wish.
         let shown = job.next_run.duration_trunc(Duration::minutes(1)).ok();

@@ -3,7 +3,7 @@
 //! Invariant: every fault is found at once and stands at its field. Knows no database: whether the
 //! account or the lists exist is asked by the verbs.
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, TimeZone as _, Utc};
+use chrono::{DateTime, Datelike as _, LocalResult, NaiveDateTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
 
 use crate::error::{FieldErrors, Result};
@@ -199,20 +199,30 @@ pub fn instant(text: &str, zone: Tz) -> Result<Option<DateTime<Utc>>, String> {
         return Ok(None);
     }
     if let Ok(date) = DateTime::parse_from_rfc3339(text) {
-        return Ok(Some(date.with_timezone(&Utc)));
+        return within_years(date.with_timezone(&Utc)).map(Some);
     }
     let local = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]
         .iter()
         .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
         .ok_or("Enter a date and a time, for example 2026-11-24 10:00.")?;
     match zone.from_local_datetime(&local) {
-        LocalResult::Single(date) => Ok(Some(date.with_timezone(&Utc))),
         // The hour that comes twice: the first time.
-        LocalResult::Ambiguous(first, _) => Ok(Some(first.with_timezone(&Utc))),
+        LocalResult::Single(date) | LocalResult::Ambiguous(date, _) => {
+            within_years(date.with_timezone(&Utc)).map(Some)
+        }
         LocalResult::None => Err(
             "This time does not exist: the clocks are put forward over it. Choose another hour."
                 .to_owned(),
         ),
+    }
+}
+
+/// Years that calendars of people and of gateways know.
+fn within_years(date: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
+    if (1970..=9999).contains(&date.year()) {
+        Ok(date)
+    } else {
+        Err("Choose a year from 1970 to 9999.".to_owned())
     }
 }
 
@@ -234,6 +244,9 @@ mod tests {
         );
         assert_eq!(instant("  ", jakarta).unwrap(), None);
         assert!(instant("tomorrow", jakarta).is_err());
+        for never in ["1969-12-31T10:00", "0001-01-01T00:00", "12026-01-01T10:00"] {
+            assert!(instant(never, jakarta).is_err(), "{never}");
+        }
     }
 
     #[test]

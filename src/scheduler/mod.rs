@@ -164,6 +164,9 @@ async fn each_hour(app: &App) -> anyhow::Result<()> {
     let now: DateTime<Utc> = app.clock.now();
     let mut conn = app.db.system().await?;
     crate::auth::session::sweep(&mut conn, now).await?;
+    crate::auth::kept::sweep(&mut conn).await?;
+    crate::presses::sweep(&mut conn).await?;
+    crate::bulk::sweep(&mut conn).await?;
     intake::sweep(&mut conn).await?;
     imports::query::sweep(&mut conn).await?;
     Ok(())

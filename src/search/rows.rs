@@ -165,6 +165,25 @@ pub async fn ids(
     Ok(found.into_iter().map(|found| found.id).collect())
 }
 
+/// Writes the ids of everything the address finds somewhere, in their order: `into` begins the statement
+/// and ends with what is selected of `id`. How many there were.
+pub async fn freeze(
+    conn: &mut AsyncPgConnection,
+    spec: &'static ListSpec,
+    query: &ListQuery,
+    into: &str,
+    limit: i64,
+) -> QueryResult<i64> {
+    let mut statement = Statement::new(spec, query, None);
+    let (from, conditions) = (statement.from(), all(&statement.conditions()));
+    let id = spec.id;
+    let sql = format!(
+        "{into} FROM (SELECT {id} AS id FROM {from} {conditions} ORDER BY {id} LIMIT {limit}) AS found"
+    );
+    let written = statement.finish(sql).execute(conn).await?;
+    Ok(i64::try_from(written).unwrap_or(i64::MAX))
+}
+
 async fn total(
     conn: &mut AsyncPgConnection,
     spec: &ListSpec,

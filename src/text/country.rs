@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use super::country_names::OTHER;
 use super::keyword;
+use crate::i18n::Lang;
 
 /// ISO 3166 code and English name, by code.
 pub const ALL: &[(&str, &str)] = &[
@@ -271,6 +272,24 @@ static BY_NAME: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     names
 });
 
+/// Indonesian names by code.
+static INDONESIAN: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
+    include_str!("countries.id.properties")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once(" = "))
+        .collect()
+});
+
+/// The name of an ISO code in a language of the panel; what is no code stays as it is.
+pub fn named(lang: Lang, code: &str) -> &str {
+    match (lang, by_code(code)) {
+        (Lang::Id, Some(english)) => INDONESIAN.get(code).copied().unwrap_or(english),
+        (Lang::En, Some(english)) => english,
+        (_, None) => code,
+    }
+}
+
 /// The English name of an ISO code in capitals.
 pub fn by_code(code: &str) -> Option<&'static str> {
     let position = ALL.binary_search_by_key(&code, |(known, _)| known).ok()?;
@@ -341,6 +360,16 @@ mod tests {
         }
         assert_eq!(by_code("ID"), Some("Indonesia"));
         assert_eq!(by_code("XX"), None);
+    }
+
+    #[test]
+    fn every_country_has_an_indonesian_name() {
+        for (code, _) in ALL {
+            assert!(INDONESIAN.contains_key(code), "{code}");
+        }
+        assert_eq!(named(Lang::Id, "DE"), "Jerman");
+        assert_eq!(named(Lang::En, "DE"), "Germany");
+        assert_eq!(named(Lang::Id, "Atlantis"), "Atlantis");
     }
 
     #[test]

@@ -22,12 +22,14 @@ use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{AccountId, CompanyId, UserId};
 use crate::outgoing::open;
 use crate::outgoing::query::{Single, add_single};
+use crate::text::merge::TEXT_MAX;
 use crate::text::phone::PhoneNumber;
 use crate::web::callbacks;
 use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{self, Posted, Pressed, see_other};
 use crate::web::history::{self, Field, Note, Told};
+use crate::web::kept;
 use crate::web::list::{Empty, ListView};
 use crate::web::page::{Action, Menu, Shell, html, html_with};
 use crate::web::pieces::Event;
@@ -101,6 +103,22 @@ impl AccountPage {
             .as_ref()
             .map(|_| self.shell.day(&account.updated_at))
             .unwrap_or_default()
+    }
+
+    /// The gateway stands elsewhere, and the address it is given leads to itself.
+    fn is_out_of_reach(&self) -> bool {
+        let is_here = |address: &str| {
+            url::Url::parse(address).is_ok_and(|url| match url.host() {
+                Some(url::Host::Domain(name)) => name == "localhost",
+                Some(url::Host::Ipv4(ip)) => ip.is_loopback() || ip.is_unspecified(),
+                Some(url::Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unspecified(),
+                None => false,
+            })
+        };
+        self.account.as_ref().is_some_and(|account| {
+            let is_elsewhere = account.provider == "meta" || !is_here(&account.api_url);
+            is_elsewhere && is_here(&self.intake_url)
+        })
     }
 
     fn action(&self) -> String {
@@ -404,12 +422,13 @@ async fn list(visit: Visit) -> WebResult {
 }
 
 async fn new(visit: Visit) -> WebResult {
-    render(&visit, None, None, FieldErrors::default(), None).await
+    let typed = kept::form(&visit).await?;
+    render(&visit, None, typed, FieldErrors::default(), None).await
 }
 
 async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
-    let id = Some(AccountId(*id));
-    render(&visit, id, None, FieldErrors::default(), None).await
+    let (id, typed) = (Some(AccountId(*id)), kept::form(&visit).await?);
+    render(&visit, id, typed, FieldErrors::default(), None).await
 }
 
 async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>) -> WebResult {
@@ -419,9 +438,13 @@ async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>) -> 
     if query::find(&mut conn, id).await?.company_id != visit.company {
         return Err(Error::Forbidden.into());
     }
+    if let Some(first) = visit.pressed_before(&mut conn).await? {
+        return Ok(first);
+    }
     given.leave(&visit, &mut conn, "accounts", id.0).await?;
-    conn.commit().await?;
-    Ok(see_other(format!("/accounts/{id}#history")))
+    Ok(visit
+        .goes_on(conn, format!("/accounts/{id}#history"))
+        .await?)
 }
 
 /// Says in the account's history who did what.
@@ -536,6 +559,11 @@ async fn test_message(
             .map_err(|fault| Error::invalid("number", fault.to_string()))?;
         if message.text.trim().is_empty() {
             return Err(Error::invalid("text", "Write the message first."));
+        }
+        let length = message.text.trim().chars().count();
+        if length > TEXT_MAX {
+            let sentence = format!("This has {length} characters; at most {TEXT_MAX} fit.");
+            return Err(Error::invalid("text", sentence));
         }
         let mut conn = visit.conn().await?;
         accounts::owned(&mut conn, id, visit.company).await?;

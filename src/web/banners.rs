@@ -1,12 +1,13 @@
 //! Warnings of the whole installation or company: amber strips over every page.
 //!
-//! Invariant: every page asks for them, so they cost three small reads. What can be mended gets a button,
+//! Invariant: every page asks for them, so they cost four small reads. What can be mended gets a button,
 //! for those who may press it.
 
 use diesel_async::AsyncPgConnection;
 
 use crate::app::App;
 use crate::auth::Role;
+use crate::bulk;
 use crate::error::Result;
 use crate::i18n::{self, Lang};
 use crate::jobs::{SCHEDULER_ENQUEUE, SCHEDULER_SEND};
@@ -34,6 +35,8 @@ pub async fn all(app: &App, signed: &Signed, conn: &mut AsyncPgConnection) -> Re
     banners.extend(resting.iter().map(|resting| words.resting(resting)));
     let held = warnings::held(conn, signed.company).await?;
     banners.extend(held.iter().map(|held| words.held(held)));
+    let running = bulk::running(conn, signed.company, signed.user).await?;
+    banners.extend(running.iter().map(|run| words.bulk(run)));
     Ok(banners)
 }
 
@@ -53,6 +56,18 @@ impl Words<'_> {
         Banner {
             text: format!("{}\n{}", self.t(sentence), self.t(detail)),
             actions: Vec::new(),
+        }
+    }
+
+    /// An action over many records that this person began.
+    fn bulk(&self, run: &bulk::Run) -> Banner {
+        let share = i18n::percent(self.lang, run.position, run.total, false);
+        Banner {
+            text: i18n::tf(self.lang, "bulk.under_way", &[&share]),
+            actions: vec![Action::link(
+                self.t("mailings.show"),
+                format!("/bulk/{}", run.id),
+            )],
         }
     }
 

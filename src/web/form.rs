@@ -12,9 +12,11 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{HOST, LOCATION, ORIGIN};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, web};
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::error::{Error, Result};
+use crate::random;
 use crate::web::error::WebError;
 use crate::web::page::{Flash, FlashKind};
 
@@ -25,7 +27,28 @@ const VERSION: &str = "version";
 #[derive(Clone)]
 struct Version(String);
 
-/// What a form was filled from that came another way than [`Posted`].
+/// Which press of which page's button a posted form is: the same form sent again is the same press.
+#[derive(Clone)]
+struct Press(Vec<u8>);
+
+impl Press {
+    fn of(request: &HttpRequest, token: &str, body: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        for part in [token.as_bytes(), request.path().as_bytes(), body] {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().to_vec())
+    }
+}
+
+/// The posted form's press, for `presses`; empty where nothing was posted.
+pub fn press(request: &HttpRequest) -> Vec<u8> {
+    let press = request.extensions().get::<Press>().cloned();
+    press.map(|press| press.0).unwrap_or_default()
+}
+
+/// What a page that is filled again was filled from the first time.
 pub fn stands_on(request: &HttpRequest, version: String) {
     request.extensions_mut().insert(Version(version));
 }
@@ -38,12 +61,17 @@ pub fn version(request: &HttpRequest) -> Option<String> {
         .filter(|version| !version.is_empty())
 }
 
-/// The session's token, made when it has none.
+/// The session's token and the page's mark, for the forms of one page.
 pub fn csrf_token(session: &Session) -> Result<String> {
+    Ok(format!("{}.{}", session_token(session)?, random::token(12)))
+}
+
+/// The session's token, made when it has none.
+fn session_token(session: &Session) -> Result<String> {
     if let Ok(Some(token)) = session.get::<String>(CSRF) {
         return Ok(token);
     }
-    let token = crate::random::token(40);
+    let token = random::token(40);
     session
         .insert(CSRF, &token)
         .map_err(|error| anyhow::anyhow!("keeping the form's token: {error}"))?;
@@ -53,6 +81,7 @@ pub fn csrf_token(session: &Session) -> Result<String> {
 /// Whether a posted form comes from a page of this session.
 pub fn check(session: &Session, given: &str) -> Result<()> {
     let wanted: Option<String> = session.get(CSRF).ok().flatten();
+    let given = given.split('.').next().unwrap_or_default();
     let fits = wanted.is_some_and(|wanted| bool::from(wanted.as_bytes().ct_eq(given.as_bytes())));
     if fits { Ok(()) } else { Err(Error::StaleForm) }
 }
@@ -105,6 +134,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Posted<T> {
                 .find(|(name, _)| name == CSRF)
                 .map_or("", |(_, token)| token.as_str());
             check(&session, token)?;
+            request
+                .extensions_mut()
+                .insert(Press::of(&request, token, &body));
             if let Some((_, version)) = fields.iter().find(|(name, _)| name == VERSION) {
                 request.extensions_mut().insert(Version(version.clone()));
             }

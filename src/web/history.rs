@@ -85,8 +85,7 @@ fn written(shell: &Shell, value: &Value) -> String {
         Value::Null => String::new(),
         Value::Object(named) if named.contains_key("word") => shell.t(of("word")),
         Value::Object(named) if named.contains_key("country") => {
-            let code = of("country");
-            country::by_code(code).unwrap_or(code).to_owned()
+            country::named(shell.lang, of("country")).to_owned()
         }
         Value::Object(named) if named.contains_key("at") => DateTime::parse_from_rfc3339(of("at"))
             .map(|at| shell.date(&at.with_timezone(&Utc)))

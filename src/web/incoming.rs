@@ -8,6 +8,7 @@ use askama::Template;
 use diesel_async::AsyncPgConnection;
 
 use crate::auth::Role;
+use crate::bulk;
 use crate::contacts::{self, Contact};
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{IncomingId, MailingId};
@@ -18,6 +19,7 @@ use crate::incoming::reply::{self, ReplyInput};
 use crate::search::ListQuery;
 use crate::text::phone;
 use crate::web::badges;
+use crate::web::bulk_runs;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::list::{Bulk, Empty, ListView, Selected};
@@ -150,6 +152,21 @@ async fn mark_many(
     Posted(chosen): Posted<Selected>,
 ) -> WebResult {
     let mut conn = visit.conn().await?;
+    if chosen.all.is_some() {
+        let back = ListQuery::parse(&chosen.selection, &LIST).href();
+        let wanted = bulk::Wanted {
+            action: match verb.as_str() {
+                "read" => bulk::Action::MarkRead,
+                _ => bulk::Action::MarkUnread,
+            },
+            argument: "",
+            argument_name: "",
+            back: &format!("/incoming{back}"),
+        };
+        let run = bulk_runs::ask(&visit, &mut conn, &LIST, &chosen, wanted).await?;
+        conn.commit().await?;
+        return Ok(see_other(format!("/bulk/{run}")));
+    }
     let ids = chosen.resolve(&mut conn, &LIST, &visit, None).await?;
     let ids: Vec<IncomingId> = ids.into_iter().map(IncomingId).collect();
     query::mark_read(&mut conn, &ids, verb.as_str() == "read").await?;

@@ -19,6 +19,7 @@ use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::history::{self, Field, Told};
 use crate::web::job_runs::{self, Mark};
+use crate::web::kept;
 use crate::web::page::{Menu, Shell, html, html_with};
 use crate::web::pieces::Event;
 use crate::web::visit::Visit;
@@ -145,7 +146,8 @@ fn told(shell: &Shell, entry: Entry) -> Event {
 }
 
 async fn show(visit: Visit, name: web::Path<String>) -> WebResult {
-    render(&visit, &name, None, FieldErrors::default()).await
+    let typed = kept::form(&visit).await?;
+    render(&visit, &name, typed, FieldErrors::default()).await
 }
 
 /// The job's page: its form, as it is stored or as it was typed, and its runs.

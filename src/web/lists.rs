@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use actix_web::web;
+use actix_web::{HttpResponse, web};
 use askama::Template;
 use diesel_async::AsyncPgConnection;
 
@@ -19,6 +19,7 @@ use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, see_other};
 use crate::web::history::{self, Field, Note, Told};
+use crate::web::kept;
 use crate::web::list::{Empty, ListView, Selected};
 use crate::web::page::{Action, Menu, Shell, html_with};
 use crate::web::pieces::Event;
@@ -228,12 +229,13 @@ async fn candidates(
 }
 
 async fn new(visit: Visit) -> WebResult {
-    render(&visit, None, None, FieldErrors::default(), "").await
+    let typed = kept::form(&visit).await?;
+    render(&visit, None, typed, FieldErrors::default(), "").await
 }
 
 async fn show(visit: Visit, id: web::Path<i64>, query: web::Query<Find>) -> WebResult {
-    let id = Some(ListId(*id));
-    render(&visit, id, None, FieldErrors::default(), &query.find).await
+    let (id, typed) = (Some(ListId(*id)), kept::form(&visit).await?);
+    render(&visit, id, typed, FieldErrors::default(), &query.find).await
 }
 
 /// Says in the list's history who did what.
@@ -250,7 +252,7 @@ async fn noted(
 }
 
 /// Stores what was typed: of a list (`id`) or a new one.
-async fn save(visit: &Visit, id: Option<ListId>, input: &ListInput) -> Result<ListId> {
+async fn save(visit: &Visit, id: Option<ListId>, input: &ListInput) -> Result<HttpResponse> {
     let draft = input.parse()?;
     let mut conn = visit.conn().await?;
     let id = match id {
@@ -265,21 +267,21 @@ async fn save(visit: &Visit, id: Option<ListId>, input: &ListInput) -> Result<Li
             id
         }
         None => {
+            if let Some(first) = visit.pressed_before(&mut conn).await? {
+                return Ok(first);
+            }
             let made = lists::create(&mut conn, visit.company, &draft).await?;
             noted(visit, &mut conn, made.id, "created", None).await?;
             made.id
         }
     };
-    conn.commit().await?;
-    Ok(id)
+    visit.tell("lists.saved");
+    visit.goes_on(conn, format!("/lists/{id}")).await
 }
 
 async fn saved(visit: Visit, id: Option<ListId>, input: ListInput) -> WebResult {
     match save(&visit, id, &input).await {
-        Ok(id) => {
-            visit.tell("lists.saved");
-            Ok(see_other(format!("/lists/{id}")))
-        }
+        Ok(answer) => Ok(answer),
         Err(Error::Invalid(errors)) => render(&visit, id, Some(input), errors, "").await,
         Err(other) => Err(other.into()),
     }
@@ -337,7 +339,9 @@ async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>) -> 
     let id = ListId(*id);
     let mut conn = visit.conn().await?;
     lists::find(&mut conn, id).await?;
+    if let Some(first) = visit.pressed_before(&mut conn).await? {
+        return Ok(first);
+    }
     given.leave(&visit, &mut conn, "lists", id.0).await?;
-    conn.commit().await?;
-    Ok(see_other(format!("/lists/{id}#history")))
+    Ok(visit.goes_on(conn, format!("/lists/{id}#history")).await?)
 }

@@ -34,6 +34,8 @@ pub struct Next {
     next: String,
     /// A form was posted that nobody was signed in for.
     lost: Option<String>,
+    /// The same, and it comes back after signing in.
+    kept: Option<String>,
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -72,6 +74,8 @@ pub async fn page(
     let shell = signed_out(&app, &session, &request)?;
     let fault = if cookie_would_be_dropped(&app, &request) {
         shell.t("login.plain_http")
+    } else if next.kept.is_some() {
+        shell.t("login.kept")
     } else if next.lost.is_some() {
         shell.t("login.lost")
     } else {

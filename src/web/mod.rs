@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod assets;
 pub mod badges;
 pub mod banners;
+pub mod bulk_runs;
 pub mod callbacks;
 pub mod contacts;
 pub mod edit;
@@ -19,6 +20,7 @@ pub mod imports;
 pub mod incoming;
 pub mod job_runs;
 pub mod jobs;
+pub mod kept;
 pub mod list;
 pub mod lists;
 pub mod login;
@@ -57,6 +59,7 @@ pub fn routes(config: &mut web::ServiceConfig, app: &App) {
         .service(
             web::scope("")
                 .wrap(from_fn(error::pages))
+                .wrap(from_fn(kept::catch))
                 .wrap(session::middleware(app))
                 .wrap(from_fn(error::away))
                 .wrap(security::private())
@@ -88,7 +91,9 @@ fn nouns(config: &mut web::ServiceConfig) {
         .configure(webhook_log::routes)
         .configure(tokens::routes)
         .configure(preferences::routes)
-        .configure(favourites::routes);
+        .configure(favourites::routes)
+        .configure(kept::routes)
+        .configure(bulk_runs::routes);
 }
 
 async fn first_page(_: Signed) -> HttpResponse {

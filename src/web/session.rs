@@ -32,6 +32,8 @@ use crate::{companies, incoming, users};
 
 /// The key under which a session remembers its user.
 pub const USER: &str = "user";
+/// The key under which a session that is over says whose it was.
+pub const ENDED: &str = "ended";
 
 /// The store of `actix-session`, over `auth::session`.
 #[derive(Clone)]
@@ -76,9 +78,13 @@ impl SessionStore for PgSessions {
         let state = rows::load(&mut conn, key.as_ref(), self.app.clock.now())
             .await
             .map_err(|error| LoadError::Other(error.into()))?;
-        state
-            .map(serde_json::from_value)
-            .transpose()
+        let state = match state {
+            None => return Ok(None),
+            Some(rows::Loaded::Live(state)) => state,
+            Some(rows::Loaded::Ended(user)) => serde_json::json!({ ENDED: user.to_string() }),
+        };
+        serde_json::from_value(state)
+            .map(Some)
             .map_err(|error| LoadError::Deserialization(error.into()))
     }
 
@@ -184,13 +190,7 @@ fn sign_in(request: &HttpRequest) -> actix_web::Error {
             .path_and_query()
             .map(|path| path.as_str().to_owned())
     } else {
-        let referer = request
-            .headers()
-            .get(REFERER)
-            .and_then(|referer| referer.to_str().ok());
-        referer
-            .and_then(|referer| url::Url::parse(referer).ok())
-            .map(|url| url[Position::BeforePath..Position::AfterQuery].to_owned())
+        came_from(request)
     };
     let next: String =
         url::form_urlencoded::byte_serialize(back.unwrap_or_default().as_bytes()).collect();
@@ -199,6 +199,13 @@ fn sign_in(request: &HttpRequest) -> actix_web::Error {
         .insert_header((LOCATION, format!("/login?next={next}{lost}")))
         .finish();
     InternalError::from_response("sign in", answer).into()
+}
+
+/// The page of this site that a form was sent from, as far as the browser tells.
+pub fn came_from(request: &HttpRequest) -> Option<String> {
+    let referer = request.headers().get(REFERER)?.to_str().ok()?;
+    let url = url::Url::parse(referer).ok()?;
+    Some(url[Position::BeforePath..Position::AfterQuery].to_owned())
 }
 
 /// What stands around a page of somebody signed in. `conn`: the company's.

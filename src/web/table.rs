@@ -249,7 +249,7 @@ impl Table {
             },
             Kind::Person => Cell::Person(shell.face(value), value.to_owned()),
             Kind::Phone => Cell::Number(phone::display_digits(value)),
-            Kind::Country => Cell::Text(country::by_code(value).unwrap_or(value).to_owned()),
+            Kind::Country => Cell::Text(country::named(shell.lang, value).to_owned()),
         }
     }
 
@@ -278,7 +278,7 @@ impl Table {
         match kind.kind {
             GroupKind::Yes if value.starts_with('t') => shell.t("shell.yes"),
             GroupKind::Yes => shell.t("shell.no"),
-            GroupKind::Country => country::by_code(value).unwrap_or(value).to_owned(),
+            GroupKind::Country => country::named(shell.lang, value).to_owned(),
             GroupKind::Month | GroupKind::Day => i18n::calendar(shell.lang, value),
             _ => value.to_owned(),
         }

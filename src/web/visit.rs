@@ -9,13 +9,14 @@ use std::pin::Pin;
 
 use actix_session::{Session, SessionExt as _};
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use diesel_async::AsyncPgConnection;
 
 use crate::app::App;
 use crate::db::CompanyConn;
 use crate::error::Result;
 use crate::i18n::{self, Lang};
+use crate::presses;
 use crate::web::form;
 use crate::web::page::{FlashKind, Menu, Shell};
 use crate::web::session::{self, Signed};
@@ -57,6 +58,24 @@ impl Visit {
     /// A transaction in the person's company.
     pub async fn conn(&self) -> Result<CompanyConn> {
         self.app.db.company(self.signed.company).await
+    }
+
+    /// Where the first press of this page's button led, if this is another press of it.
+    pub async fn pressed_before(
+        &self,
+        conn: &mut AsyncPgConnection,
+    ) -> Result<Option<HttpResponse>> {
+        let key = form::press(&self.request);
+        let before = presses::before(conn, self.signed.company, &key).await?;
+        Ok(before.map(form::see_other))
+    }
+
+    /// Keeps where this press leads and that it was made, then goes there.
+    pub async fn goes_on(&self, mut conn: CompanyConn, to: String) -> Result<HttpResponse> {
+        let key = form::press(&self.request);
+        presses::led_to(&mut conn, self.signed.company, &key, &to).await?;
+        conn.commit().await?;
+        Ok(form::see_other(to))
     }
 
     /// What stands around the page.

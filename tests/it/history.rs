@@ -167,12 +167,12 @@ async fn a_fault_in_between_does_not_forget_the_newer_save() {
     let theirs = browser.get(&address).await.form(&address);
     browser.submit(theirs.set("name", "Theirs")).await;
     let faulty = browser.submit(mine.set("name", "")).await;
-    assert_eq!(faulty.status, 409);
-    let again = browser.submit(faulty.form(&address).set("name", "")).await;
-    assert_eq!(again.status, 422);
-    let saved = browser
-        .submit(again.form(&address).set("name", "Mine"))
+    assert_eq!(faulty.status, 422);
+    let refused = browser
+        .submit(faulty.form(&address).set("name", "Mine"))
         .await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    let saved = browser.submit(refused.form(&address)).await;
     assert_eq!(saved.status, 200);
 }
 

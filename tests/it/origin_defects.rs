@@ -426,6 +426,8 @@ fn offered(page: &Page, mailing: i64) -> Vec<String> {
         match lead.strip_prefix(&own) {
             Some("") if page.path == own => verbs.push("edit".to_owned()),
             Some("/send") => verbs.push("send_now".to_owned()),
+            // A note changes nothing about the mailing.
+            Some("/note") => {}
             Some(verb) if verb.starts_with('/') => verbs.push(verb[1..].to_owned()),
             _ => {}
         }

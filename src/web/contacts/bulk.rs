@@ -1,14 +1,18 @@
 //! What is done to many recipients at once.
 //!
-//! Invariant: who is changed was read again through the person's company.
+//! Invariants: who is changed was read again through the person's company; everything a search finds is
+//! asked about first (`web::bulk_runs`), the ticked rows of a page are changed at once.
 
 use actix_web::web;
 use diesel_async::AsyncPgConnection;
 
+use crate::bulk::{Action, Wanted};
 use crate::contacts::list::{LIST, known};
+use crate::db::CompanyConn;
 use crate::error::{Error, Result};
 use crate::ids::{ContactId, ListId};
 use crate::search::ListQuery;
+use crate::web::bulk_runs;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, see_other};
 use crate::web::list::Selected;
@@ -31,13 +35,36 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    async fn people(&self, conn: &mut AsyncPgConnection, visit: &Visit) -> Result<Vec<ContactId>> {
-        let selected = Selected {
+    /// Everything the search finds is meant: that is asked about first, and frozen.
+    async fn asked(
+        &self,
+        visit: &Visit,
+        mut conn: CompanyConn,
+        action: Action,
+        (argument, argument_name): (&str, &str),
+    ) -> WebResult {
+        let back = self.back();
+        let wanted = Wanted {
+            action,
+            argument,
+            argument_name,
+            back: &back,
+        };
+        let run = bulk_runs::ask(visit, &mut conn, &LIST, &self.selected(), wanted).await?;
+        conn.commit().await?;
+        Ok(see_other(format!("/bulk/{run}")))
+    }
+
+    fn selected(&self) -> Selected {
+        Selected {
             ids: self.ids.clone(),
             all: self.all.clone(),
             selection: self.selection.clone(),
-        };
-        let ids = selected.resolve(conn, &LIST, visit, None).await?;
+        }
+    }
+
+    async fn people(&self, conn: &mut AsyncPgConnection, visit: &Visit) -> Result<Vec<ContactId>> {
+        let ids = self.selected().resolve(conn, &LIST, visit, None).await?;
         let ids: Vec<ContactId> = ids.into_iter().map(ContactId).collect();
         let people = known(conn, &ids).await?;
         if people.is_empty() {
@@ -91,8 +118,15 @@ fn told(visit: &Visit, key: &str, changed: usize, chosen: &Chosen) -> WebResult 
 
 pub async fn add(visit: Visit, Posted(chosen): Posted<Chosen>) -> WebResult {
     let mut conn = visit.conn().await?;
-    let people = chosen.people(&mut conn, &visit).await?;
     let list = list(&mut conn, &visit, "to_list", &chosen.to_list).await?;
+    if chosen.all.is_some() {
+        let argument = (list.id.to_string(), list.name);
+        let argument = (argument.0.as_str(), argument.1.as_str());
+        return chosen
+            .asked(&visit, conn, Action::AddToList, argument)
+            .await;
+    }
+    let people = chosen.people(&mut conn, &visit).await?;
     let added = lists::add_members(&mut conn, visit.company, list.id, &people).await?;
     noted(&visit, &mut conn, &people, "list_added", Some(&list.name)).await?;
     conn.commit().await?;
@@ -101,8 +135,15 @@ pub async fn add(visit: Visit, Posted(chosen): Posted<Chosen>) -> WebResult {
 
 pub async fn remove(visit: Visit, Posted(chosen): Posted<Chosen>) -> WebResult {
     let mut conn = visit.conn().await?;
-    let people = chosen.people(&mut conn, &visit).await?;
     let list = list(&mut conn, &visit, "from_list", &chosen.from_list).await?;
+    if chosen.all.is_some() {
+        let argument = (list.id.to_string(), list.name);
+        let argument = (argument.0.as_str(), argument.1.as_str());
+        return chosen
+            .asked(&visit, conn, Action::RemoveFromList, argument)
+            .await;
+    }
+    let people = chosen.people(&mut conn, &visit).await?;
     let members = lists::list::among(&mut conn, list.id, &people).await?;
     let removed = lists::remove_members(&mut conn, list.id, &members).await?;
     noted(
@@ -123,6 +164,10 @@ pub async fn opt_out(visit: Visit, Posted(chosen): Posted<Chosen>) -> WebResult 
         return Err(Error::invalid("reason", visit.t("contacts.reason_first")).into());
     }
     let mut conn = visit.conn().await?;
+    if chosen.all.is_some() {
+        let argument = (reason, reason);
+        return chosen.asked(&visit, conn, Action::OptOut, argument).await;
+    }
     let people = chosen.people(&mut conn, &visit).await?;
     let changed = contacts::opt_out(&mut conn, &people, reason).await?;
     noted(&visit, &mut conn, &people, "opt_out", Some(reason)).await?;
@@ -137,6 +182,14 @@ pub async fn set_active(
 ) -> WebResult {
     let active = verb.as_str() == "unarchive";
     let mut conn = visit.conn().await?;
+    if chosen.all.is_some() {
+        let action = if active {
+            Action::Unarchive
+        } else {
+            Action::Archive
+        };
+        return chosen.asked(&visit, conn, action, ("", "")).await;
+    }
     let people = chosen.people(&mut conn, &visit).await?;
     let changed = contacts::set_active(&mut conn, &people, active).await?;
     noted(&visit, &mut conn, &people, &verb, None).await?;

@@ -1,6 +1,6 @@
 //! One person: who they are, whether they can be reached, and what was said between us.
 
-use actix_web::web;
+use actix_web::{HttpResponse, web};
 use askama::Template;
 use diesel_async::AsyncPgConnection;
 
@@ -12,8 +12,9 @@ use crate::text::country;
 use crate::text::phone::{self, PhoneNumber};
 use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
-use crate::web::form::{Posted, see_other};
+use crate::web::form::Posted;
 use crate::web::history::{self, Field, Note, Told};
+use crate::web::kept;
 use crate::web::page::{Menu, Shell, html_with};
 use crate::web::pieces::Event;
 use crate::web::table::{self, Table};
@@ -79,7 +80,10 @@ impl ContactPage {
     }
 
     fn countries(&self) -> Vec<(&'static str, &'static str)> {
-        let mut countries = country::ALL.to_vec();
+        let mut countries: Vec<_> = country::ALL
+            .iter()
+            .map(|(code, _)| (*code, country::named(self.shell.lang, code)))
+            .collect();
         countries.sort_by_key(|(_, name)| *name);
         countries
     }
@@ -238,15 +242,17 @@ fn checks(shell: &Shell, contact: &Contact, blacklisted: bool) -> Vec<Check> {
 }
 
 pub async fn new(visit: Visit) -> WebResult {
-    render(&visit, None, None, FieldErrors::default()).await
+    let typed = kept::form(&visit).await?;
+    render(&visit, None, typed, FieldErrors::default()).await
 }
 
 pub async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
-    render(&visit, Some(ContactId(*id)), None, FieldErrors::default()).await
+    let (id, typed) = (Some(ContactId(*id)), kept::form(&visit).await?);
+    render(&visit, id, typed, FieldErrors::default()).await
 }
 
 /// Stores what was typed: of a person (`id`) or a new one.
-async fn save(visit: &Visit, id: Option<ContactId>, input: &ContactInput) -> Result<ContactId> {
+async fn save(visit: &Visit, id: Option<ContactId>, input: &ContactInput) -> Result<HttpResponse> {
     let country = home(visit).await?;
     let mut conn = visit.conn().await?;
     let by = Some(visit.user);
@@ -268,6 +274,9 @@ async fn save(visit: &Visit, id: Option<ContactId>, input: &ContactInput) -> Res
             id
         }
         None => {
+            if let Some(first) = visit.pressed_before(&mut conn).await? {
+                return Ok(first);
+            }
             let draft = input.parse(&country)?;
             let made = contacts::create(&mut conn, visit.company, &draft).await?;
             let record = made.id.0;
@@ -284,16 +293,13 @@ async fn save(visit: &Visit, id: Option<ContactId>, input: &ContactInput) -> Res
             made.id
         }
     };
-    conn.commit().await?;
-    Ok(id)
+    visit.tell("contacts.saved");
+    visit.goes_on(conn, format!("/contacts/{id}")).await
 }
 
 async fn saved(visit: Visit, id: Option<ContactId>, input: ContactInput) -> WebResult {
     match save(&visit, id, &input).await {
-        Ok(id) => {
-            visit.tell("contacts.saved");
-            Ok(see_other(format!("/contacts/{id}")))
-        }
+        Ok(answer) => Ok(answer),
         Err(Error::Invalid(errors)) => render(&visit, id, Some(input), errors).await,
         Err(other) => Err(other.into()),
     }
@@ -315,7 +321,11 @@ pub async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>)
     let id = ContactId(*id);
     let mut conn = visit.conn().await?;
     query::find(&mut conn, id).await?;
+    if let Some(first) = visit.pressed_before(&mut conn).await? {
+        return Ok(first);
+    }
     given.leave(&visit, &mut conn, "contacts", id.0).await?;
-    conn.commit().await?;
-    Ok(see_other(format!("/contacts/{id}#history")))
+    Ok(visit
+        .goes_on(conn, format!("/contacts/{id}#history"))
+        .await?)
 }

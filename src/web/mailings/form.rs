@@ -307,10 +307,11 @@ pub async fn render(visit: &Visit, mut shown: Shown) -> WebResult {
 /// A new mailing before anything is typed.
 fn blank(visit: &Visit, accounts: &[(i64, String)], to: To) -> MailingInput {
     MailingInput {
-        account_id: accounts
-            .first()
-            .map(|(id, _)| id.to_string())
-            .unwrap_or_default(),
+        // One is no choice; of several a person chooses, so that nobody sends from the wrong one.
+        account_id: match accounts {
+            [(id, _)] => id.to_string(),
+            _ => String::new(),
+        },
         responsible_id: visit.user.to_string(),
         recipients: if to.contacts.is_empty() {
             "lists".to_owned()
@@ -333,8 +334,17 @@ fn in_words(visit: &Visit, shell: &Shell, input: &MailingInput) -> String {
     }
 }
 
+/// What was written before the session ended.
+pub async fn kept(visit: &Visit) -> Result<Option<MailingInput>> {
+    let pairs: Option<Vec<(String, String)>> = crate::web::kept::form(visit).await?;
+    pairs
+        .map(|pairs| input::read(&pairs).map(|(typed, _)| typed))
+        .transpose()
+}
+
 pub async fn new(visit: Visit, asked: web::Query<Asked>) -> WebResult {
     let shown = Shown {
+        typed: kept(&visit).await?,
         contact: asked.contact(),
         find: asked.find(),
         to: To::read(visit.request.query_string()),

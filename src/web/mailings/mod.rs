@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::ids::{ContactId, MailingId};
 use crate::mailings::{Mailing, query};
 use crate::web::error::WebResult;
-use crate::web::form::{Posted, csrf_token, see_other};
+use crate::web::form::{Posted, csrf_token};
 use crate::web::history::{self, Note};
 use crate::web::page::Shell;
 use crate::web::pieces::Event;
@@ -140,14 +140,16 @@ fn fragment_shell(visit: &Visit) -> Result<Shell> {
     })
 }
 
-/// A note of anybody who sees the mailing.
+/// A note of whoever may change the mailing.
 async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>) -> WebResult {
     let id = MailingId(*id);
     let mut conn = visit.conn().await?;
-    query::find(&mut conn, id).await?;
+    own(&visit, &mut conn, id).await?;
+    if let Some(first) = visit.pressed_before(&mut conn).await? {
+        return Ok(first);
+    }
     given.leave(&visit, &mut conn, "mailings", id.0).await?;
-    conn.commit().await?;
-    Ok(see_other(format!("{}#history", href(id))))
+    Ok(visit.goes_on(conn, format!("{}#history", href(id))).await?)
 }
 
 /// The history of a mailing, with what the system did to it.

@@ -94,6 +94,10 @@ impl ShowPage {
         format!("/mailings/{}/{verb}", self.mailing.id)
     }
 
+    fn note_href(&self) -> String {
+        format!("/mailings/{}/note", self.mailing.id)
+    }
+
     fn unarchive_href(&self) -> String {
         format!("/mailings/{}/unarchive", self.mailing.id)
     }
@@ -126,6 +130,7 @@ impl ShowPage {
 pub async fn page(visit: Visit, id: web::Path<i64>, asked: web::Query<Asked>) -> WebResult {
     let shown = Shown {
         id: Some(MailingId(*id)),
+        typed: form::kept(&visit).await?,
         contact: asked.contact(),
         find: asked.find(),
         ..Shown::default()

@@ -8,6 +8,7 @@ use askama::Template;
 
 use super::preview::duration;
 use super::{href, noted, own, show};
+use crate::audit;
 use crate::error::{Error, Result};
 use crate::ids::MailingId;
 use crate::mailings::{self, Mailing, State, Verb, input::instant, preflight, query};
@@ -148,6 +149,8 @@ pub async fn send_now(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Presse
     let id = MailingId(*id);
     let sent: Result<()> = async {
         let mut conn = visit.conn().await?;
+        // Presses at the same time wait for each other: one begins it and is told of.
+        audit::hold(&mut conn, "mailings", id.0).await?;
         let before = own(&visit, &mut conn, id).await?;
         mailings::send_now(&visit.app, &mut conn, visit.user, id).await?;
         if !before.released() {
@@ -176,6 +179,7 @@ pub struct When {
 /// *Submit to Scheduler*, stored, noted and told.
 pub async fn submitted(visit: &Visit, id: MailingId, date: Option<&str>) -> Result<()> {
     let mut conn = visit.conn().await?;
+    audit::hold(&mut conn, "mailings", id.0).await?;
     let before = own(visit, &mut conn, id).await?;
     let date = match date {
         Some(text) => instant(text, visit.zone)
@@ -245,6 +249,7 @@ pub async fn change(
         _ => Verb::Draft,
     };
     let mut conn = visit.conn().await?;
+    audit::hold(&mut conn, "mailings", id.0).await?;
     let before = own(&visit, &mut conn, id).await?;
     let after = mailings::change(&mut conn, id, verb).await?;
     if before.state != after.state {
@@ -259,12 +264,14 @@ pub async fn change(
 pub async fn duplicate(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
     let mut conn = visit.conn().await?;
     let original = own(&visit, &mut conn, MailingId(*id)).await?;
+    if let Some(first) = visit.pressed_before(&mut conn).await? {
+        return Ok(first);
+    }
     let copy = mailings::duplicate(&mut conn, visit.user, original.id).await?;
     noted(&visit, &mut conn, copy.id, "created").await?;
     noted(&visit, &mut conn, original.id, "duplicate").await?;
-    conn.commit().await?;
     visit.tell("mailings.duplicated");
-    Ok(see_other(href(copy.id)))
+    Ok(visit.goes_on(conn, href(copy.id)).await?)
 }
 
 pub async fn set_active(

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use serde_json::json;
+use wablast::ids::UserId;
 use wablast::simulator::{Options, Running};
 
 use super::browser::Browser;
@@ -141,11 +142,25 @@ impl World {
             "UPDATE accounts SET name = $words${words}$words$, health_reason = $words${words}$words$;
              UPDATE logs SET error_message = $words${words}$words$;
              UPDATE imports SET file_name = $words${words}$words$;
+             INSERT INTO bulk_runs (company_id, user_id, action, argument_name, back, total)
+               VALUES (1, 1, 'unarchive', $words${words}$words$, '/contacts', 1);
+             INSERT INTO bulk_items (company_id, run_id, position, record_id)
+               SELECT 1, r.id, 1, (SELECT min(id) FROM contacts) FROM bulk_runs r;
              INSERT INTO favourites (company_id, user_id, list, name, query)
                VALUES (1, 1, '/contacts', $words${words}$words$, 'f=active')"
         ))
         .await;
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("note", words)
+            .finish();
+        let mut conn = app.app.db.system().await.unwrap();
+        let crypt = &app.app.crypt;
+        let kept = wablast::auth::kept::store(&mut conn, crypt, UserId(1), "/incoming/1", &form)
+            .await
+            .unwrap();
+        drop(conn);
         let mut ids = BTreeMap::new();
+        ids.insert("kept", kept);
         ids.insert("accounts", account.to_string());
         ids.insert("lists", list.to_string());
         ids.insert("mailings", draft.to_string());
@@ -159,6 +174,7 @@ impl World {
             ("webhook-log", "SELECT min(id) FROM inbox"),
             ("tokens", "SELECT min(id) FROM api_tokens"),
             ("favourites", "SELECT min(id) FROM favourites"),
+            ("bulk", "SELECT min(id) FROM bulk_runs"),
             ("jobs", "SELECT min(name) FROM jobs"),
         ] {
             ids.insert(noun, app.value(query).await);

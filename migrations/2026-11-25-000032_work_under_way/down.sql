@@ -1,0 +1,4 @@
+DROP TABLE bulk_items;
+DROP TABLE bulk_runs;
+DROP TABLE kept_forms;
+DROP TABLE presses;
