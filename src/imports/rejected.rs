@@ -101,7 +101,7 @@ fn begins_formula(cell: &str) -> bool {
 }
 
 /// A cell that a spreadsheet shows and does not run.
-fn safe(cell: &str) -> String {
+pub fn safe(cell: &str) -> String {
     if begins_formula(cell) {
         format!("'{cell}")
     } else {

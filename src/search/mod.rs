@@ -16,7 +16,7 @@ mod rows;
 mod statement;
 
 pub use query::{Cursor, ListQuery};
-pub use rows::{GroupRows, ListPage, Row, Total, freeze, ids, page};
+pub use rows::{GroupRows, ListPage, Row, Total, freeze, ids, page, some};
 
 /// Rows of one page.
 pub const PAGE_SIZE: i64 = 80;

@@ -427,6 +427,23 @@ impl ListQuery {
         written.finish()
     }
 
+    /// The same search from its first row.
+    #[must_use]
+    pub fn from_the_start(mut self) -> Self {
+        self.after = None;
+        self.before = None;
+        self.at = 1;
+        self
+    }
+
+    /// The columns of a file: those of the list, also those it is grouped by.
+    pub fn exported(&self) -> Vec<(usize, &'static Column)> {
+        let columns = self.spec.columns.iter().enumerate();
+        columns
+            .filter(|(_, column)| !column.optional || self.columns.contains(&column.key))
+            .collect()
+    }
+
     /// Every record, without groups: where one goes from a favourite.
     pub fn bare(&self) -> String {
         self.changed(|query| {

@@ -165,6 +165,35 @@ pub async fn ids(
     Ok(found.into_iter().map(|found| found.id).collect())
 }
 
+/// The next rows of everything the address finds, in its order and without groups, after
+/// [`ListQuery::after`]; and where the rest begins, if there is one.
+pub async fn some(
+    conn: &mut AsyncPgConnection,
+    query: &ListQuery,
+    limit: i64,
+) -> QueryResult<(Vec<Row>, Option<Cursor>)> {
+    let spec = query.spec();
+    let mut statement = Statement::new(spec, query, None);
+    let (from, mut conditions) = (statement.from(), statement.conditions());
+    if let Some(cursor) = &query.after {
+        conditions.push(statement.beyond(cursor, false));
+    }
+    let (cells, value, order) = (
+        statement.cells(),
+        statement.sort_value(),
+        statement.order(false),
+    );
+    let (id, conditions) = (spec.id, all(&conditions));
+    let sql = format!(
+        "SELECT {id} AS id, {cells} AS cells, {value} AS sort_value, ARRAY[]::text[] AS groups
+         FROM {from} {conditions} ORDER BY {order} LIMIT {limit}"
+    );
+    let found: Vec<Found> = statement.finish(sql).load(conn).await?;
+    let is_full = i64::try_from(found.len()).is_ok_and(|count| count == limit);
+    let rest = found.last().map(Found::cursor).filter(|_| is_full);
+    Ok((found.into_iter().map(Found::into_row).collect(), rest))
+}
+
 /// Writes the ids of everything the address finds somewhere, in their order: `into` begins the statement
 /// and ends with what is selected of `id`. How many there were.
 pub async fn freeze(

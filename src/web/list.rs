@@ -11,6 +11,7 @@ use diesel_async::AsyncPgConnection;
 use crate::error::{Error, Result};
 use crate::favourites::Favourite;
 use crate::search::{self, ListQuery, ListSpec};
+use crate::web::export;
 use crate::web::favourites;
 use crate::web::page::{Action, Shell, html};
 use crate::web::table::Table;
@@ -131,6 +132,18 @@ impl ListView {
 
     pub fn answer(self) -> HttpResponse {
         html(self)
+    }
+
+    /// What stands in the cog: the noun's own, and the file of everything found.
+    fn actions(&self) -> Vec<Action> {
+        let mut actions = self.cog.clone();
+        // What narrows the page from outside is not part of the search.
+        let exports = self.lead.is_empty() && !self.table.is_empty() && export::has(self.href);
+        if exports && self.shell.is_manager() {
+            let file = format!("/export.csv?list={}&{}", self.href, self.query().whole());
+            actions.push(Action::link(self.shell.t("list.export"), file).icon("download"));
+        }
+        actions
     }
 
     fn query(&self) -> &ListQuery {

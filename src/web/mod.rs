@@ -12,6 +12,7 @@ pub mod callbacks;
 pub mod contacts;
 pub mod edit;
 pub mod error;
+pub mod export;
 pub mod favourites;
 pub mod form;
 pub mod health;
@@ -93,7 +94,8 @@ fn nouns(config: &mut web::ServiceConfig) {
         .configure(preferences::routes)
         .configure(favourites::routes)
         .configure(kept::routes)
-        .configure(bulk_runs::routes);
+        .configure(bulk_runs::routes)
+        .configure(export::routes);
 }
 
 async fn first_page(_: Signed) -> HttpResponse {

@@ -16,6 +16,7 @@ mod enqueue;
 mod gateways;
 mod imports;
 mod bulk;
+mod export;
 mod favourites;
 mod imports_background;
 mod imports_exports;
