@@ -408,6 +408,7 @@ diesel::table! {
     kept_forms (id_hash) {
         id_hash -> Bytea,
         user_id -> BigInt,
+        company_id -> BigInt,
         page -> Text,
         sealed -> Bytea,
         created_at -> Timestamptz,

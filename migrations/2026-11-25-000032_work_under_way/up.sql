@@ -17,6 +17,8 @@ CREATE TABLE kept_forms (
   -- sha256 of the mark in the address
   id_hash bytea PRIMARY KEY,
   user_id bigint NOT NULL REFERENCES users,
+  -- where the person worked then
+  company_id bigint NOT NULL REFERENCES companies,
   -- the page the form stands on
   page text NOT NULL,
   sealed bytea NOT NULL,

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::crypt::{Crypt, Place};
 use crate::error::Result;
-use crate::ids::UserId;
+use crate::ids::{CompanyId, UserId};
 
 /// Forms kept for one person at a time.
 const MOST: i64 = 10;
@@ -40,13 +40,16 @@ pub async fn store(
 ) -> Result<String> {
     let mark = crate::random::token(32);
     let sealed = crypt.seal(place(user), &SecretString::from(form))?;
-    sql_query("INSERT INTO kept_forms (id_hash, user_id, page, sealed) VALUES ($1, $2, $3, $4)")
-        .bind::<Bytea, _>(hashed(&mark))
-        .bind::<BigInt, _>(user)
-        .bind::<Text, _>(page)
-        .bind::<Bytea, _>(sealed)
-        .execute(conn)
-        .await?;
+    sql_query(
+        "INSERT INTO kept_forms (id_hash, user_id, company_id, page, sealed)
+         SELECT $1, u.id, u.active_company_id, $3, $4 FROM users u WHERE u.id = $2",
+    )
+    .bind::<Bytea, _>(hashed(&mark))
+    .bind::<BigInt, _>(user)
+    .bind::<Text, _>(page)
+    .bind::<Bytea, _>(sealed)
+    .execute(conn)
+    .await?;
     sql_query(
         "DELETE FROM kept_forms WHERE user_id = $1 AND id_hash NOT IN
            (SELECT id_hash FROM kept_forms WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2)",
@@ -58,11 +61,11 @@ pub async fn store(
     Ok(mark)
 }
 
-/// The page and the form behind a mark, for its writer.
+/// The page and the form behind a mark, for its writer in the company it was written in.
 pub async fn find(
     conn: &mut AsyncPgConnection,
     crypt: &Crypt,
-    user: UserId,
+    (user, company): (UserId, CompanyId),
     mark: &str,
 ) -> Result<Option<(String, String)>> {
     #[derive(QueryableByName)]
@@ -74,10 +77,11 @@ pub async fn find(
     }
     let kept: Option<Kept> = sql_query(
         "SELECT page, sealed FROM kept_forms
-         WHERE id_hash = $1 AND user_id = $2 AND created_at > wablast_now() - interval '1 day'",
+         WHERE id_hash = $1 AND user_id = $2 AND company_id = $3 AND created_at > wablast_now() - interval '1 day'",
     )
     .bind::<Bytea, _>(hashed(mark))
     .bind::<BigInt, _>(user)
+    .bind::<BigInt, _>(company)
     .get_result(conn)
     .await
     .optional()?;

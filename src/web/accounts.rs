@@ -3,32 +3,31 @@
 //! Invariant: a secret comes in and never goes out; the webhook's key is shown once, on the page that
 //! made it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use actix_web::web;
 use askama::Template;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use secrecy::ExposeSecret as _;
-use serde_json::json;
 
 use crate::accounts::list::LIST;
 use crate::accounts::sharing::{self, Sharing};
 use crate::accounts::{self, Account, AccountInput, Secret, health, query};
 use crate::app::App;
-use crate::audit::Change;
 use crate::auth::{Caller, Role};
 use crate::db::CompanyConn;
 use crate::error::{Error, FieldErrors, Result};
-use crate::ids::{AccountId, CompanyId, UserId};
+use crate::ids::{AccountId, UserId};
 use crate::outgoing::open;
 use crate::outgoing::query::{Single, add_single};
 use crate::text::merge::TEXT_MAX;
 use crate::text::phone::PhoneNumber;
+use crate::web::account_form::{TOLD, secrets, stored};
 use crate::web::callbacks;
 use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{self, Posted, Pressed, see_other};
-use crate::web::history::{self, Field, Note, Told};
+use crate::web::history::{self, Note};
 use crate::web::kept;
 use crate::web::list::{Empty, ListView};
 use crate::web::page::{Action, Menu, Shell, html, html_with};
@@ -156,90 +155,6 @@ struct LinkedPage {
     owner: String,
     users: String,
     not_built: Option<&'static str>,
-}
-
-/// What the history tells of a changed form. Secrets are told apart: only that they changed.
-const TOLD: &[Field] = &[
-    ("name", "accounts.name", Told::Text),
-    ("provider", "accounts.provider", Told::Word("provider.")),
-    (
-        "send_through",
-        "accounts.send_through",
-        Told::Word("accounts.way_"),
-    ),
-    ("delivery", "accounts.delivery", Told::Word("accounts.")),
-    ("app_uid", "accounts.app_uid", Told::Text),
-    ("account_uid", "accounts.account_uid", Told::Text),
-    ("phone_uid", "accounts.phone_uid", Told::Text),
-    ("base_url", "accounts.base_url", Told::Text),
-    ("api_url", "accounts.api_url", Told::Text),
-    ("webhook_url", "accounts.webhook_url", Told::Text),
-    ("auth_user", "accounts.auth_user", Told::Text),
-    ("session", "accounts.session", Told::Text),
-    ("behind_proxy", "accounts.behind_proxy", Told::Flag),
-    ("welcome_message", "accounts.welcome", Told::Text),
-    ("opt_out_confirmation", "accounts.confirmation", Told::Text),
-    ("per_second", "accounts.per_second", Told::Text),
-    ("burst", "accounts.burst", Told::Text),
-    ("batch_size", "accounts.batch_size", Told::Text),
-    ("allowed_company_ids", "accounts.companies", Told::Names),
-    ("allowed_user_ids", "accounts.allowed_users", Told::Names),
-    ("callback_minutes", "accounts.callback_minutes", Told::Text),
-    ("counts_as_sent", "accounts.counts_as_sent", Told::Flag),
-    ("at_once", "accounts.at_once", Told::Text),
-];
-
-/// That the typed secrets replaced what was stored.
-fn secrets(input: &AccountInput) -> Vec<Change> {
-    let typed = [
-        (&input.app_secret, "accounts.app_secret"),
-        (&input.token, "accounts.token"),
-        (&input.auth_password, "accounts.auth_password"),
-        (&input.api_key, "accounts.api_key"),
-    ];
-    let replaced = typed.into_iter().filter(|(value, _)| !value.is_empty());
-    replaced
-        .map(|(_, label)| Change {
-            field: label.to_owned(),
-            old: json!({ "word": "form.secret_old" }),
-            new: json!({ "word": "form.secret_new" }),
-        })
-        .collect()
-}
-
-/// Each once, whoever asks: the same choice is the same form.
-fn in_order(ids: impl Iterator<Item = i64>) -> Vec<i64> {
-    ids.collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-/// What is stored, as the form shows it. Secrets stay empty.
-fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) -> AccountInput {
-    AccountInput {
-        name: account.name.clone(),
-        provider: account.provider.clone(),
-        send_through: account.send_through.clone(),
-        delivery: account.delivery.clone(),
-        app_uid: account.app_uid.clone(),
-        account_uid: account.account_uid.clone(),
-        phone_uid: account.phone_uid.clone(),
-        base_url: account.base_url.clone(),
-        api_url: account.api_url.clone(),
-        webhook_url: account.webhook_url.clone(),
-        auth_user: account.auth_user.clone(),
-        session: account.session.clone(),
-        behind_proxy: account.behind_proxy.then(|| "true".to_owned()),
-        welcome_message: account.welcome_message.clone(),
-        opt_out_confirmation: account.opt_out_confirmation.clone(),
-        per_second: account.per_second.to_string(),
-        burst: account.burst.to_string(),
-        batch_size: account.batch_size.to_string(),
-        allowed_company_ids: in_order(companies.iter().map(|company| company.0)),
-        allowed_user_ids: in_order(allowed.iter().map(|user| user.0)),
-        callback_minutes: account.callback_minutes.to_string(),
-        counts_as_sent: account.counts_as_sent.then(|| "true".to_owned()),
-        at_once: account.at_once.to_string(),
-        ..AccountInput::default()
-    }
 }
 
 /// The form of a stored account of the person's company.

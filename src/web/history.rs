@@ -190,7 +190,8 @@ fn kept(
 }
 
 /// A note somebody leaves on a record that was found in their company.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
 pub struct Note {
     note: String,
 }

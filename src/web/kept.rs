@@ -3,6 +3,7 @@
 //! Invariants: a form comes back filled and is never sent by itself; passwords, keys and files are not
 //! kept; only whoever the ended session belonged to sees it again; what another site caused is not kept.
 
+use actix_multipart::Multipart;
 use actix_session::SessionExt as _;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -11,6 +12,7 @@ use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, web};
 use askama::Template;
+use futures_util::TryStreamExt as _;
 use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
@@ -26,8 +28,11 @@ use crate::web::visit::Visit;
 
 /// Far more than any form holds.
 const MOST_BYTES: usize = 200_000;
+/// The shapes a form comes in.
+const FORMS: [&str; 2] = ["application/x-www-form-urlencoded", "multipart/form-data"];
 /// Forms that are no writing, or hold nothing but secrets.
-const NEVER: [&str; 6] = [
+const NEVER: [&str; 7] = [
+    "/imports",
     "/login",
     "/logout",
     "/setup",
@@ -48,8 +53,8 @@ pub async fn catch(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody, BoxBody>>, actix_web::Error> {
     if let Some(user) = writer(&request) {
-        let body = request.extract::<web::Bytes>().await.unwrap_or_default();
-        if let Some(answer) = keep(&request, user, &body).await {
+        let pairs = sent(&mut request).await;
+        if let Some(answer) = keep(&request, user, pairs).await {
             return Ok(request.into_response(answer).map_into_right_body());
         }
         // Nothing of it was worth keeping: it is answered as any other press without a session.
@@ -62,8 +67,9 @@ pub async fn catch(
 /// Whose ended session a form of our own page came with.
 fn writer(request: &ServiceRequest) -> Option<UserId> {
     let header = |name| request.headers().get(name)?.to_str().ok();
+    let kind = header(CONTENT_TYPE)?;
     let is_form = request.method() == Method::POST
-        && header(CONTENT_TYPE)?.starts_with("application/x-www-form-urlencoded")
+        && FORMS.iter().any(|form| kind.starts_with(form))
         && header(CONTENT_LENGTH)?.parse::<usize>().ok()? <= MOST_BYTES
         && !NEVER.iter().any(|path| request.path().starts_with(path));
     if !is_form || form::check_origin(request.request()).is_err() {
@@ -76,11 +82,44 @@ fn writer(request: &ServiceRequest) -> Option<UserId> {
     }
 }
 
-async fn keep(request: &ServiceRequest, user: UserId, body: &[u8]) -> Option<HttpResponse> {
-    let pairs = form_urlencoded::parse(body)
-        .into_owned()
-        .filter(|(name, _)| !DROPPED.iter().any(|part| name.contains(part)));
-    let pairs: Vec<(String, String)> = pairs.collect();
+/// The fields of the form; files are left out.
+async fn sent(request: &mut ServiceRequest) -> Vec<(String, String)> {
+    let kind = request.headers().get(CONTENT_TYPE);
+    let has_parts = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/"));
+    if !has_parts {
+        let body = request.extract::<web::Bytes>().await.unwrap_or_default();
+        return form_urlencoded::parse(&body).into_owned().collect();
+    }
+    match request.extract::<Multipart>().await {
+        Ok(form) => texts(form).await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
+}
+
+async fn texts(mut form: Multipart) -> Option<Vec<(String, String)>> {
+    let mut pairs = Vec::new();
+    while let Some(mut field) = form.try_next().await.ok()? {
+        let name = field.name().unwrap_or_default().to_owned();
+        let disposition = field.content_disposition();
+        let is_file = disposition.is_some_and(|one| one.get_filename().is_some());
+        let mut bytes = Vec::new();
+        while let Some(piece) = field.try_next().await.ok()? {
+            bytes.extend_from_slice(&piece);
+        }
+        if !is_file {
+            let text = String::from_utf8_lossy(&bytes).replace("\r\n", "\n");
+            pairs.push((name, text));
+        }
+    }
+    Some(pairs)
+}
+
+async fn keep(
+    request: &ServiceRequest,
+    user: UserId,
+    mut pairs: Vec<(String, String)>,
+) -> Option<HttpResponse> {
+    pairs.retain(|(name, _)| !DROPPED.iter().any(|part| name.contains(part)));
     if pairs.iter().all(|(_, value)| value.trim().is_empty()) {
         return None;
     }
@@ -145,11 +184,16 @@ async fn written(visit: &Visit) -> Result<Option<String>> {
         .map(|(_, mark)| mark.into_owned());
     let Some(mark) = mark else { return Ok(None) };
     let mut conn = visit.app.db.system().await?;
-    let found = kept::find(&mut conn, &visit.app.crypt, visit.user, &mark).await?;
-    let Some((page, form)) = found.filter(|(page, _)| page == visit.request.path()) else {
+    let found = kept::find(
+        &mut conn,
+        &visit.app.crypt,
+        (visit.user, visit.company),
+        &mark,
+    )
+    .await?;
+    let Some((_, form)) = found.filter(|(page, _)| page == visit.request.path()) else {
         return Ok(None);
     };
-    drop(page);
     let version = form_urlencoded::parse(form.as_bytes()).find(|(name, _)| name == "version");
     if let Some((_, version)) = version {
         form::stands_on(&visit.request, version.into_owned());
@@ -171,7 +215,13 @@ struct KeptPage {
 async fn show(visit: Visit, mark: web::Path<String>) -> WebResult {
     let found = {
         let mut conn = visit.app.db.system().await?;
-        kept::find(&mut conn, &visit.app.crypt, visit.user, &mark).await?
+        kept::find(
+            &mut conn,
+            &visit.app.crypt,
+            (visit.user, visit.company),
+            &mark,
+        )
+        .await?
     };
     let (page, form) = found.ok_or(Error::NotFound)?;
     let texts = form_urlencoded::parse(form.as_bytes())

@@ -3,6 +3,7 @@
 //! Invariants: a handler extracts, asks for a right, calls one verb and answers; no SQL stands here;
 //! every successful POST answers 303.
 
+pub mod account_form;
 pub mod accounts;
 pub mod assets;
 pub mod badges;

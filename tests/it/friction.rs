@@ -44,6 +44,15 @@ async fn what_was_written_when_the_session_ended_comes_back_unsent() {
     assert_eq!(saved.status, 200);
     assert_eq!(app.value(&stored).await, "Written for nothing?");
 
+    // The form of a mailing may carry a file, and comes in another shape.
+    let form = browser.get("/mailings/new").await.form("/mailings");
+    app.advance(TimeDelta::hours(9)).await;
+    let typed = form.set("subject", "With a file").set("message", "Hello");
+    let login = browser.upload(typed, "file", "", "").await;
+    let page = sign_in_from(&mut browser, login, EMAIL).await;
+    let kept = (page.path.as_str(), page.value("subject"));
+    assert_eq!(kept, ("/mailings/new", "With a file".to_owned()));
+
     // A new record, and a text whose form cannot be filled.
     let form = browser.get("/lists/new").await.form("/lists");
     let page = browser.get(&format!("/lists/{list}")).await;
@@ -166,4 +175,119 @@ async fn six_presses_of_send_now_at_once_are_one_line_of_history() {
         ))
         .await;
     assert_eq!(lines, "1");
+}
+
+#[tokio::test]
+async fn one_account_is_chosen_and_of_several_a_person_chooses() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let first = app.account(&waha).await;
+    let mut browser = Browser::new(&app);
+    browser.sign_in().await;
+    let form = browser.get("/mailings/new").await.form("/mailings");
+    assert_eq!(form.get("account_id"), first.to_string());
+    app.execute(
+        "INSERT INTO accounts (company_id, name, provider, send_through, delivery, api_url, session, account_key,
+             webhook_verify_token, per_second, burst)
+           SELECT company_id, 'Second', provider, send_through, delivery, api_url, 'second', 'another-key',
+             webhook_verify_token, per_second, burst FROM accounts;
+         INSERT INTO account_companies (company_id, account_id) SELECT 1, max(id) FROM accounts",
+    )
+    .await;
+    let form = browser.get("/mailings/new").await.form("/mailings");
+    assert_eq!(form.get("account_id"), "");
+    let refused = browser.submit(form.set("subject", "Whose?")).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.text().contains("Choose the WhatsApp account"));
+}
+
+#[tokio::test]
+async fn a_year_nobody_means_is_refused_in_words() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    let list = app.list_of(1).await;
+    let mailing = app.mailing(account, list, "Hello").await;
+    let mut browser = Browser::new(&app);
+    browser.sign_in().await;
+    let address = format!("/mailings/{mailing}");
+    for typed in ["1969-12-01T10:00", "0001-01-01T00:00"] {
+        let form = browser.get(&address).await.form(&address);
+        let refused = browser.submit(form.set("schedule_date", typed)).await;
+        assert_eq!(refused.status, 422, "{typed}");
+        assert!(refused.text().contains("from 1970 to 9999"), "{typed}");
+        assert_eq!(refused.value("schedule_date"), typed);
+        let job = "/jobs/scheduler_send";
+        let form = browser.get(job).await.form(job);
+        let refused = browser.submit(form.set("next_run", typed)).await;
+        assert_eq!(refused.status, 422, "{typed}");
+    }
+}
+
+#[tokio::test]
+async fn a_test_message_is_as_long_as_the_gateway_takes() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    let mut browser = Browser::new(&app);
+    browser.sign_in().await;
+    let page = browser.get(&format!("/accounts/{account}")).await;
+    let form = page.form(&format!("/accounts/{account}/test-message"));
+    let form = form
+        .set("number", "6281200000001")
+        .set("text", &"x".repeat(4097));
+    let refused = browser.submit(form).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.text().contains("at most 4096 fit"));
+    assert_eq!(app.value("SELECT count(*) FROM outgoing").await, "0");
+}
+
+#[tokio::test]
+async fn countries_are_named_in_the_language_of_the_panel() {
+    let app = TestApp::new().await;
+    app.execute(
+        "INSERT INTO contacts (company_id, whatsapp_number, name, country) VALUES (1, '4915100000002', 'Bert', 'DE')",
+    )
+    .await;
+    let mut browser = Browser::new(&app);
+    browser.sign_in().await;
+    assert_eq!(
+        browser.get("/contacts").await.column("Country"),
+        ["Germany"]
+    );
+    app.execute("UPDATE users SET language = 'id'").await;
+    assert!(browser.get("/contacts").await.text().contains("Jerman"));
+    let titles = browser.get("/contacts?g=country").await;
+    assert!(
+        titles
+            .texts("tr.group")
+            .iter()
+            .any(|title| title.contains("Jerman"))
+    );
+}
+
+#[tokio::test]
+async fn an_address_the_gateway_cannot_reach_is_named() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    let mut browser = Browser::new(&app);
+    browser.sign_in().await;
+    let address = format!("/accounts/{account}");
+    assert!(
+        !browser
+            .get(&address)
+            .await
+            .text()
+            .contains("WABLAST_PUBLIC_URL")
+    );
+    app.execute("UPDATE accounts SET api_url = 'http://waha.example.com:3000'")
+        .await;
+    assert!(
+        browser
+            .get(&address)
+            .await
+            .text()
+            .contains("WABLAST_PUBLIC_URL")
+    );
 }

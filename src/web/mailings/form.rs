@@ -3,8 +3,6 @@
 //! Invariants: what was typed is never lost to a fault; the form chooses an account and never makes or
 //! changes one; who is no manager is responsible for their own mailings.
 
-use std::collections::HashMap;
-
 use actix_web::web;
 use askama::Template;
 use diesel_async::AsyncPgConnection;
@@ -13,7 +11,7 @@ use super::buttons::{self, Button};
 use super::choices::{self, Variable};
 use super::input::{self, Beside};
 use super::preview::{self, Aside};
-use super::{Asked, fragment_shell, href, may, own, told, verbs};
+use super::{Asked, changed, fragment_shell, href, may, own, told, verbs};
 use crate::auth::Role;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{ContactId, MailingId, MediaId, UserId};
@@ -22,7 +20,6 @@ use crate::media::Kind;
 use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, see_other};
-use crate::web::history::{self, Field, Told};
 use crate::web::media::{self, FileField};
 use crate::web::multipart::{self, Filled};
 use crate::web::page::{Menu, Shell, html, html_with};
@@ -53,82 +50,14 @@ struct FormPage {
     stand: Stand,
 }
 
-/// What the history tells of a changed form.
-const TOLD: &[Field] = &[
-    ("subject", "mailings.subject", Told::Text),
-    ("account_id", "mailings.account", Told::Names),
-    ("responsible_id", "mailings.responsible", Told::Names),
-    (
-        "recipients",
-        "mailings.recipients",
-        Told::Word("mailings.by_"),
-    ),
-    ("list_ids", "mailings.lists", Told::Names),
-    ("exclude_list_ids", "mailings.without", Told::Names),
-    ("contact_ids", "mailings.contacts", Told::Names),
-    (
-        "header_type",
-        "mailings.header_type",
-        Told::Word("mailings.header_"),
-    ),
-    ("header", "mailings.header", Told::Text),
-    ("message", "mailings.message", Told::Text),
-    ("footer", "mailings.footer", Told::Text),
-    ("schedule_date", "mailings.schedule_date", Told::Date),
-    ("skip_missing_values", "mailings.skip_missing", Told::Flag),
-];
-
 /// The form of a stored mailing.
-async fn form_of(
+pub async fn form_of(
     visit: &Visit,
     conn: &mut AsyncPgConnection,
     mailing: &Mailing,
 ) -> Result<MailingInput> {
     let chosen = query::chosen(conn, mailing.id).await?;
     Ok(input::of(mailing, &chosen, visit.zone))
-}
-
-/// Says in the history what saving changed, with names where the form has ids.
-async fn changed(
-    visit: &Visit,
-    conn: &mut AsyncPgConnection,
-    id: MailingId,
-    before: (&Mailing, MailingInput),
-    people: &[(i64, String)],
-) -> Result<()> {
-    let after = query::find(conn, id).await?;
-    let mut forms = [before.1, form_of(visit, conn, &after).await?];
-    let mut names = HashMap::new();
-    let mut known = |field, rows: Vec<(i64, String)>| {
-        names.extend(
-            rows.into_iter()
-                .map(|(id, name)| ((field, id.to_string()), name)),
-        );
-    };
-    for (form, mailing) in forms.iter().zip([before.0, &after]) {
-        let shell = fragment_shell(visit)?;
-        let lists = choices::list_choices(conn, &shell, form).await?;
-        known("list_ids", lists.clone());
-        known("exclude_list_ids", lists);
-        known(
-            "contact_ids",
-            choices::contact_choices(conn, form, "").await?,
-        );
-        known(
-            "account_id",
-            choices::account_choices(visit, conn, Some(mailing)).await?,
-        );
-        let people = choices::with_stored(conn, people.to_vec(), Some(mailing)).await?;
-        known("responsible_id", people);
-    }
-    for (form, mailing) in forms.iter_mut().zip([before.0, &after]) {
-        let date = mailing.schedule_date.map(|date| date.to_rfc3339());
-        form.schedule_date = date.unwrap_or_default();
-    }
-    let changes = history::diff(&forms[0], &forms[1], TOLD, &names);
-    let by = Some(visit.user);
-    audit::note_changes(conn, visit.company, "mailings", id.0, by, &changes).await?;
-    Ok(())
 }
 
 impl FormPage {
@@ -490,7 +419,7 @@ async fn write(
     let form = form_of(visit, &mut conn, &before).await?;
     edit::unchanged(visit, &form)?;
     mailings::update(&mut conn, company, user, id, &draft).await?;
-    changed(visit, &mut conn, id, (&before, form), &people).await?;
+    changed::noted(visit, &mut conn, id, (&before, form), &people).await?;
     if before.media_id != draft.media_id {
         note_file(visit, &mut conn, id, draft.media_id).await?;
     }

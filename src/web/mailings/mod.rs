@@ -5,6 +5,7 @@
 
 mod again;
 mod buttons;
+mod changed;
 mod choices;
 mod form;
 mod input;
