@@ -58,6 +58,11 @@ pub enum Error {
     /// The form's token is not this session's: a page from before signing in, or from another site.
     #[error("This page is too old, so nothing was changed. Open it again and repeat what you did.")]
     StaleForm,
+    /// The page was opened while its person worked in another company.
+    #[error(
+        "This page belongs to another company than the one you work in now, so nothing was changed."
+    )]
+    OtherCompany,
     #[error("Sign in to go on.")]
     SignIn,
     #[error("Some fields need another look.")]

@@ -1,5 +1,7 @@
 //! The `wablast` binary: reads the command line and calls the library.
 
+mod user_command;
+
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::process::ExitCode;
@@ -21,6 +23,8 @@ use wablast::settings::{self, SetUpInput};
 use wablast::simulator::{self, args::SimulateArgs};
 use wablast::storage::Storage;
 use wablast::{auth, check, companies, runner, telemetry, users};
+
+use crate::user_command::UserCommand;
 
 #[derive(Parser)]
 #[command(version, about = "Infinys WhatsApp Blasting", after_help = variables())]
@@ -52,6 +56,11 @@ enum Command {
         /// Reads the password from standard input
         #[arg(long, required = true)]
         admin_password_stdin: bool,
+    },
+    /// Users: who signs in, and as what; the same as the page Users
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
     },
     /// API tokens
     Token {
@@ -180,6 +189,7 @@ async fn with_database(
             Ok(())
         }
         Command::Check => examine(&app).await,
+        Command::User { command } => user_command::perform(&app, command).await,
         Command::Migrate | Command::Simulate(_) | Command::PostgresLauncher { .. } => Ok(()),
     }
 }

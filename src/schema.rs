@@ -684,11 +684,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    user_links (user_id) {
+        user_id -> BigInt,
+        token_hash -> Bytea,
+        created_by -> Nullable<BigInt>,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     users (id) {
         id -> BigInt,
         name -> Text,
         email -> Text,
-        password_hash -> Text,
+        password_hash -> Nullable<Text>,
         language -> Text,
         theme -> Text,
         time_zone -> Nullable<Text>,
@@ -696,6 +706,7 @@ diesel::table! {
         active -> Bool,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        joined_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -745,5 +756,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     tags,
     user_companies,
+    user_links,
     users,
 );

@@ -45,8 +45,10 @@ pub async fn of(
         .copied()
         .filter(|company| *company != owner && !own.contains(company))
         .collect();
+    let mut choices = companies::find_many(conn, &own).await?;
+    choices.retain(|company| company.active || linked.contains(&company.id));
     Ok(Sharing {
-        choices: companies::find_many(conn, &own).await?,
+        choices,
         chosen: own
             .into_iter()
             .filter(|company| linked.contains(company))

@@ -33,7 +33,7 @@ impl ResponseError for ApiError {
             Error::Forbidden | Error::Refused(_) | Error::StaleForm => StatusCode::FORBIDDEN,
             Error::SignIn => StatusCode::UNAUTHORIZED,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::Conflict { .. } => StatusCode::CONFLICT,
+            Error::Conflict { .. } | Error::OtherCompany => StatusCode::CONFLICT,
             Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -56,7 +56,11 @@ impl ResponseError for ApiError {
                 error["message"] = json!("Send a valid token: Authorization: Bearer wab_…")
             }
             Error::Internal(source) => tracing::error!("{source:#}"),
-            Error::NotFound | Error::Forbidden | Error::Refused(_) | Error::StaleForm => {}
+            Error::NotFound
+            | Error::Forbidden
+            | Error::Refused(_)
+            | Error::StaleForm
+            | Error::OtherCompany => {}
         }
         response.json(json!({ "error": error }))
     }
@@ -68,7 +72,7 @@ fn code(error: &Error) -> &'static str {
         Error::Forbidden | Error::Refused(_) | Error::StaleForm => "forbidden",
         Error::SignIn => "unauthorized",
         Error::Invalid(_) => "invalid",
-        Error::Conflict { .. } => "conflict",
+        Error::Conflict { .. } | Error::OtherCompany => "conflict",
         Error::RateLimited { .. } => "rate_limited",
         Error::Busy => "busy",
         Error::Internal(_) => "internal",

@@ -2,6 +2,7 @@
 
 pub mod failures;
 pub mod kept;
+pub mod link;
 pub mod password;
 pub mod session;
 pub mod token;

@@ -69,10 +69,18 @@ pub async fn load(
     Ok(Some(Loaded::Live(state)))
 }
 
+/// Where a session was begun, as far as the browser tells.
+#[derive(Debug, Clone, Default)]
+pub struct Begun {
+    pub address: Option<String>,
+    pub agent: Option<String>,
+}
+
 pub async fn store(
     conn: &mut AsyncPgConnection,
     id: &str,
     user: Option<UserId>,
+    begun: &Begun,
     state: &serde_json::Value,
     now: DateTime<Utc>,
 ) -> QueryResult<usize> {
@@ -81,6 +89,8 @@ pub async fn store(
             sessions::id_hash.eq(hashed(id)),
             sessions::user_id.eq(user),
             sessions::state.eq(state),
+            sessions::address.eq(&begun.address),
+            sessions::agent.eq(&begun.agent),
             sessions::created_at.eq(now),
             sessions::last_used_at.eq(now),
         ))
@@ -93,6 +103,7 @@ pub async fn update(
     conn: &mut AsyncPgConnection,
     id: &str,
     user: Option<UserId>,
+    begun: &Begun,
     state: &serde_json::Value,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
@@ -104,6 +115,8 @@ pub async fn update(
         .set((
             sessions::state.eq(state),
             sessions::user_id.eq(user),
+            sessions::address.eq(&begun.address),
+            sessions::agent.eq(&begun.agent),
             sessions::last_used_at.eq(now),
         ))
         .execute(conn)
@@ -114,6 +127,67 @@ pub async fn update(
 pub async fn delete(conn: &mut AsyncPgConnection, id: &str) -> QueryResult<usize> {
     diesel::delete(sessions::table.find(hashed(id)))
         .execute(conn)
+        .await
+}
+
+/// A living session as an administrator sees it.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = sessions)]
+pub struct Seen {
+    pub created_at: DateTime<Utc>,
+    pub last_used_at: DateTime<Utc>,
+    pub address: Option<String>,
+    pub agent: Option<String>,
+}
+
+impl Seen {
+    /// "Firefox, Linux"; empty where the browser did not say.
+    pub fn program(&self) -> String {
+        let agent = self.agent.as_deref().unwrap_or_default();
+        // The order matters: most browsers name others too.
+        let browser = [
+            ("Edg", "Edge"),
+            ("OPR/", "Opera"),
+            ("Firefox", "Firefox"),
+            ("Chrom", "Chrome"),
+            ("Safari", "Safari"),
+        ];
+        let system = [
+            ("Android", "Android"),
+            ("iPhone", "iPhone"),
+            ("iPad", "iPad"),
+            ("Windows", "Windows"),
+            ("Mac OS", "macOS"),
+            ("Linux", "Linux"),
+        ];
+        let known = |words: &[(&str, &'static str)]| {
+            words
+                .iter()
+                .find(|(word, _)| agent.contains(word))
+                .map(|(_, name)| *name)
+        };
+        let parts: Vec<&str> = [known(&browser), known(&system)]
+            .into_iter()
+            .flatten()
+            .collect();
+        parts.join(", ")
+    }
+}
+
+/// A user's living sessions, the last used first.
+pub async fn of(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> QueryResult<Vec<Seen>> {
+    sessions::table
+        .filter(sessions::user_id.eq(user))
+        .filter(sessions::last_used_at.gt(now - IDLE))
+        .filter(sessions::created_at.gt(now - ABSOLUTE))
+        .order(sessions::last_used_at.desc())
+        .limit(50)
+        .select(Seen::as_select())
+        .load(conn)
         .await
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn company_of_conversation(
     lid: Option<&str>,
 ) -> QueryResult<CompanyId> {
     let found: Option<Company> = sql_query(
-        "SELECT o.company_id FROM outgoing o
+        "SELECT o.company_id FROM outgoing o JOIN companies co ON co.id = o.company_id AND co.active
          WHERE o.account_id = $1 AND o.accepted_at > wablast_now() - interval '15 days'
            AND o.contact_id IN (
              SELECT c.id FROM contacts c JOIN account_companies ac ON ac.company_id = c.company_id AND ac.account_id = $1 AND ac.active

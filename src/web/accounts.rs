@@ -1,7 +1,7 @@
 //! WhatsApp Business Accounts: connecting a number, testing it, seeing whether it may send.
 //!
-//! Invariant: a secret comes in and never goes out; the webhook's key is shown once, on the page that
-//! made it.
+//! Invariant: a secret comes in and never goes out; the webhook's key is shown once, on the page after the
+//! form that made it.
 
 use std::collections::HashMap;
 
@@ -30,6 +30,7 @@ use crate::web::form::{self, Posted, Pressed, see_other};
 use crate::web::history::{self, Note};
 use crate::web::kept;
 use crate::web::list::{Empty, ListView};
+use crate::web::once;
 use crate::web::page::{Action, Menu, Shell, html, html_with};
 use crate::web::pieces::Event;
 use crate::web::table::{self, Table};
@@ -194,7 +195,6 @@ async fn render(
     id: Option<AccountId>,
     input: Option<AccountInput>,
     mut errors: FieldErrors,
-    webhook_key: Option<String>,
 ) -> WebResult {
     visit.require(Role::Administrator)?;
     let mut conn = visit.conn().await?;
@@ -255,7 +255,7 @@ async fn render(
             .map(|company| (company.id.0, company.name))
             .collect(),
         kept: names(sharing.kept.into_iter().map(|company| company.name)),
-        webhook_key,
+        webhook_key: id.and_then(|id| once::take(visit, &format!("/accounts/{id}"))),
     };
     Ok(html_with(status, page))
 }
@@ -338,12 +338,12 @@ async fn list(visit: Visit) -> WebResult {
 
 async fn new(visit: Visit) -> WebResult {
     let typed = kept::form(&visit).await?;
-    render(&visit, None, typed, FieldErrors::default(), None).await
+    render(&visit, None, typed, FieldErrors::default()).await
 }
 
 async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
     let (id, typed) = (Some(AccountId(*id)), kept::form(&visit).await?);
-    render(&visit, id, typed, FieldErrors::default(), None).await
+    render(&visit, id, typed, FieldErrors::default()).await
 }
 
 async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>) -> WebResult {
@@ -393,10 +393,11 @@ async fn create(visit: Visit, Posted(input): Posted<AccountInput>) -> WebResult 
     .await;
     match made {
         Ok((account, key)) => {
-            let key = Some(key.expose_secret().to_owned());
-            render(&visit, Some(account.id), None, FieldErrors::default(), key).await
+            let page = format!("/accounts/{}", account.id);
+            once::keep(&visit, &page, key.expose_secret())?;
+            Ok(see_other(page))
         }
-        Err(Error::Invalid(errors)) => render(&visit, None, Some(input), errors, None).await,
+        Err(Error::Invalid(errors)) => render(&visit, None, Some(input), errors).await,
         Err(other) => Err(other.into()),
     }
 }
@@ -439,7 +440,7 @@ async fn update(
             visit.tell("accounts.saved");
             Ok(see_other(format!("/accounts/{id}")))
         }
-        Err(Error::Invalid(errors)) => render(&visit, Some(id), Some(input), errors, None).await,
+        Err(Error::Invalid(errors)) => render(&visit, Some(id), Some(input), errors).await,
         Err(other) => Err(other.into()),
     }
 }
@@ -515,7 +516,7 @@ async fn test_message(
             visit.tell("accounts.test_queued");
             Ok(see_other("/outgoing"))
         }
-        Err(Error::Invalid(errors)) => render(&visit, Some(id), None, errors, None).await,
+        Err(Error::Invalid(errors)) => render(&visit, Some(id), None, errors).await,
         Err(other) => Err(other.into()),
     }
 }
@@ -551,8 +552,9 @@ async fn webhook_key(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed
     let key = accounts::replace_secret(&mut conn, crypt, visit.company, id, which).await?;
     noted(&visit, &mut conn, id, "webhook_key").await?;
     conn.commit().await?;
-    let key = Some(key.expose_secret().to_owned());
-    render(&visit, Some(id), None, FieldErrors::default(), key).await
+    let page = format!("/accounts/{id}");
+    once::keep(&visit, &page, key.expose_secret())?;
+    Ok(see_other(page))
 }
 
 async fn change(

@@ -24,7 +24,8 @@ use tracing_actix_web::RequestId;
 use crate::app::App;
 use crate::error::Error;
 use crate::i18n::Lang;
-use crate::web::page::{self, Menu, Shell};
+use crate::web::form::Typed;
+use crate::web::page::{self, CompanyChoice, Menu, Shell};
 use crate::web::security;
 use crate::web::session::{self, Signed};
 
@@ -52,7 +53,7 @@ impl ResponseError for WebError {
             Error::Forbidden | Error::Refused(_) | Error::StaleForm => StatusCode::FORBIDDEN,
             Error::SignIn => StatusCode::SEE_OTHER,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::Conflict { .. } => StatusCode::CONFLICT,
+            Error::Conflict { .. } | Error::OtherCompany => StatusCode::CONFLICT,
             Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -64,7 +65,14 @@ impl ResponseError for WebError {
             tracing::error!("{source:#}");
         }
         let shell = Shell::signed_out(Lang::En, DateTime::<Utc>::default());
-        answer(shell, self.status_code(), Some(&self.0), None, "/login")
+        answer(
+            shell,
+            self.status_code(),
+            Some(&self.0),
+            None,
+            "/login",
+            None,
+        )
     }
 }
 
@@ -81,6 +89,14 @@ struct ErrorPage {
     /// Verbs that are legal now, in the catalogue's words.
     legal: String,
     request: Option<String>,
+    /// A form of another company, kept to be sent from there.
+    kept: Option<Kept>,
+}
+
+/// The way back to the company a form belongs to, with what was typed.
+struct Kept {
+    company: CompanyChoice,
+    typed: Typed,
 }
 
 fn answer(
@@ -89,6 +105,7 @@ fn answer(
     error: Option<&Error>,
     request: Option<String>,
     login: &str,
+    typed: Option<Typed>,
 ) -> HttpResponse {
     if matches!(error, Some(Error::SignIn)) {
         return HttpResponse::SeeOther()
@@ -103,6 +120,7 @@ fn answer(
         faults: Vec::new(),
         legal: String::new(),
         request,
+        kept: None,
         shell,
     };
     let mut retry_after = None;
@@ -124,6 +142,11 @@ fn answer(
             page.title = page.shell.t("error.stale");
             page.text = page.shell.t("error.stale_text");
         }
+        Some(Error::OtherCompany) => {
+            page.title = page.shell.t("error.company");
+            page.text = page.shell.t("error.company_text");
+            page.kept = kept(&page.shell, typed);
+        }
         Some(Error::RateLimited { after_seconds }) => {
             page.text = page
                 .shell
@@ -138,6 +161,19 @@ fn answer(
         response.headers_mut().insert(RETRY_AFTER, value);
     }
     response
+}
+
+/// Only a company in which the person may still work leads back.
+fn kept(shell: &Shell, typed: Option<Typed>) -> Option<Kept> {
+    let typed = typed?;
+    let company = shell
+        .companies
+        .iter()
+        .find(|company| company.id == typed.company)?;
+    Some(Kept {
+        company: company.clone(),
+        typed,
+    })
 }
 
 /// The status whose words we have.
@@ -213,7 +249,7 @@ pub async fn away(
     tracing::warn!("a session could not be read or written: {error}");
     let shell = Shell::signed_out(lang, DateTime::<Utc>::default());
     let busy = StatusCode::SERVICE_UNAVAILABLE;
-    let mut page = answer(shell, busy, Some(&Error::Busy), None, "/login");
+    let mut page = answer(shell, busy, Some(&Error::Busy), None, "/login", None);
     security::guard(page.headers_mut());
     Err(InternalError::from_response("the sessions are away", page).into())
 }
@@ -253,7 +289,8 @@ fn dress(
             .unwrap_or("");
         Shell::signed_out(Lang::parse(languages), DateTime::<Utc>::default())
     });
-    let mut answer = answer(shell, status, error, id, &login(request));
+    let typed = request.extensions_mut().remove::<Typed>();
+    let mut answer = answer(shell, status, error, id, &login(request), typed);
     for (name, value) in headers {
         // what the door itself said, such as a cookie to forget
         if !answer.headers().contains_key(name) && name.as_str() != "content-length" {

@@ -1,7 +1,7 @@
 //! Posted forms: from this page, by this person, or not at all.
 //!
 //! Invariants: the token of the session is compared in constant time; a request that another site caused
-//! is refused; GET never writes.
+//! is refused; a page of one company writes nothing into another; GET never writes.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -15,8 +15,11 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::app::App;
 use crate::error::{Error, Result};
+use crate::ids::{CompanyId, UserId};
 use crate::random;
+use crate::users;
 use crate::web::error::WebError;
 use crate::web::page::{Flash, FlashKind};
 
@@ -63,7 +66,16 @@ pub fn version(request: &HttpRequest) -> Option<String> {
 
 /// The session's token and the page's mark, for the forms of one page.
 pub fn csrf_token(session: &Session) -> Result<String> {
-    Ok(format!("{}.{}", session_token(session)?, random::token(12)))
+    marked(session, "-")
+}
+
+/// The key under which a session remembers its user.
+pub const USER: &str = "user";
+
+/// The token, whose page it stands on, and which showing of it.
+fn marked(session: &Session, company: &str) -> Result<String> {
+    let token = session_token(session)?;
+    Ok(format!("{token}.{company}.{}", random::token(12)))
 }
 
 /// The session's token, made when it has none.
@@ -78,10 +90,67 @@ fn session_token(session: &Session) -> Result<String> {
     Ok(token)
 }
 
+/// The same for forms of a page that shows a company's records: it says which, so that a page from before
+/// the person switched to another company writes nothing there.
+pub fn company_token(session: &Session, company: CompanyId) -> Result<String> {
+    marked(session, &company.to_string())
+}
+
+/// The company of the page that a token stood on.
+fn company_of(given: &str) -> Option<CompanyId> {
+    given.split('.').nth(1)?.parse().ok().map(CompanyId)
+}
+
+/// Refuses a form from a page of another company than the one the person works in now.
+pub async fn check_company(app: &App, session: &Session, given: &str) -> Result<()> {
+    let user: Option<UserId> = session.get(USER).ok().flatten();
+    let (Some(user), Some(company)) = (user, company_of(given)) else {
+        return Ok(());
+    };
+    let now = users::find(&mut *app.db.system().await?, user).await?;
+    if now.active_company_id == company {
+        Ok(())
+    } else {
+        Err(Error::OtherCompany)
+    }
+}
+
+/// Names and values, in their order.
+pub type Fields = Vec<(String, String)>;
+
+/// A form that was not taken, because it belongs to another company.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    pub company: CompanyId,
+    pub action: String,
+    pub fields: Fields,
+}
+
+/// The same, and keeps the fields for the page that says so.
+pub async fn require_company(
+    request: &HttpRequest,
+    app: &App,
+    session: &Session,
+    token: &str,
+    fields: &Fields,
+) -> Result<()> {
+    let checked = check_company(app, session, token).await;
+    if let (Err(Error::OtherCompany), Some(company)) = (&checked, company_of(token)) {
+        let mut fields = fields.clone();
+        fields.retain(|(name, _)| name != CSRF);
+        request.extensions_mut().insert(Typed {
+            company,
+            action: request.path().to_owned(),
+            fields,
+        });
+    }
+    checked
+}
+
 /// Whether a posted form comes from a page of this session.
 pub fn check(session: &Session, given: &str) -> Result<()> {
+    let given = given.split_once('.').map_or(given, |(token, _)| token);
     let wanted: Option<String> = session.get(CSRF).ok().flatten();
-    let given = given.split('.').next().unwrap_or_default();
     let fits = wanted.is_some_and(|wanted| bool::from(wanted.as_bytes().ct_eq(given.as_bytes())));
     if fits { Ok(()) } else { Err(Error::StaleForm) }
 }
@@ -106,45 +175,78 @@ pub fn check_origin(request: &HttpRequest) -> Result<()> {
     }
 }
 
-/// The fields of a posted form; repeated ones are lists.
+/// The fields of a posted form; repeated ones are lists. It is taken only in the company of its page.
 #[derive(Debug)]
 pub struct Posted<T>(pub T);
+
+/// The same for forms that belong to a person, not to a company.
+#[derive(Debug)]
+pub struct PostedAnywhere<T>(pub T);
 
 impl<T: DeserializeOwned + 'static> FromRequest for Posted<T> {
     type Error = WebError;
     type Future = Pin<Box<dyn Future<Output = Result<Self, WebError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let bytes = web::Bytes::from_request(request, payload);
-        let session = request.get_session();
-        let origin = check_origin(request);
-        let request = request.clone();
+        let read = read(request, payload);
+        let (session, request) = (request.get_session(), request.clone());
         Box::pin(async move {
-            origin?;
-            let body = bytes.await.map_err(|_| {
-                Error::invalid(
-                    "form",
-                    "The form is too large. Shorten the longest text in it.",
-                )
-            })?;
-            let fields: Vec<(String, String)> = serde_html_form::from_bytes(&body)
-                .map_err(|_| Error::invalid("form", "The form could not be read."))?;
-            let token = fields
-                .iter()
-                .find(|(name, _)| name == CSRF)
-                .map_or("", |(_, token)| token.as_str());
-            check(&session, token)?;
-            request
-                .extensions_mut()
-                .insert(Press::of(&request, token, &body));
-            if let Some((_, version)) = fields.iter().find(|(name, _)| name == VERSION) {
-                request.extensions_mut().insert(Version(version.clone()));
-            }
-            let form = serde_html_form::from_bytes(&without_nul(&body)).map_err(|error| {
-                Error::invalid("form", format!("The form could not be read: {error}"))
-            })?;
+            let (form, fields) = read.await?;
+            let token = token(&fields).to_owned();
+            let Some(app) = request.app_data::<web::Data<App>>() else {
+                return Ok(Self(form));
+            };
+            require_company(&request, app, &session, &token, &fields).await?;
             Ok(Self(form))
         })
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for PostedAnywhere<T> {
+    type Error = WebError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, WebError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let read = read(request, payload);
+        Box::pin(async move { Ok(Self(read.await?.0)) })
+    }
+}
+
+fn token(fields: &Fields) -> &str {
+    let token = fields.iter().find(|(name, _)| name == CSRF);
+    token.map_or("", |(_, token)| token.as_str())
+}
+
+/// The form and its fields as they came, from a page of this session.
+fn read<T: DeserializeOwned>(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<(T, Fields), WebError>> + use<T> {
+    let bytes = web::Bytes::from_request(request, payload);
+    let session = request.get_session();
+    let origin = check_origin(request);
+    let request = request.clone();
+    async move {
+        origin?;
+        let body = bytes.await.map_err(|_| {
+            Error::invalid(
+                "form",
+                "The form is too large. Shorten the longest text in it.",
+            )
+        })?;
+        let body = without_nul(&body);
+        let fields: Fields = serde_html_form::from_bytes(&body)
+            .map_err(|_| Error::invalid("form", "The form could not be read."))?;
+        check(&session, token(&fields))?;
+        let press = Press::of(&request, token(&fields), &body);
+        request.extensions_mut().insert(press);
+        if let Some((_, version)) = fields.iter().find(|(name, _)| name == VERSION) {
+            stands_on(&request, version.clone());
+        }
+        let form = serde_html_form::from_bytes(&body).map_err(|error| {
+            Error::invalid("form", format!("The form could not be read: {error}"))
+        })?;
+        Ok((form, fields))
     }
 }
 

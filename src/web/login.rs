@@ -10,14 +10,15 @@ use askama::Template;
 use secrecy::SecretString;
 
 use crate::app::App;
-use crate::auth::{failures, password};
+use crate::auth::{self, Caller, failures, password};
 use crate::error::{Error, Result};
 use crate::i18n::Lang;
+use crate::ids::CompanyId;
 use crate::users::{self, User};
 use crate::web::error::{WebError, WebResult};
-use crate::web::form::{Posted, Pressed, csrf_token, own_path, see_other};
-use crate::web::page::{Shell, html_with};
-use crate::web::session::{Signed, USER};
+use crate::web::form::{PostedAnywhere, Pressed, csrf_token, own_path, see_other};
+use crate::web::page::{Menu, Shell, html, html_with};
+use crate::web::session::{Signed, USER, shell, sign_in as begin};
 
 #[derive(Template)]
 #[template(path = "login/form.html")]
@@ -95,7 +96,7 @@ pub async fn page(
 pub async fn sign_in(
     request: HttpRequest,
     session: Session,
-    Posted(login): Posted<Login>,
+    PostedAnywhere(login): PostedAnywhere<Login>,
     app: web::Data<App>,
 ) -> WebResult {
     let address = request
@@ -104,10 +105,7 @@ pub async fn sign_in(
         .unwrap_or_default();
     match check(&app, &login, &address).await? {
         Checked::Fits(user) => {
-            session.renew();
-            session
-                .insert(USER, user.id)
-                .map_err(|error| anyhow::anyhow!("signing in: {error}"))?;
+            begin(&session, &request, user.id)?;
             Ok(see_other(own_path(&login.next)))
         }
         Checked::Wrong { wait } => {
@@ -156,7 +154,7 @@ async fn check(app: &App, login: &Login, address: &str) -> Result<Checked> {
             .await?
             .filter(|user| user.active)
     };
-    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let hash = user.as_ref().and_then(|user| user.password_hash.clone());
     let fits = password::verify(SecretString::from(login.password.clone()), hash).await?;
     let mut conn = app.db.system().await?;
     match user {
@@ -174,7 +172,10 @@ async fn check(app: &App, login: &Login, address: &str) -> Result<Checked> {
 }
 
 /// Whoever is not signed in any more has what they wanted.
-pub async fn sign_out(session: Session, pressed: Result<Posted<Pressed>, WebError>) -> WebResult {
+pub async fn sign_out(
+    session: Session,
+    pressed: Result<PostedAnywhere<Pressed>, WebError>,
+) -> WebResult {
     if session.contains_key(USER) {
         pressed?;
     }
@@ -192,16 +193,55 @@ pub struct Switch {
     company: i64,
 }
 
+async fn switch(app: &App, signed: &Signed, company: i64) -> Result<Caller> {
+    let mut conn = app.db.system().await?;
+    if users::switch_company(&mut conn, signed.user, CompanyId(company)).await? {
+        auth::caller(&mut conn, signed.user, None).await
+    } else {
+        Err(Error::NotFound)
+    }
+}
+
 /// Works in another company from now on.
 pub async fn switch_company(
     signed: Signed,
-    Posted(switch): Posted<Switch>,
+    PostedAnywhere(to): PostedAnywhere<Switch>,
     app: web::Data<App>,
 ) -> WebResult {
-    let mut conn = app.db.system().await?;
-    let company = crate::ids::CompanyId(switch.company);
-    if !users::switch_company(&mut conn, signed.user, company).await? {
-        return Err(Error::NotFound.into());
-    }
+    switch(&app, &signed, to.company).await?;
     Ok(see_other("/"))
+}
+
+#[derive(Template)]
+#[template(path = "again.html")]
+struct AgainPage {
+    shell: Shell,
+    action: String,
+    fields: Vec<(String, String)>,
+}
+
+/// Back to the company of a form that was not taken: its address is `again`, its fields stand behind
+/// `f.`. What was typed is shown to be sent from there.
+pub async fn switch_back(
+    request: HttpRequest,
+    session: Session,
+    signed: Signed,
+    PostedAnywhere(kept): PostedAnywhere<Vec<(String, String)>>,
+    app: web::Data<App>,
+) -> WebResult {
+    let field = |wanted: &str| {
+        let found = kept.iter().find(|(name, _)| name == wanted);
+        found.map_or("", |(_, value)| value.as_str())
+    };
+    let company = field("company").parse().map_err(|_| Error::NotFound)?;
+    let signed = Signed(switch(&app, &signed, company).await?);
+    let mut conn = app.db.company(signed.company).await?;
+    let fields = kept
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix("f.")?.to_owned(), value.clone())));
+    Ok(html(AgainPage {
+        action: own_path(field("again")).to_owned(),
+        fields: fields.collect(),
+        shell: shell(&app, &signed, &session, &request, Menu::None, &mut conn).await?,
+    }))
 }

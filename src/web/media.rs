@@ -21,7 +21,7 @@ use crate::i18n::Lang;
 use crate::ids::MediaId;
 use crate::media::{self, Kind, Media, kinds, links, query};
 use crate::web::error::WebResult;
-use crate::web::form::csrf_token;
+use crate::web::form::company_token;
 use crate::web::multipart;
 use crate::web::page::{Shell, html_with};
 use crate::web::visit::Visit;
@@ -134,7 +134,7 @@ impl FileField {
 async fn upload(visit: Visit, payload: web::Payload) -> WebResult {
     let filled = multipart::read(&visit, payload).await?;
     let shell = Shell {
-        csrf: csrf_token(&visit.session)?,
+        csrf: company_token(&visit.session, visit.company)?,
         ..Shell::signed_out(visit.lang(), visit.app.clock.now())
     };
     let mut field = FileField {

@@ -10,6 +10,7 @@ pub mod badges;
 pub mod banners;
 pub mod bulk_runs;
 pub mod callbacks;
+pub mod companies;
 pub mod contacts;
 pub mod edit;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod imports;
 pub mod incoming;
 pub mod job_runs;
 pub mod jobs;
+pub mod join;
 pub mod kept;
 pub mod list;
 pub mod lists;
@@ -31,6 +33,7 @@ pub mod mailings;
 pub mod media;
 pub mod menu;
 pub mod multipart;
+pub mod once;
 pub mod outgoing;
 pub mod page;
 pub mod pieces;
@@ -40,6 +43,7 @@ pub mod session;
 pub mod setup;
 pub mod table;
 pub mod tokens;
+pub mod users;
 pub mod visit;
 pub mod webhook_log;
 
@@ -72,6 +76,7 @@ pub fn routes(config: &mut web::ServiceConfig, app: &App) {
                 .route("/login", web::post().to(login::sign_in))
                 .route("/logout", web::post().to(login::sign_out))
                 .route("/company", web::post().to(login::switch_company))
+                .route("/company/back", web::post().to(login::switch_back))
                 .configure(nouns)
                 .default_service(web::to(nowhere)),
         );
@@ -94,6 +99,9 @@ fn nouns(config: &mut web::ServiceConfig) {
         .configure(tokens::routes)
         .configure(preferences::routes)
         .configure(favourites::routes)
+        .configure(users::routes)
+        .configure(companies::routes)
+        .configure(join::routes)
         .configure(kept::routes)
         .configure(bulk_runs::routes)
         .configure(export::routes);

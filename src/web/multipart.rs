@@ -45,15 +45,14 @@ async fn fields(visit: &Visit, mut form: Multipart) -> Result<Filled> {
         pairs: Vec::new(),
         file: None,
     };
-    let mut proven = false;
+    let mut proven: Option<String> = None;
     let mut left = TEXT_MAX;
     for _ in 0..FIELDS_MAX {
         let Some(mut field) = form.try_next().await.map_err(broken_off)? else {
-            return if proven {
-                Ok(filled)
-            } else {
-                Err(Error::StaleForm)
-            };
+            let token = proven.ok_or(Error::StaleForm)?;
+            let (app, session) = (&visit.app, &visit.session);
+            form::require_company(&visit.request, app, session, &token, &filled.pairs).await?;
+            return Ok(filled);
         };
         let name = field.name().unwrap_or_default().to_owned();
         let disposition = field.content_disposition();
@@ -62,7 +61,7 @@ async fn fields(visit: &Visit, mut form: Multipart) -> Result<Filled> {
             let value = text(&mut field, &mut left).await?;
             if name == "csrf" {
                 form::check(&visit.session, &value)?;
-                proven = true;
+                proven = Some(value.clone());
             }
             if name == "version" {
                 form::stands_on(&visit.request, value.clone());
@@ -70,7 +69,7 @@ async fn fields(visit: &Visit, mut form: Multipart) -> Result<Filled> {
             filled.pairs.push((name, value));
             continue;
         };
-        if !proven {
+        if proven.is_none() {
             return Err(Error::StaleForm);
         }
         // Browsers send an empty name where no file was chosen.

@@ -8,13 +8,13 @@ use secrecy::SecretString;
 
 use crate::app::App;
 use crate::auth::{password, session as sessions};
-use crate::error::{Error, FieldErrors, Result};
+use crate::error::{FieldErrors, Result};
 use crate::i18n::Lang;
 use crate::users;
 use crate::web::error::WebResult;
-use crate::web::form::{Posted, flash, own_path, see_other};
+use crate::web::form::{PostedAnywhere, flash, own_path, see_other};
 use crate::web::page::{FlashKind, Menu, Shell, Theme, html_with};
-use crate::web::session::{Signed, USER, shell};
+use crate::web::session::{Signed, shell, sign_in};
 
 #[derive(Template)]
 #[template(path = "preferences/form.html")]
@@ -55,6 +55,15 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/preferences/password", web::post().to(change_password));
 }
 
+/// Names of time zones that people choose from.
+pub fn zones() -> Vec<&'static str> {
+    chrono_tz::TZ_VARIANTS
+        .iter()
+        .map(|zone| zone.name())
+        .filter(|name| name.contains('/'))
+        .collect()
+}
+
 async fn render(
     request: &HttpRequest,
     session: &Session,
@@ -65,11 +74,6 @@ async fn render(
     let user = users::find(&mut *app.db.system().await?, signed.user).await?;
     let mut conn = app.db.company(signed.company).await?;
     let shell = shell(app, signed, session, request, Menu::None, &mut conn).await?;
-    let zones = chrono_tz::TZ_VARIANTS
-        .iter()
-        .map(|zone| zone.name())
-        .filter(|name| name.contains('/'))
-        .collect();
     let status = if errors.is_empty() {
         StatusCode::OK
     } else {
@@ -79,7 +83,7 @@ async fn render(
         status,
         PreferencesPage {
             shell,
-            zones,
+            zones: zones(),
             zone: user.time_zone.unwrap_or_default(),
             errors,
         },
@@ -114,7 +118,11 @@ async fn store(
     Ok(())
 }
 
-async fn save(signed: Signed, Posted(look): Posted<Look>, app: web::Data<App>) -> WebResult {
+async fn save(
+    signed: Signed,
+    PostedAnywhere(look): PostedAnywhere<Look>,
+    app: web::Data<App>,
+) -> WebResult {
     let zone = look
         .time_zone
         .parse::<chrono_tz::Tz>()
@@ -133,7 +141,7 @@ async fn save(signed: Signed, Posted(look): Posted<Look>, app: web::Data<App>) -
 
 async fn save_theme(
     signed: Signed,
-    Posted(chosen): Posted<ThemeOnly>,
+    PostedAnywhere(chosen): PostedAnywhere<ThemeOnly>,
     app: web::Data<App>,
 ) -> WebResult {
     let user = users::find(&mut *app.db.system().await?, signed.user).await?;
@@ -153,12 +161,12 @@ async fn change_password(
     request: HttpRequest,
     session: Session,
     signed: Signed,
-    Posted(new): Posted<NewPassword>,
+    PostedAnywhere(new): PostedAnywhere<NewPassword>,
     app: web::Data<App>,
 ) -> WebResult {
     let user = users::find(&mut *app.db.system().await?, signed.user).await?;
     let mut errors = FieldErrors::default();
-    if !password::verify(SecretString::from(new.current), Some(user.password_hash)).await? {
+    if !password::verify(SecretString::from(new.current), user.password_hash).await? {
         let lang = Lang::parse(&signed.language);
         errors.add("current", crate::i18n::t(lang, "preferences.wrong"));
     }
@@ -175,10 +183,7 @@ async fn change_password(
         sessions::end_others(&mut conn, signed.user, None).await?;
     }
     // All sessions are over, this one too: it goes on under a new id.
-    session.renew();
-    session
-        .insert(USER, signed.user)
-        .map_err(|error| Error::from(anyhow::anyhow!("going on: {error}")))?;
+    sign_in(&session, &request, signed.user)?;
     flash(
         &session,
         FlashKind::Success,

@@ -16,7 +16,7 @@ use actix_web::cookie::{Key, SameSite};
 use actix_web::dev::Payload;
 use actix_web::error::InternalError;
 use actix_web::http::Method;
-use actix_web::http::header::{LOCATION, REFERER};
+use actix_web::http::header::{LOCATION, REFERER, USER_AGENT};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use diesel_async::AsyncPgConnection;
 use url::Position;
@@ -30,10 +30,15 @@ use crate::web::form;
 use crate::web::page::{Banner, CompanyChoice, Flash, Menu, Person, Shell, Theme};
 use crate::{companies, incoming, users};
 
-/// The key under which a session remembers its user.
-pub const USER: &str = "user";
+pub use crate::web::form::USER;
+
 /// The key under which a session that is over says whose it was.
 pub const ENDED: &str = "ended";
+/// Where the person signed in from.
+const ADDRESS: &str = "address";
+const AGENT: &str = "agent";
+/// Longer names of browsers are cut.
+const AGENT_MAX: usize = 300;
 
 /// The store of `actix-session`, over `auth::session`.
 #[derive(Clone)]
@@ -47,6 +52,36 @@ fn user_of(state: &HashMap<String, String>) -> Option<UserId> {
         .and_then(|user| serde_json::from_str(user).ok())
 }
 
+fn begun(state: &HashMap<String, String>) -> rows::Begun {
+    let text = |key| {
+        state
+            .get(key)
+            .and_then(|text| serde_json::from_str::<String>(text).ok())
+    };
+    rows::Begun {
+        address: text(ADDRESS),
+        agent: text(AGENT),
+    }
+}
+
+/// Somebody has shown who they are: a new session, which remembers from where.
+pub fn sign_in(session: &Session, request: &HttpRequest, user: UserId) -> Result<()> {
+    session.renew();
+    let address = request.peer_addr().map(|peer| peer.ip().to_string());
+    let agent = request
+        .headers()
+        .get(USER_AGENT)
+        .and_then(|agent| agent.to_str().ok())
+        .map(|agent| agent.chars().take(AGENT_MAX).collect::<String>());
+    let kept = [(ADDRESS, address), (AGENT, agent)]
+        .into_iter()
+        .filter_map(|(key, text)| text.map(|text| (key, text)))
+        .try_for_each(|(key, text)| session.insert(key, text));
+    kept.and_then(|()| session.insert(USER, user))
+        .map_err(|error| anyhow::anyhow!("signing in: {error}"))?;
+    Ok(())
+}
+
 impl PgSessions {
     async fn write(
         &self,
@@ -57,12 +92,12 @@ impl PgSessions {
         let now = self.app.clock.now();
         let mut conn = self.app.db.system().await?;
         if let Some(key) = key
-            && rows::update(&mut conn, key, user_of(state), &json, now).await?
+            && rows::update(&mut conn, key, user_of(state), &begun(state), &json, now).await?
         {
             return Ok(key.to_owned());
         }
         let fresh = hex::encode(crate::random::bytes::<32>());
-        rows::store(&mut conn, &fresh, user_of(state), &json, now).await?;
+        rows::store(&mut conn, &fresh, user_of(state), &begun(state), &json, now).await?;
         Ok(fresh)
     }
 }
@@ -162,7 +197,7 @@ impl FromRequest for Signed {
         Box::pin(async move {
             let user: Option<UserId> = session.get(USER).ok().flatten();
             let (Some(app), Some(user)) = (app, user) else {
-                return Err(sign_in(&request));
+                return Err(asked_to_sign_in(&request));
             };
             let caller = async {
                 let mut conn = app.db.system().await?;
@@ -172,7 +207,7 @@ impl FromRequest for Signed {
                 Ok(caller) => Ok(Self(caller)),
                 Err(Error::SignIn) => {
                     session.purge();
-                    Err(sign_in(&request))
+                    Err(asked_to_sign_in(&request))
                 }
                 Err(other) => Err(crate::web::error::WebError(other).into()),
             }
@@ -182,7 +217,7 @@ impl FromRequest for Signed {
 
 /// 303 to the sign-in page, which leads back to where the person was, and says that a form which was
 /// posted is not stored.
-fn sign_in(request: &HttpRequest) -> actix_web::Error {
+fn asked_to_sign_in(request: &HttpRequest) -> actix_web::Error {
     let reads = request.method() == Method::GET;
     let back = if reads {
         request
@@ -226,7 +261,7 @@ pub async fn shell(
         lang: Lang::parse(&signed.language),
         theme: Theme::parse(&signed.theme),
         zone: signed.zone,
-        csrf: form::csrf_token(session)?,
+        csrf: form::company_token(session, signed.company)?,
         user: Some(Person {
             id: signed.user,
             name: signed.name.clone(),

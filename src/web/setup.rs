@@ -10,10 +10,11 @@ use crate::error::{Error, FieldErrors};
 use crate::settings::{self, SetUpInput};
 use crate::text::country;
 use crate::web::error::WebResult;
-use crate::web::form::{Posted, flash, see_other};
+use crate::web::form::{PostedAnywhere, flash, see_other};
 use crate::web::login::signed_out;
 use crate::web::page::{FlashKind, Shell, html_with};
-use crate::web::session::USER;
+use crate::web::preferences::zones;
+use crate::web::session::sign_in;
 
 #[derive(Template)]
 #[template(path = "setup/form.html")]
@@ -42,18 +43,13 @@ pub struct SetUpForm {
 
 impl SetUpPage {
     fn new(shell: Shell, token: String, input: SetUpInput, errors: FieldErrors) -> Self {
-        let zones = chrono_tz::TZ_VARIANTS
-            .iter()
-            .map(|zone| zone.name())
-            .filter(|name| name.contains('/'))
-            .collect();
         Self {
             shell,
             token,
             input,
             errors,
             countries: country::ALL,
-            zones,
+            zones: zones(),
         }
     }
 }
@@ -82,7 +78,7 @@ pub async fn page(
 pub async fn set_up(
     request: HttpRequest,
     session: Session,
-    Posted(form): Posted<SetUpForm>,
+    PostedAnywhere(form): PostedAnywhere<SetUpForm>,
     app: web::Data<App>,
 ) -> WebResult {
     if !settings::setup_token_fits(&app, &form.token).await? {
@@ -90,10 +86,7 @@ pub async fn set_up(
     }
     match settings::set_up(&app, &form.input).await {
         Ok((_, user)) => {
-            session.renew();
-            session
-                .insert(USER, user)
-                .map_err(|error| anyhow::anyhow!("signing in: {error}"))?;
+            sign_in(&session, &request, user)?;
             let shell = signed_out(&app, &session, &request)?;
             flash(&session, FlashKind::Success, shell.t("setup.done"));
             Ok(see_other("/accounts/new"))

@@ -1,17 +1,16 @@
 //! API tokens: made, shown once, ended.
 
-use actix_session::Session;
-use actix_web::{HttpRequest, web};
+use actix_web::web;
 use askama::Template;
 
-use crate::app::App;
 use crate::auth::token::{self, Listed};
 use crate::auth::{Role, token::create};
 use crate::error::Error;
 use crate::web::error::WebResult;
-use crate::web::form::{Posted, Pressed, flash, see_other};
-use crate::web::page::{FlashKind, Menu, Shell, html};
-use crate::web::session::{Signed, shell};
+use crate::web::form::{Posted, Pressed, see_other};
+use crate::web::once;
+use crate::web::page::{Menu, Shell, html};
+use crate::web::visit::Visit;
 
 #[derive(Template)]
 #[template(path = "tokens/list.html")]
@@ -35,70 +34,37 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/tokens/{id}/revoke", web::post().to(revoke));
 }
 
-async fn render(
-    request: &HttpRequest,
-    session: &Session,
-    signed: &Signed,
-    app: &App,
-    fresh: Option<String>,
-) -> WebResult {
-    signed.require(Role::Administrator)?;
-    let mut conn = app.db.company(signed.company).await?;
-    let tokens = token::all(&mut conn).await?;
-    let shell = shell(app, signed, session, request, Menu::Technical, &mut conn).await?;
+async fn list(visit: Visit) -> WebResult {
+    visit.require(Role::Administrator)?;
+    let mut conn = visit.conn().await?;
     Ok(html(TokensPage {
-        shell,
-        tokens,
-        fresh,
+        tokens: token::all(&mut conn).await?,
+        fresh: once::take(&visit, "/tokens"),
+        shell: visit.shell(Menu::Technical, &mut conn).await?,
     }))
 }
 
-async fn list(
-    request: HttpRequest,
-    session: Session,
-    signed: Signed,
-    app: web::Data<App>,
-) -> WebResult {
-    render(&request, &session, &signed, &app, None).await
-}
-
-/// Answers with the page itself: the token must not stand in an address or a session.
-async fn new(
-    request: HttpRequest,
-    session: Session,
-    signed: Signed,
-    Posted(new): Posted<NewToken>,
-    app: web::Data<App>,
-) -> WebResult {
-    signed.require(Role::Administrator)?;
-    if new.name.trim().is_empty() {
-        let lang = crate::i18n::Lang::parse(&signed.language);
-        let said = crate::i18n::t(lang, "tokens.name_first");
-        return Err(Error::invalid("name", said).into());
+/// The token waits sealed for the next look at the list: a reload shows it no more and makes no other.
+async fn new(visit: Visit, Posted(new): Posted<NewToken>) -> WebResult {
+    visit.require(Role::Administrator)?;
+    let name = new.name.trim();
+    if name.is_empty() {
+        return Err(Error::invalid("name", visit.t("tokens.name_first")).into());
     }
-    let mut conn = app.db.company(signed.company).await?;
-    let fresh = create(&mut conn, signed.company, signed.user, new.name.trim(), &[]).await?;
+    let mut conn = visit.conn().await?;
+    let fresh = create(&mut conn, visit.company, visit.user, name, &[]).await?;
     conn.commit().await?;
-    render(&request, &session, &signed, &app, Some(fresh)).await
+    once::keep(&visit, "/tokens", &fresh)?;
+    Ok(see_other("/tokens"))
 }
 
-async fn revoke(
-    session: Session,
-    signed: Signed,
-    id: web::Path<i64>,
-    Posted(_): Posted<Pressed>,
-    app: web::Data<App>,
-) -> WebResult {
-    signed.require(Role::Administrator)?;
-    let mut conn = app.db.company(signed.company).await?;
+async fn revoke(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
+    visit.require(Role::Administrator)?;
+    let mut conn = visit.conn().await?;
     if !token::revoke(&mut conn, *id).await? {
         return Err(Error::NotFound.into());
     }
     conn.commit().await?;
-    flash(
-        &session,
-        FlashKind::Success,
-        crate::i18n::t(crate::i18n::Lang::parse(&signed.language), "tokens.revoked"),
-    );
+    visit.tell("tokens.revoked");
     Ok(see_other("/tokens"))
 }

@@ -5,12 +5,13 @@ use crate::support::browser::Browser;
 use crate::support::site::{World, routes};
 
 /// Pages for people who are not signed in, and addresses that are no pages.
-const OPEN: [&str; 6] = [
-    "/healthz", "/readyz", "/static/", "/setup", "/login", "/logout",
+const OPEN: [&str; 7] = [
+    "/healthz", "/readyz", "/static/", "/setup", "/login", "/logout", "/join",
 ];
 
-/// Nouns of the installation, not of a company.
-const SHARED: [&str; 1] = ["/jobs/"];
+/// Nouns of the installation, not of a company; companies are seen by who administers them
+/// (`people.rs`).
+const SHARED: [&str; 2] = ["/jobs/", "/companies/"];
 
 #[tokio::test]
 async fn another_company_s_records_do_not_exist_on_any_page() {
@@ -20,7 +21,7 @@ async fn another_company_s_records_do_not_exist_on_any_page() {
         .execute(
             "INSERT INTO companies (name, country, time_zone) VALUES ('Other', 'ID', 'Asia/Jakarta');
              INSERT INTO user_companies SELECT 1, id, 'administrator' FROM companies WHERE name = 'Other';
-             UPDATE users SET active_company_id = (SELECT id FROM companies WHERE name = 'Other')",
+             UPDATE users SET active_company_id = (SELECT id FROM companies WHERE name = 'Other') WHERE id = 1",
         )
         .await;
     let mut browser = Browser::new(&world.app);

@@ -34,6 +34,7 @@ mod webhook_sending;
 mod again;
 mod auth;
 mod isolation;
+mod people;
 mod sharing;
 mod pages;
 mod rights;

@@ -13,7 +13,14 @@ const USER: &str = "user@example.com";
 const MANAGER: &str = "manager@example.com";
 
 /// Nouns of administrators.
-const CLOSED: [&str; 4] = ["/accounts", "/jobs", "/webhook-log", "/tokens"];
+const CLOSED: [&str; 6] = [
+    "/accounts",
+    "/jobs",
+    "/webhook-log",
+    "/tokens",
+    "/users",
+    "/companies",
+];
 
 fn is_closed(path: &str) -> bool {
     CLOSED

@@ -10,7 +10,7 @@ use crate::ids::{ImportId, ListId};
 use crate::imports::rejected::Refused;
 use crate::imports::{Counts, Import, Names, Notes, Options, Task, query};
 use crate::web::error::WebResult;
-use crate::web::form::csrf_token;
+use crate::web::form::company_token;
 use crate::web::page::{Shell, html};
 use crate::web::visit::Visit;
 
@@ -169,7 +169,7 @@ pub async fn fragment(visit: Visit, id: web::Path<i64>) -> WebResult {
     let shell = Shell {
         zone: visit.zone,
         role: Some(visit.role),
-        csrf: csrf_token(&visit.session)?,
+        csrf: company_token(&visit.session, visit.company)?,
         ..Shell::signed_out(visit.lang(), visit.app.clock.now())
     };
     let mut answer = html(Standing::new(&shell, &import));

@@ -31,7 +31,9 @@ pub async fn read(visit: &Visit, mut form: Multipart) -> Result<Upload> {
     if first.name() != Some("csrf") {
         return Err(Error::Forbidden);
     }
-    form::check(&visit.session, &text(&mut first).await?)?;
+    let token = text(&mut first).await?;
+    form::check(&visit.session, &token)?;
+    form::check_company(&visit.app, &visit.session, &token).await?;
     drop(first);
     let mut upload = Upload {
         input: StageInput::default(),

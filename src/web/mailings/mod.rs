@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::ids::{ContactId, MailingId};
 use crate::mailings::{Mailing, query};
 use crate::web::error::WebResult;
-use crate::web::form::{Posted, csrf_token};
+use crate::web::form::{Posted, company_token};
 use crate::web::history::{self, Note};
 use crate::web::page::Shell;
 use crate::web::pieces::Event;
@@ -136,7 +136,7 @@ fn fragment_shell(visit: &Visit) -> Result<Shell> {
     Ok(Shell {
         zone: visit.zone,
         role: Some(visit.role),
-        csrf: csrf_token(&visit.session)?,
+        csrf: company_token(&visit.session, visit.company)?,
         ..Shell::signed_out(visit.lang(), visit.app.clock.now())
     })
 }

@@ -150,6 +150,11 @@ impl World {
                VALUES (1, 1, '/contacts', $words${words}$words$, 'f=active')"
         ))
         .await;
+        let person = app.person("rudi@example.com", "user").await;
+        app.execute(&format!(
+            "UPDATE users SET name = $words${words}$words$ WHERE id = {person}"
+        ))
+        .await;
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("note", words)
             .finish();
@@ -161,6 +166,7 @@ impl World {
         drop(conn);
         let mut ids = BTreeMap::new();
         ids.insert("kept", kept);
+        ids.insert("users", person);
         ids.insert("accounts", account.to_string());
         ids.insert("lists", list.to_string());
         ids.insert("mailings", draft.to_string());
@@ -176,6 +182,7 @@ impl World {
             ("favourites", "SELECT min(id) FROM favourites"),
             ("bulk", "SELECT min(id) FROM bulk_runs"),
             ("jobs", "SELECT min(name) FROM jobs"),
+            ("companies", "SELECT min(id) FROM companies"),
         ] {
             ids.insert(noun, app.value(query).await);
         }

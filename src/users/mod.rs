@@ -1,13 +1,22 @@
 //! Users: people who sign in, the companies they may work in, and as what.
 //!
 //! Invariant: the active company is one of the allowed ones (a constraint). Owns `users` and
-//! `user_companies`.
+//! `user_companies`. Knows no password and no session: `auth` does.
 
+pub mod input;
+pub mod list;
+pub mod rights;
+
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::ids::{CompanyId, UserId};
-use crate::schema::{user_companies, users};
+use crate::schema::{companies, user_companies, users};
+
+pub use input::{ROLES, UserDraft, UserInput};
 
 #[derive(Debug, Clone, Queryable, Selectable, Identifiable)]
 #[diesel(table_name = users)]
@@ -15,12 +24,27 @@ pub struct User {
     pub id: UserId,
     pub name: String,
     pub email: String,
-    pub password_hash: String,
+    /// None: to be chosen behind a one-time link.
+    pub password_hash: Option<String>,
     pub language: String,
     pub theme: String,
     pub time_zone: Option<String>,
     pub active_company_id: CompanyId,
     pub active: bool,
+    /// None: invited, never signed in.
+    pub joined_at: Option<DateTime<Utc>>,
+}
+
+impl User {
+    /// The word of the vocabulary `person`.
+    pub fn state(&self) -> &'static str {
+        match (self.active, &self.password_hash, self.joined_at) {
+            (false, ..) => "inactive",
+            (true, Some(_), _) => "active",
+            (true, None, None) => "invited",
+            (true, None, Some(_)) => "reset",
+        }
+    }
 }
 
 /// E-mail addresses are compared in lower case.
@@ -60,13 +84,15 @@ pub async fn of_company(
         .await
 }
 
-/// The companies a user may work in, with the role's word in each.
+/// The active companies a user may work in, with the role's word in each.
 pub async fn companies_of(
     conn: &mut AsyncPgConnection,
     id: UserId,
 ) -> QueryResult<Vec<(CompanyId, String)>> {
     user_companies::table
+        .inner_join(companies::table.on(companies::id.eq(user_companies::company_id)))
         .filter(user_companies::user_id.eq(id))
+        .filter(companies::active)
         .order(user_companies::company_id)
         .select((user_companies::company_id, user_companies::role))
         .load(conn)
@@ -112,6 +138,15 @@ pub async fn find_many(conn: &mut AsyncPgConnection, ids: &[UserId]) -> QueryRes
         .await
 }
 
+/// Everybody, by name.
+pub async fn all(conn: &mut AsyncPgConnection) -> QueryResult<Vec<User>> {
+    users::table
+        .order((users::name, users::id))
+        .select(User::as_select())
+        .load(conn)
+        .await
+}
+
 /// Stores a user with a first company. The password is hashed already.
 pub(crate) async fn insert(
     conn: &mut AsyncPgConnection,
@@ -126,6 +161,7 @@ pub(crate) async fn insert(
             users::name.eq(name),
             users::email.eq(normalized(email)),
             users::password_hash.eq(password_hash),
+            users::joined_at.eq(crate::db::wablast_now().nullable()),
             users::active_company_id.eq(company),
         ))
         .returning(users::id)
@@ -149,6 +185,8 @@ pub async fn switch_company(
     company: CompanyId,
 ) -> QueryResult<bool> {
     let allowed = user_companies::table
+        .inner_join(companies::table.on(companies::id.eq(user_companies::company_id)))
+        .filter(companies::active)
         .filter(user_companies::user_id.eq(id))
         .filter(user_companies::company_id.eq(company));
     let changed = diesel::update(users::table.find(id))
@@ -181,8 +219,12 @@ pub async fn set_password(
     id: UserId,
     hash: &str,
 ) -> QueryResult<usize> {
-    diesel::update(users::table.find(id))
-        .set(users::password_hash.eq(hash))
-        .execute(conn)
-        .await
+    sql_query(
+        "UPDATE users SET password_hash = $2, joined_at = coalesce(joined_at, wablast_now()), updated_at = wablast_now()
+         WHERE id = $1",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<Text, _>(hash)
+    .execute(conn)
+    .await
 }
