@@ -10,7 +10,7 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 
 use crate::auth::link::{self, By, Invited};
 use crate::auth::session::{self as sessions, Seen};
-use crate::auth::{Caller, Role};
+use crate::auth::{self, Caller, Role};
 use crate::error::{Error, FieldErrors, Result};
 use crate::i18n::Lang;
 use crate::ids::{CompanyId, UserId};
@@ -353,11 +353,19 @@ async fn update(
         reach
     };
     match save(&visit, id, &input, &reach).await {
-        // Who gave away their own role leaves this page.
-        Ok(()) if id == visit.user => Ok(see_other("/")),
         Ok(()) => {
             visit.tell("users.saved");
-            Ok(see_other(format!("/users/{id}")))
+            // Who gave away their own role leaves this page.
+            let now = {
+                let mut system = visit.app.db.system().await?;
+                auth::caller(&mut system, visit.user, None).await?
+            };
+            let stays = id != visit.user || now.role >= Role::Administrator;
+            Ok(see_other(if stays {
+                format!("/users/{id}")
+            } else {
+                "/".to_owned()
+            }))
         }
         Err(Error::Invalid(errors)) => render(&visit, Some(id), Some(input), errors).await,
         Err(other) => Err(other.into()),

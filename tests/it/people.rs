@@ -437,3 +437,63 @@ async fn a_form_from_before_the_switch_writes_nothing_and_loses_nothing() {
     assert_eq!(dewi.submit_once(theme).await.0, 303);
     assert_eq!(dewi.submit_once(page.form("/logout")).await.0, 303);
 }
+
+/// Runs the program on the test's database; whether it succeeded, and what it said.
+fn command(app: &TestApp, folder: &std::path::Path, arguments: &[&str]) -> (bool, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_wablast"))
+        .arg("user")
+        .args(arguments)
+        .env("DATABASE_URL", app.url())
+        .env("WABLAST_DATA_DIR", folder)
+        .env("WABLAST_PUBLIC_URL", &app.address)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+    (output.status.success(), said.concat())
+}
+
+#[tokio::test]
+async fn the_command_line_has_the_same_verbs_while_the_server_runs() {
+    let app = TestApp::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| command(&app, folder.path(), arguments);
+    let mut dewi = signed_in(&app).await;
+    let way = Regex::new(r"/join\?token=\w+").unwrap();
+    let link_of = |said: &str| way.find(said).unwrap().as_str().to_owned();
+    let invitation = [
+        "invite", "--email", SITI, "--name", "Siti", "--role", "manager",
+    ];
+    let (done, said) = run(&invitation);
+    assert!(done, "{said}");
+    let (mut siti, page) = joined(&app, &link_of(&said), FRESH).await;
+    assert_eq!(page.path, "/mailings");
+    let (_, said) = run(&["list"]);
+    let line = format!("{SITI}\tSiti\tactive\tmanager in Batik Sekar Arum");
+    assert!(said.contains(&line), "{said}");
+    let dewis = ["--email", crate::support::EMAIL];
+    let (done, said) = run(&[&["role", "--role", "user"][..], &dewis].concat());
+    assert!(
+        !done && said.contains("left without an administrator"),
+        "{said}"
+    );
+    let (done, said) = run(&["role", "--email", SITI, "--role", "administrator"]);
+    assert!(done, "{said}");
+    assert_eq!(siti.get("/users").await.status, 200, "at once");
+    let (done, said) = run(&[&["deactivate"][..], &dewis].concat());
+    assert!(done, "{said}");
+    assert_eq!(dewi.get("/mailings").await.path, "/login");
+    assert!(run(&[&["activate"][..], &dewis].concat()).0);
+    assert!(may_sign_in(&app, crate::support::EMAIL, PASSWORD).await);
+    let (done, said) = run(&[&["reset-password"][..], &dewis].concat());
+    assert!(done, "{said}");
+    assert!(!may_sign_in(&app, crate::support::EMAIL, PASSWORD).await);
+    let (_, page) = joined(&app, &link_of(&said), FRESH).await;
+    assert_eq!(page.path, "/mailings");
+    let (done, said) = run(&["deactivate", "--email", "nobody@example.com"]);
+    assert!(!done && said.contains("there is no user"), "{said}");
+    let history = "SELECT string_agg(action, ',' ORDER BY id) FROM audit WHERE noun = 'users'";
+    assert_eq!(
+        app.value(history).await,
+        "invited,changed,deactivate,activate,reset"
+    );
+}
