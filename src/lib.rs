@@ -8,6 +8,7 @@ pub mod error;
 pub mod ids;
 pub mod clock;
 pub mod random;
+pub mod limits;
 pub mod config;
 pub mod telemetry;
 pub mod i18n;

@@ -11,6 +11,7 @@ use tracing_actix_web::TracingLogger;
 
 use crate::app::App;
 use crate::intake::Inbox;
+use crate::limits::Limits;
 use crate::{api, web as panel};
 
 /// A server that is bound and not yet run.
@@ -24,6 +25,8 @@ impl Server {
     pub fn build(app: App, workers: usize) -> anyhow::Result<Self> {
         let listen = app.config.listen;
         let inbox = Inbox::start(app.clone());
+        let limits = web::Data::new(Limits::default());
+        let document = web::Data::new(panel::api_docs::Document(api::document::all()));
         let server = HttpServer::new(move || {
             ActixApp::new()
                 .wrap(panel::security::headers(&app))
@@ -31,6 +34,8 @@ impl Server {
                 .wrap(TracingLogger::default())
                 .app_data(web::Data::new(app.clone()))
                 .app_data(web::Data::new(inbox.clone()))
+                .app_data(limits.clone())
+                .app_data(document.clone())
                 .configure(api::routes)
                 .configure(|config| panel::routes(config, &app))
         })

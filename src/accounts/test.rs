@@ -9,7 +9,8 @@ use crate::gateways::Check;
 use crate::ids::{AccountId, CompanyId};
 
 /// What a test found, check by check.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = AccountTest)]
 pub struct Tested {
     pub ok: bool,
     pub checks: Vec<Check>,

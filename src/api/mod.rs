@@ -1,16 +1,19 @@
 //! The REST API and the gateways' webhooks: JSON in, JSON out.
 //!
 //! Invariants: a token acts as its user in its company; unknown fields are refused; every error has the
-//! same envelope and never a driver's words. Shares its verbs with the panel and names none of its
+//! same envelope and never a driver's words; every call is in the document (document.rs). Shares its verbs with the panel and names none of its
 //! modules.
 
 pub mod callbacks;
+pub mod document;
 pub mod error;
 pub mod idempotency;
+pub mod limit;
 pub mod token;
 pub mod v1;
 pub mod webhooks;
 
+use actix_web::middleware::from_fn;
 use actix_web::web;
 
 use v1::{accounts, contacts, imports, incoming, lists, mailings, media, messages};
@@ -20,7 +23,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(
             web::scope("/api/v1")
+                .wrap(from_fn(limit::limited))
+                .wrap(from_fn(error::enveloped))
                 .app_data(web::PayloadConfig::new(16 * 1024 * 1024))
+                .route("/openapi.json", web::get().to(document::openapi))
                 .route("/accounts", web::post().to(accounts::create))
                 .route("/accounts", web::get().to(accounts::list))
                 .route("/accounts/{id}", web::get().to(accounts::show))

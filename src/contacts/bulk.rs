@@ -15,18 +15,29 @@ use crate::text::country;
 use crate::text::phone::PhoneNumber;
 
 /// One person as it came.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Deserialize, utoipa::ToSchema)]
+#[schema(as = NewContact)]
 #[serde(default, deny_unknown_fields)]
 pub struct Row {
+    #[schema(example = "Siti Rahmawati")]
     pub name: String,
+    #[schema(example = "Ibu")]
     pub title: String,
+    /// As people write it; without a country code it is read as a number of `country`, else of the company's.
+    #[schema(required = true, example = "0812 5550 0147")]
     pub whatsapp_number: String,
+    /// ISO code or name.
+    #[schema(example = "ID")]
     pub country: String,
+    #[schema(example = "siti@example.com")]
     pub email: String,
     pub company_name: String,
     pub job_position: String,
     pub description: String,
+    #[schema(example = json!(["VIP"]))]
     pub tags: Vec<String>,
+    /// Own fields: a mailing uses `points` as `{{contact.points}}`.
+    #[schema(value_type = BTreeMap<String, serde_json::Value>, example = json!({ "points": 340 }))]
     pub attributes: BTreeMap<String, serde_json::Value>,
     /// Names of lists beside those of the call.
     #[serde(skip)]
@@ -34,7 +45,9 @@ pub struct Row {
 }
 
 /// What happens to a number that is known already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDuplicate {
     /// Stays as it is, but joins the lists.
@@ -57,14 +70,18 @@ impl OnDuplicate {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+/// A contact that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = RejectedContact)]
 pub struct Rejected {
     /// Position in the call, from 0.
     pub index: usize,
     pub reason: String,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+/// What became of the contacts: the four add up to those of the call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = BulkOutcome)]
 pub struct Outcome {
     pub created: usize,
     pub updated: usize,

@@ -9,6 +9,7 @@ use super::{Contact, ContactDraft};
 use crate::db::wablast_now;
 use crate::ids::{CompanyId, ContactId, ListId};
 use crate::schema::{contact_tags, contacts, list_members, lists, tags};
+use crate::search::{COUNT_LIMIT, counted};
 
 pub async fn find(conn: &mut AsyncPgConnection, id: ContactId) -> QueryResult<Contact> {
     contacts::table
@@ -307,12 +308,34 @@ pub async fn filtered(
     conn: &mut AsyncPgConnection,
     filter: &ContactFilter,
 ) -> QueryResult<Vec<Contact>> {
-    let mut query = contacts::table
-        .filter(contacts::erased_at.is_null())
+    wanted(filter)
         .filter(contacts::id.gt(filter.after))
         .order(contacts::id)
         .limit(filter.limit)
         .select(Contact::as_select())
+        .load(conn)
+        .await
+}
+
+/// How many [`filtered`] finds in all; `None`: more than are counted.
+pub async fn count_filtered(
+    conn: &mut AsyncPgConnection,
+    filter: &ContactFilter,
+) -> QueryResult<Option<i64>> {
+    let ids: Vec<ContactId> = wanted(filter)
+        .limit(COUNT_LIMIT + 1)
+        .select(contacts::id)
+        .load(conn)
+        .await?;
+    Ok(counted(i64::try_from(ids.len()).unwrap_or(i64::MAX)))
+}
+
+type Wanted<'a> = contacts::BoxedQuery<'a, diesel::pg::Pg>;
+
+/// The condition of [`filtered`] and its count.
+fn wanted(filter: &ContactFilter) -> Wanted<'_> {
+    let mut query = contacts::table
+        .filter(contacts::erased_at.is_null())
         .into_boxed();
     if let Some(list) = filter.list {
         let members = list_members::table
@@ -346,7 +369,7 @@ pub async fn filtered(
             .select(contact_tags::contact_id);
         query = query.filter(contacts::id.eq_any(tagged));
     }
-    query.load(conn).await
+    query
 }
 
 #[derive(QueryableByName)]

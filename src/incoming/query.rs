@@ -9,6 +9,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use crate::accounts::Account;
 use crate::gateways::waha::events::IncomingMessage;
 use crate::ids::{AccountId, CompanyId, ContactId, IncomingId, MailingId, OutgoingId};
+use crate::search::{COUNT_LIMIT, counted};
 
 #[derive(QueryableByName)]
 struct Company {
@@ -205,15 +206,18 @@ pub async fn unread(conn: &mut AsyncPgConnection) -> QueryResult<i64> {
 }
 
 /// A message with the names around it.
-#[derive(Debug, Clone, QueryableByName, serde::Serialize)]
+#[derive(Debug, Clone, QueryableByName, serde::Serialize, utoipa::ToSchema)]
 pub struct Incoming {
     #[diesel(sql_type = BigInt)]
+    #[schema(value_type = i64)]
     pub id: IncomingId,
     #[diesel(sql_type = BigInt)]
+    #[schema(value_type = i64)]
     pub account_id: AccountId,
     #[diesel(sql_type = Text)]
     pub account_name: String,
     #[diesel(sql_type = Nullable<BigInt>)]
+    #[schema(value_type = Option<i64>)]
     pub contact_id: Option<ContactId>,
     #[diesel(sql_type = Text)]
     pub contact_name: String,
@@ -228,6 +232,7 @@ pub struct Incoming {
     #[diesel(sql_type = Nullable<Text>)]
     pub quoted_provider_id: Option<String>,
     #[diesel(sql_type = Nullable<BigInt>)]
+    #[schema(value_type = Option<i64>)]
     pub mailing_id: Option<MailingId>,
     #[diesel(sql_type = Nullable<Text>)]
     pub mailing_subject: Option<String>,
@@ -259,6 +264,26 @@ pub async fn find(conn: &mut AsyncPgConnection, id: IncomingId) -> QueryResult<I
         .bind::<BigInt, _>(id)
         .get_result(conn)
         .await
+}
+
+/// How many [`since`] finds in all; `None`: more than are counted.
+pub async fn count_since(
+    conn: &mut AsyncPgConnection,
+    since: Option<DateTime<Utc>>,
+) -> QueryResult<Option<i64>> {
+    #[derive(QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = BigInt)]
+        n: i64,
+    }
+    let found: Found = sql_query(
+        "SELECT count(*) AS n FROM (SELECT FROM incoming WHERE $1::timestamptz IS NULL OR received_at >= $1 LIMIT $2) found",
+    )
+    .bind::<Nullable<Timestamptz>, _>(since)
+    .bind::<BigInt, _>(COUNT_LIMIT + 1)
+    .get_result(conn)
+    .await?;
+    Ok(counted(found.n))
 }
 
 /// Messages by id, upwards, received at or after `since`.

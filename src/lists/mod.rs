@@ -17,10 +17,13 @@ use crate::error::{Error, FieldErrors, Result, violated_constraint};
 use crate::ids::{CompanyId, ContactId, ListId};
 use crate::schema::{list_members, lists};
 
-#[derive(Debug, Clone, Queryable, Selectable, Identifiable, serde::Serialize)]
+/// A mailing list.
+#[derive(Debug, Clone, Queryable, Selectable, Identifiable, serde::Serialize, utoipa::ToSchema)]
 #[diesel(table_name = lists)]
 pub struct List {
+    #[schema(value_type = i64, example = 1)]
     pub id: ListId,
+    #[schema(example = "Member Bandung")]
     pub name: String,
     pub description: String,
     pub active: bool,

@@ -3,7 +3,9 @@
 //! Invariant: guards in SQL, buttons on pages and answers of the API all read [`allows`]; nothing else
 //! decides what may happen to a mailing.
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The state of a mailing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
+#[schema(as = MailingState, rename_all = "snake_case")]
 pub enum State {
     Draft,
     Submitted,

@@ -12,13 +12,17 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::{Mailing, audience, query};
 use crate::accounts;
 
-#[derive(Debug, Clone, Default, serde::Serialize)]
+/// What would happen if the mailing went out now.
+#[derive(Debug, Clone, Default, serde::Serialize, utoipa::ToSchema)]
 pub struct Preflight {
+    #[schema(example = 498)]
     pub will_send: i64,
     /// Skip reason to how many people.
+    #[schema(example = json!({ "opted_out": 9, "duplicate": 5 }))]
     pub left_out: BTreeMap<String, i64>,
     pub unknown_placeholders: Vec<String>,
     /// Placeholder without fallback to how many people have no value for it, of those who get it.
+    #[schema(example = json!({ "contact.points": 6 }))]
     pub missing_values: BTreeMap<String, i64>,
     /// At the account's pace, from start to the last message.
     pub estimated_seconds: i64,

@@ -12,6 +12,7 @@ use super::again::{self, Waiting};
 use crate::ids::{
     AccountId, CompanyId, ContactId, LogId, MailingId, MediaId, OutgoingId, UserId, VersionId,
 };
+use crate::search::{COUNT_LIMIT, counted};
 
 /// What one stretch of a frozen audience becomes.
 pub struct Chunk<'a> {
@@ -275,11 +276,13 @@ pub async fn reasons(
 }
 
 /// A message as the API and the pages show it.
-#[derive(Debug, Clone, QueryableByName, serde::Serialize)]
+#[derive(Debug, Clone, QueryableByName, serde::Serialize, utoipa::ToSchema)]
 pub struct Message {
     #[diesel(sql_type = BigInt)]
+    #[schema(value_type = i64)]
     pub id: OutgoingId,
     #[diesel(sql_type = Nullable<BigInt>)]
+    #[schema(value_type = Option<i64>)]
     pub contact_id: Option<ContactId>,
     #[diesel(sql_type = Nullable<Text>)]
     pub to: Option<String>,
@@ -315,6 +318,30 @@ pub struct MessageFilter {
     /// Ids above this one.
     pub after: i64,
     pub limit: i64,
+}
+
+/// How many [`messages`] finds in all; `None`: more than are counted.
+pub async fn count_messages(
+    conn: &mut AsyncPgConnection,
+    filter: &MessageFilter,
+) -> QueryResult<Option<i64>> {
+    #[derive(QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = BigInt)]
+        n: i64,
+    }
+    let found: Found = sql_query(
+        "SELECT count(*) AS n FROM (SELECT FROM outgoing
+           WHERE ($1::bigint IS NULL OR mailing_id = $1) AND ($2::text IS NULL OR state = $2)
+             AND ($3::bigint IS NULL OR contact_id = $3) LIMIT $4) found",
+    )
+    .bind::<Nullable<BigInt>, _>(filter.mailing)
+    .bind::<Nullable<Text>, _>(filter.state.as_deref())
+    .bind::<Nullable<BigInt>, _>(filter.contact)
+    .bind::<BigInt, _>(COUNT_LIMIT + 1)
+    .get_result(conn)
+    .await?;
+    Ok(counted(found.n))
 }
 
 /// Messages by id, upwards; row-level security keeps to one company.

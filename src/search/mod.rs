@@ -25,6 +25,11 @@ pub const GROUP_SIZE: i64 = 40;
 /// Totals are counted up to here; more is "10,000+".
 pub const COUNT_LIMIT: i64 = 10_000;
 
+/// A count that was taken up to one more than the limit; `None`: there are more.
+pub fn counted(n: i64) -> Option<i64> {
+    Some(n).filter(|n| *n <= COUNT_LIMIT)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     Ascending,

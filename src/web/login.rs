@@ -14,6 +14,7 @@ use crate::auth::{self, Caller, failures, password};
 use crate::error::{Error, Result};
 use crate::i18n::Lang;
 use crate::ids::CompanyId;
+use crate::limits::Limits;
 use crate::users::{self, User};
 use crate::web::error::{WebError, WebResult};
 use crate::web::form::{PostedAnywhere, Pressed, csrf_token, own_path, see_other};
@@ -98,11 +99,15 @@ pub async fn sign_in(
     session: Session,
     PostedAnywhere(login): PostedAnywhere<Login>,
     app: web::Data<App>,
+    limits: web::Data<Limits>,
 ) -> WebResult {
     let address = request
         .peer_addr()
         .map(|peer| peer.ip().to_string())
         .unwrap_or_default();
+    if let Err(after_seconds) = limits.sign_ins.check(&address) {
+        return Err(Error::RateLimited { after_seconds }.into());
+    }
     match check(&app, &login, &address).await? {
         Checked::Fits(user) => {
             begin(&session, &request, user.id)?;

@@ -5,6 +5,7 @@
 
 pub mod account_form;
 pub mod accounts;
+pub mod api_docs;
 pub mod assets;
 pub mod badges;
 pub mod banners;
@@ -97,6 +98,7 @@ fn nouns(config: &mut web::ServiceConfig) {
         .configure(jobs::routes)
         .configure(webhook_log::routes)
         .configure(tokens::routes)
+        .configure(api_docs::routes)
         .configure(preferences::routes)
         .configure(favourites::routes)
         .configure(users::routes)

@@ -10,6 +10,7 @@
 mod support;
 
 mod check;
+mod api;
 mod delivery;
 mod embedded;
 mod enqueue;

@@ -1,54 +1,89 @@
 //! `/api/v1/accounts`
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use diesel_async::AsyncConnection as _;
+use chrono::{DateTime, Utc};
+use diesel_async::AsyncPgConnection;
 use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
-use super::super::error::{ApiResult, parse};
-use super::super::idempotency::once;
+use super::super::error::{ApiResult, parse, parse_query};
+use super::super::idempotency::{Answer, once_across};
 use super::super::token::ApiCaller;
+use super::{Once, Page, Paging, after, limit};
+use crate::accounts::test::Tested;
 use crate::accounts::{self, Account, AccountInput, health, query};
 use crate::app::App;
 use crate::auth::Role;
+use crate::error::Result;
 use crate::ids::AccountId;
 
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct NewAccount {
+pub struct NewAccount {
+    #[schema(required = true, example = "Toko Bandung")]
     name: String,
+    /// `waha` or `meta`.
+    #[schema(required = true, example = "waha")]
     provider: String,
+    /// `api` (the default where an API address or token is set) or `webhook`.
+    #[schema(example = "api")]
     send_through: String,
+    /// `direct` (the default with `api`) or `batched` (the default with `webhook`).
+    #[schema(example = "direct")]
     delivery: String,
+    /// WAHA's address.
+    #[schema(example = "http://127.0.0.1:3000")]
     api_url: String,
+    #[schema(example = "the-key-of-waha")]
     api_key: String,
+    /// Phone Number ID (WAHA); absent: `phone_number_id`, else `default`.
+    #[schema(example = "default")]
     session: String,
+    /// The address of the n8n (or similar) webhook.
     webhook_url: String,
     webhook_user: String,
     webhook_password: String,
+    /// The key with which the gateway signs what it posts to `intake_url`; made when absent.
     webhook_secret: String,
     phone_number_id: String,
+    /// For whoever writes for the first time; blank: none.
     welcome_message: String,
+    /// For whoever says stop; blank: none.
     opt_out_confirmation: String,
     allowed_company_ids: Vec<i64>,
+    /// Blank: everybody in the company.
     allowed_user_ids: Vec<i64>,
     pace: Option<Pace>,
+    /// How many messages one run of Scheduler Enqueue opens; counts where delivery is batched.
     batch_size: Option<u32>,
+    /// How long a flow may take to report what became of a message; 15 where it is absent.
     callback_minutes: Option<u32>,
+    /// The flow does not call back: a 2xx answer counts as sent.
     counts_as_sent: bool,
+    /// How many requests may be under way at once.
     at_once: Option<u32>,
+    /// WAHA stands behind a proxy that asks for user and password.
     behind_proxy: bool,
+    /// Meta: WhatsApp Business Account ID.
     waba_id: String,
+    /// Meta: App ID.
     app_id: String,
+    /// Meta: access token.
     token: String,
+    /// Meta: app secret.
     app_secret: String,
+    /// Meta: another address of the Graph API.
     base_url: String,
 }
 
-#[derive(Debug, serde::Deserialize)]
+/// How fast the account sends.
+#[derive(Debug, serde::Serialize, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Pace {
+pub struct Pace {
+    /// 0.25 is 15 a minute; absent: 80 for Meta, 0.25 for WAHA and webhook.
+    #[schema(example = 0.25)]
     per_second: Option<f64>,
+    #[schema(example = 1)]
     burst: Option<u32>,
 }
 
@@ -106,92 +141,268 @@ impl NewAccount {
     }
 }
 
-fn shown(app: &App, account: &Account) -> Value {
-    let set = |secret: &Option<Vec<u8>>| secret.as_ref().map(|_| "set");
-    json!({
-        "id": account.id, "name": account.name, "company_id": account.company_id,
-        "provider": account.provider, "send_through": account.send_through,
-        "delivery": account.delivery, "active": account.active, "api_url": account.api_url, "api_key": set(&account.api_key),
-        "session": account.session, "webhook_url": account.webhook_url, "webhook_user": account.auth_user,
-        "webhook_password": set(&account.auth_password), "webhook_secret": set(&account.webhook_secret),
-        "phone_number_id": account.phone_uid, "phone_number": account.phone_number, "waba_id": account.account_uid,
-        "app_id": account.app_uid, "token": set(&account.token), "app_secret": set(&account.app_secret),
-        "base_url": account.base_url, "behind_proxy": account.behind_proxy, "welcome_message": account.welcome_message,
-        "opt_out_confirmation": account.opt_out_confirmation,
-        "pace": { "per_second": account.per_second, "burst": account.burst }, "batch_size": account.batch_size,
-        "callback_minutes": account.callback_minutes, "counts_as_sent": account.counts_as_sent, "at_once": account.at_once,
-        "account_key": account.account_key, "intake_url": account.intake_url(app),
-        "health": { "state": account.health, "reason": account.health_reason, "since": account.health_since },
-    })
+/// An account; a secret that is stored reads `"set"`.
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = Account)]
+pub struct Shown {
+    #[schema(example = 1)]
+    id: i64,
+    #[schema(example = "Toko Bandung")]
+    name: String,
+    /// The owner.
+    #[schema(example = 1)]
+    company_id: i64,
+    #[schema(example = "waha")]
+    provider: String,
+    #[schema(example = "api")]
+    send_through: String,
+    #[schema(example = "direct")]
+    delivery: String,
+    active: bool,
+    #[schema(example = "http://127.0.0.1:3000")]
+    api_url: String,
+    #[schema(example = "set")]
+    api_key: Option<String>,
+    #[schema(example = "default")]
+    session: String,
+    webhook_url: String,
+    webhook_user: String,
+    webhook_password: Option<String>,
+    /// The secret itself in the answer that made it, else `"set"`.
+    #[schema(example = "set")]
+    webhook_secret: Option<String>,
+    phone_number_id: String,
+    /// Known after a test or an event of the session.
+    #[schema(example = "6281122334455")]
+    phone_number: Option<String>,
+    waba_id: String,
+    app_id: String,
+    token: Option<String>,
+    app_secret: Option<String>,
+    base_url: String,
+    behind_proxy: bool,
+    welcome_message: String,
+    opt_out_confirmation: String,
+    pace: ShownPace,
+    #[schema(example = 100)]
+    batch_size: i32,
+    callback_minutes: i32,
+    counts_as_sent: bool,
+    at_once: i32,
+    /// Names the account in `intake_url`.
+    account_key: String,
+    /// Ours: give it to the gateway as the address of its webhook.
+    #[schema(example = "https://wa.example.com/webhooks/waha/3f9c…")]
+    intake_url: String,
+    health: Health,
+    /// Which companies may use it; where the account itself was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = json!([1]))]
+    allowed_company_ids: Option<Vec<i64>>,
+}
+
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = AccountPace)]
+pub struct ShownPace {
+    #[schema(example = 0.25)]
+    per_second: f64,
+    #[schema(example = 1)]
+    burst: i32,
+}
+
+/// Whether the account may send now.
+#[derive(Debug, serde::Serialize, ToSchema)]
+pub struct Health {
+    /// `running`, `paused` (by a person) or `stopped` (by its gateway).
+    #[schema(example = "running")]
+    state: String,
+    reason: Option<String>,
+    since: DateTime<Utc>,
 }
 
 /// What a company sees of an account that another one owns: nothing that opens it or leads to it.
-fn shown_to(caller: &ApiCaller, app: &App, account: &Account) -> Value {
-    if account.company_id == caller.company {
-        return shown(app, account);
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = SharedAccount)]
+pub struct Shared {
+    id: i64,
+    name: String,
+    /// The owner.
+    company_id: i64,
+    provider: String,
+    delivery: String,
+    active: bool,
+    phone_number: Option<String>,
+    pace: ShownPace,
+    health: Health,
+}
+
+/// An account of the company, or one that another company shares with it.
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = AnyAccount)]
+#[serde(untagged)]
+pub enum Any {
+    Own(Box<Shown>),
+    Shared(Shared),
+}
+
+impl Any {
+    fn id(&self) -> i64 {
+        match self {
+            Self::Own(account) => account.id,
+            Self::Shared(account) => account.id,
+        }
     }
-    json!({
-        "id": account.id, "name": account.name, "company_id": account.company_id, "provider": account.provider,
-        "delivery": account.delivery, "active": account.active, "phone_number": account.phone_number,
-        "pace": { "per_second": account.per_second, "burst": account.burst },
-        "health": { "state": account.health, "reason": account.health_reason, "since": account.health_since },
+}
+
+fn shown_pace(account: &Account) -> ShownPace {
+    ShownPace {
+        per_second: account.per_second,
+        burst: account.burst,
+    }
+}
+
+fn shown_health(account: &Account) -> Health {
+    Health {
+        state: account.health.clone(),
+        reason: account.health_reason.clone(),
+        since: account.health_since,
+    }
+}
+
+fn shown_to(caller: &ApiCaller, app: &App, account: &Account) -> Any {
+    if account.company_id == caller.company {
+        return Any::Own(Box::new(shown(app, account)));
+    }
+    Any::Shared(Shared {
+        id: account.id.0,
+        name: account.name.clone(),
+        company_id: account.company_id.0,
+        provider: account.provider.clone(),
+        delivery: account.delivery.clone(),
+        active: account.active,
+        phone_number: account.phone_number.clone(),
+        pace: shown_pace(account),
+        health: shown_health(account),
     })
 }
 
+fn shown(app: &App, account: &Account) -> Shown {
+    let set = |secret: &Option<Vec<u8>>| secret.as_ref().map(|_| "set".to_owned());
+    Shown {
+        id: account.id.0,
+        api_key: set(&account.api_key),
+        webhook_password: set(&account.auth_password),
+        webhook_secret: set(&account.webhook_secret),
+        token: set(&account.token),
+        app_secret: set(&account.app_secret),
+        intake_url: account.intake_url(app),
+        name: account.name.clone(),
+        provider: account.provider.clone(),
+        send_through: account.send_through.clone(),
+        delivery: account.delivery.clone(),
+        active: account.active,
+        api_url: account.api_url.clone(),
+        session: account.session.clone(),
+        webhook_url: account.webhook_url.clone(),
+        webhook_user: account.auth_user.clone(),
+        phone_number_id: account.phone_uid.clone(),
+        phone_number: account.phone_number.clone(),
+        waba_id: account.account_uid.clone(),
+        app_id: account.app_uid.clone(),
+        base_url: account.base_url.clone(),
+        behind_proxy: account.behind_proxy,
+        welcome_message: account.welcome_message.clone(),
+        opt_out_confirmation: account.opt_out_confirmation.clone(),
+        pace: shown_pace(account),
+        batch_size: account.batch_size,
+        callback_minutes: account.callback_minutes,
+        counts_as_sent: account.counts_as_sent,
+        at_once: account.at_once,
+        company_id: account.company_id.0,
+        allowed_company_ids: None,
+        account_key: account.account_key.clone(),
+        health: shown_health(account),
+    }
+}
+
+/// Connect an account
+///
+/// The answer holds `webhook_secret` this once.
+#[utoipa::path(post, path = "/accounts", tag = "Accounts", operation_id = "createAccount", params(Once), request_body = NewAccount,
+    responses((status = 201, description = "The account, with its webhook_secret", body = Shown), (status = 403, description = "Administrators only")))]
 pub async fn create(
     request: HttpRequest,
     caller: ApiCaller,
     body: web::Bytes,
     app: web::Data<App>,
 ) -> ApiResult {
-    once(&app, &caller, &request, &body, async {
+    // Other companies are linked too: a connection that sees all, after the right was asked for.
+    once_across(&app, &caller, &request, &body, async |conn| {
         caller.require(Role::Administrator)?;
         let new: NewAccount = parse(&body)?;
         let draft = new.input().parse()?;
-        // Other companies are linked too: a connection that sees all, after the right was asked for.
-        let mut system = app.db.system().await?;
-        let (account, webhook_secret) = system
-            .transaction(async |conn| {
-                accounts::create(conn, &app.crypt, caller.company, caller.user, draft).await
-            })
-            .await?;
-        let companies = query::companies(&mut system, account.id).await?;
+        let (company, user) = (caller.company, caller.user);
+        let (account, webhook_secret) =
+            accounts::create(conn, &app.crypt, company, user, draft).await?;
         let mut answer = shown(&app, &account);
-        answer["allowed_company_ids"] = json!(companies);
+        answer.allowed_company_ids = Some(allowed(conn, account.id).await?);
         // Shown this once: the gateway signs with it what it posts to intake_url.
-        answer["webhook_secret"] = json!(webhook_secret.expose_secret());
-        Ok(HttpResponse::Created().json(answer))
+        answer.webhook_secret = Some(webhook_secret.expose_secret().to_owned());
+        Answer::created(answer)
     })
     .await
 }
 
-pub async fn list(caller: ApiCaller, app: web::Data<App>) -> ApiResult {
+async fn allowed(conn: &mut AsyncPgConnection, id: AccountId) -> Result<Vec<i64>> {
+    let companies = query::companies(conn, id).await?;
+    Ok(companies.into_iter().map(|company| company.0).collect())
+}
+
+/// The accounts you may send with
+#[utoipa::path(get, path = "/accounts", tag = "Accounts", operation_id = "accounts", params(Paging),
+    responses((status = 200, description = "The accounts by id", body = Page<Any>)))]
+pub async fn list(request: HttpRequest, caller: ApiCaller, app: web::Data<App>) -> ApiResult {
+    let paging: Paging = parse_query(request.query_string())?;
+    let after = after(paging.cursor.as_deref())?;
     let mut conn = app.db.company(caller.company).await?;
     let accounts = query::choices(&mut conn, caller.user).await?;
-    let items: Vec<Value> = accounts
+    let mut all: Vec<Any> = accounts
         .iter()
         .map(|account| shown_to(&caller, &app, account))
         .collect();
-    Ok(HttpResponse::Ok().json(json!({ "total": items.len(), "items": items, "next": null })))
+    all.sort_by_key(Any::id);
+    let page = Page::of(all, limit(paging.limit), after, Any::id);
+    Ok(HttpResponse::Ok().json(page))
 }
 
+/// An account with its health
+#[utoipa::path(get, path = "/accounts/{id}", tag = "Accounts", operation_id = "account", params(("id" = i64, Path, description = "The account")),
+    responses((status = 200, description = "The account", body = Any)))]
 pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     let mut conn = app.db.company(caller.company).await?;
     let account = query::find(&mut conn, AccountId(*id)).await?;
     let mut answer = shown_to(&caller, &app, &account);
-    if account.company_id == caller.company {
-        let companies = query::companies(&mut *app.db.system().await?, account.id).await?;
-        answer["allowed_company_ids"] = json!(companies);
+    if let Any::Own(own) = &mut answer {
+        let companies = allowed(&mut *app.db.system().await?, account.id).await?;
+        own.allowed_company_ids = Some(companies);
     }
     Ok(HttpResponse::Ok().json(answer))
 }
 
+/// Ask the gateway what works
+///
+/// Test WAHA Credentials: every check with a sentence. A test that passes starts a stopped account again.
+#[utoipa::path(post, path = "/accounts/{id}/test", tag = "Accounts", operation_id = "testAccount", params(("id" = i64, Path, description = "The account")),
+    responses((status = 200, description = "What was checked", body = Tested), (status = 403, description = "Administrators only"), (status = 409, description = "The provider has no test")))]
 pub async fn test(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     caller.require(Role::Administrator)?;
     let tested = accounts::test::run(&app, caller.company, AccountId(*id)).await?;
     Ok(HttpResponse::Ok().json(tested))
 }
 
+/// Let nothing leave over this account
+#[utoipa::path(post, path = "/accounts/{id}/pause", tag = "Accounts", operation_id = "pauseAccount", params(("id" = i64, Path, description = "The account")),
+    responses((status = 200, description = "The account", body = Shown), (status = 403, description = "Administrators only")))]
 pub async fn pause(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     caller.require(Role::Administrator)?;
     let mut conn = app.db.company(caller.company).await?;
@@ -202,6 +413,9 @@ pub async fn pause(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -
     Ok(HttpResponse::Ok().json(shown(&app, &account)))
 }
 
+/// Let the paused account send again
+#[utoipa::path(post, path = "/accounts/{id}/resume", tag = "Accounts", operation_id = "resumeAccount", params(("id" = i64, Path, description = "The account")),
+    responses((status = 200, description = "The account", body = Shown), (status = 403, description = "Administrators only"), (status = 409, description = "The account is stopped by its gateway: test it")))]
 pub async fn resume(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     caller.require(Role::Administrator)?;
     let mut conn = app.db.company(caller.company).await?;

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
-use serde_json::{Value, json};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::super::error::{ApiResult, parse, parse_query};
-use super::super::idempotency::once;
+use super::super::idempotency::{Answer, once};
 use super::super::token::ApiCaller;
-use super::{after, limit, page};
+use super::{Once, Page, after, limit};
 use crate::app::App;
 use crate::audit;
+use crate::auth::Role;
 use crate::companies;
-use crate::contacts::bulk::{OnDuplicate, Row, upsert};
+use crate::contacts::bulk::{OnDuplicate, Outcome, Row, upsert};
 use crate::contacts::query::{self, ContactFilter};
 use crate::contacts::{self, Contact, ContactInput};
 use crate::error::{Error, Result};
@@ -22,13 +25,17 @@ use crate::lists;
 
 const BULK_MAX: usize = 10_000;
 
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Bulk {
+pub struct Bulk {
+    /// Lists that all of them join, also those who are known already.
     #[serde(default)]
+    #[schema(example = json!([1]))]
     list_ids: Vec<i64>,
+    /// What happens to a number that is known already; `skip` where it is absent.
     #[serde(default = "skip")]
     on_duplicate: OnDuplicate,
+    /// At most 10,000.
     contacts: Vec<Row>,
 }
 
@@ -36,13 +43,18 @@ fn skip() -> OnDuplicate {
     OnDuplicate::Skip
 }
 
+/// Add or update up to 10,000 contacts
+///
+/// Every contact ends as created, updated, skipped or rejected with its reason. An opt-out is never lifted.
+#[utoipa::path(post, path = "/contacts/bulk", tag = "Contacts", operation_id = "addContacts", params(Once), request_body = Bulk,
+    responses((status = 200, description = "What became of each", body = Outcome)))]
 pub async fn bulk(
     request: HttpRequest,
     caller: ApiCaller,
     body: web::Bytes,
     app: web::Data<App>,
 ) -> ApiResult {
-    once(&app, &caller, &request, &body, async {
+    once(&app, &caller, &request, &body, async |conn| {
         let bulk: Bulk = parse(&body)?;
         if bulk.contacts.len() > BULK_MAX {
             return Err(Error::invalid(
@@ -52,65 +64,133 @@ pub async fn bulk(
             .into());
         }
         let list_ids: Vec<ListId> = bulk.list_ids.iter().copied().map(ListId).collect();
-        let mut conn = app.db.company(caller.company).await?;
-        let known = lists::known(&mut conn, &list_ids).await?;
+        let known = lists::known(conn, &list_ids).await?;
         if let Some(missing) = list_ids.iter().find(|id| !known.contains(id)) {
             return Err(Error::invalid("list_ids", format!("There is no list {missing}.")).into());
         }
-        let country = companies::find(&mut conn, caller.company).await?.country;
+        let country = companies::find(conn, caller.company).await?.country;
+        let people = &bulk.contacts;
         let outcome = upsert(
-            &mut conn,
+            conn,
             caller.company,
             &country,
-            &bulk.contacts,
+            people,
             bulk.on_duplicate,
             &list_ids,
         )
         .await?;
-        conn.commit().await?;
-        Ok(HttpResponse::Ok().json(outcome))
+        Answer::ok(outcome)
     })
     .await
 }
 
-async fn shown(conn: &mut AsyncPgConnection, contact: &Contact) -> Result<Value> {
-    let counters = query::counters(conn, contact.id).await?;
-    let tags = query::tags_of(conn, contact.id).await?;
-    let lists: Vec<ListId> = query::lists_of(conn, contact.id)
-        .await?
-        .into_iter()
-        .map(|(id, _)| id)
-        .collect();
-    let mut shown = plain(contact);
-    shown["messages_sent"] = json!(counters.messages_sent);
-    shown["messages_received"] = json!(counters.messages_received);
-    shown["tags"] = json!(tags);
-    shown["list_ids"] = json!(lists);
-    Ok(shown)
+/// A person, as lists show them.
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = ContactSummary)]
+pub struct Plain {
+    #[schema(example = 12)]
+    id: i64,
+    #[schema(example = "Siti Rahmawati")]
+    name: String,
+    #[schema(example = "Ibu")]
+    title: String,
+    /// E.164 digits without `+`; null: known only by another identity.
+    #[schema(example = "6281255500147")]
+    whatsapp_number: Option<String>,
+    #[schema(example = "ID")]
+    country: Option<String>,
+    email: String,
+    company_name: String,
+    job_position: String,
+    description: String,
+    #[schema(value_type = BTreeMap<String, serde_json::Value>, example = json!({ "points": 340 }))]
+    attributes: Value,
+    /// Gets no mailing.
+    opt_out: bool,
+    opt_out_reason: Option<String>,
+    opt_out_at: Option<DateTime<Utc>>,
+    /// False: archived, gets nothing.
+    active: bool,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
 }
 
-fn plain(contact: &Contact) -> Value {
-    json!({
-        "id": contact.id, "name": contact.name, "title": contact.title, "whatsapp_number": contact.whatsapp_number,
-        "country": contact.country, "email": contact.email, "company_name": contact.company_name,
-        "job_position": contact.job_position, "description": contact.description, "attributes": contact.attributes,
-        "opt_out": contact.opt_out, "opt_out_reason": contact.opt_out_reason, "opt_out_at": contact.opt_out_at,
-        "active": contact.active, "created_at": contact.created_at, "updated_at": contact.updated_at,
+impl From<&Contact> for Plain {
+    fn from(contact: &Contact) -> Self {
+        let contact = contact.clone();
+        Self {
+            id: contact.id.0,
+            name: contact.name,
+            title: contact.title,
+            whatsapp_number: contact.whatsapp_number,
+            country: contact.country,
+            email: contact.email,
+            company_name: contact.company_name,
+            job_position: contact.job_position,
+            description: contact.description,
+            attributes: contact.attributes,
+            opt_out: contact.opt_out,
+            opt_out_reason: contact.opt_out_reason,
+            opt_out_at: contact.opt_out_at,
+            active: contact.active,
+            created_at: contact.created_at,
+            updated_at: contact.updated_at,
+        }
+    }
+}
+
+/// A person with counters, tags and lists.
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = Contact)]
+pub struct Shown {
+    #[serde(flatten)]
+    contact: Plain,
+    messages_sent: i64,
+    messages_received: i64,
+    #[schema(example = json!(["VIP"]))]
+    tags: Vec<String>,
+    #[schema(example = json!([1]))]
+    list_ids: Vec<i64>,
+}
+
+async fn shown(conn: &mut AsyncPgConnection, contact: &Contact) -> Result<Shown> {
+    let counters = query::counters(conn, contact.id).await?;
+    let lists = query::lists_of(conn, contact.id).await?;
+    Ok(Shown {
+        contact: contact.into(),
+        messages_sent: counters.messages_sent,
+        messages_received: counters.messages_received,
+        tags: query::tags_of(conn, contact.id).await?,
+        list_ids: lists.into_iter().map(|(id, _)| id.0).collect(),
     })
 }
 
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, utoipa::IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Filter {
+    /// Members of this list.
+    #[param(example = 1)]
     list_id: Option<i64>,
+    /// Words in the name, or a part of the number.
     q: Option<String>,
+    /// Exactly this number, E.164 digits without `+`.
+    #[param(example = "6281255500147")]
     whatsapp_number: Option<String>,
+    /// Only who opted out, or only who did not.
     opt_out: Option<bool>,
+    /// People with this tag.
+    #[param(example = "VIP")]
     tag: Option<String>,
+    /// Items a page, 1 to 1000 (more is read as 1000); 100 where it is absent.
     limit: Option<i64>,
+    /// The value of `next` from the page before.
     cursor: Option<String>,
 }
 
+/// Contacts
+#[utoipa::path(get, path = "/contacts", tag = "Contacts", operation_id = "contacts", params(Filter),
+    responses((status = 200, description = "Contacts by id", body = Page<Plain>)))]
 pub async fn list(request: HttpRequest, caller: ApiCaller, app: web::Data<App>) -> ApiResult {
     let filter: Filter = parse_query(request.query_string())?;
     let limit = limit(filter.limit);
@@ -124,36 +204,57 @@ pub async fn list(request: HttpRequest, caller: ApiCaller, app: web::Data<App>) 
         limit,
     };
     let mut conn = app.db.company(caller.company).await?;
+    let total = match wanted.after {
+        0 => query::count_filtered(&mut conn, &wanted).await?,
+        _ => None,
+    };
     let found = query::filtered(&mut conn, &wanted).await?;
     let last = found.last().map(|contact| contact.id.0);
-    Ok(HttpResponse::Ok().json(page(found.iter().map(plain).collect(), limit, last)))
+    let items: Vec<Plain> = found.iter().map(Plain::from).collect();
+    Ok(HttpResponse::Ok().json(Page::new(items, limit, last, total)))
 }
 
+/// A contact with counters
+#[utoipa::path(get, path = "/contacts/{id}", tag = "Contacts", operation_id = "contact", params(("id" = i64, Path, description = "The contact")),
+    responses((status = 200, description = "The contact", body = Shown)))]
 pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     let mut conn = app.db.company(caller.company).await?;
     let contact = query::find(&mut conn, ContactId(*id)).await?;
     Ok(HttpResponse::Ok().json(shown(&mut conn, &contact).await?))
 }
 
-#[derive(Debug, Default, serde::Deserialize)]
+/// What is absent stays as it is.
+#[derive(Debug, Default, serde::Deserialize, ToSchema)]
+#[schema(as = ContactChange)]
 #[serde(default, deny_unknown_fields)]
-struct Patch {
+pub struct Patch {
     name: Option<String>,
     title: Option<String>,
     whatsapp_number: Option<String>,
+    /// ISO code or name.
     country: Option<String>,
     email: Option<String>,
     company_name: Option<String>,
     job_position: Option<String>,
     description: Option<String>,
+    /// All tags from now on.
     tags: Option<Vec<String>>,
+    /// All lists from now on.
     list_ids: Option<Vec<i64>>,
+    /// Replaces the values it names.
     attributes: Option<BTreeMap<String, String>>,
     active: Option<bool>,
+    /// true: gets no mailing from now on, also none that is under way. false needs a `reason` and a manager.
+    #[schema(example = true)]
     opt_out: Option<bool>,
+    /// Why, with `opt_out`.
+    #[schema(example = "Asked by phone")]
     reason: Option<String>,
 }
 
+/// Change a contact
+#[utoipa::path(patch, path = "/contacts/{id}", tag = "Contacts", operation_id = "changeContact", params(("id" = i64, Path, description = "The contact")),
+    request_body = Patch, responses((status = 200, description = "The contact as it is now", body = Shown), (status = 403, description = "Lifting an opt-out is for managers")))]
 pub async fn update(
     caller: ApiCaller,
     id: web::Path<i64>,
@@ -186,6 +287,7 @@ pub async fn update(
             contacts::opt_out(&mut conn, &[id], reason).await?;
         }
         Some(false) if before.opt_out => {
+            caller.require(Role::Manager)?;
             contacts::opt_in(&mut conn, &[id], &reason).await?;
         }
         _ => {}

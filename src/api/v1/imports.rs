@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 use std::fs::File;
 
 use actix_multipart::{Field, Multipart};
+use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::TryStreamExt as _;
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use super::super::error::{ApiResult, parse};
-use super::super::idempotency::once;
+use super::super::idempotency::{Answer, once};
 use super::super::token::ApiCaller;
+use super::Once;
 use crate::app::App;
 use crate::companies;
 use crate::contacts::bulk::OnDuplicate;
@@ -28,9 +30,11 @@ use crate::imports::{self, StageInput, Task, download, query};
 /// Of what is not the file.
 const TEXT_MAX: usize = 64 * 1024;
 
-#[derive(Debug, Default, Clone, Copy, serde::Deserialize)]
+/// What happens to people who are known already.
+#[derive(Debug, Default, Clone, Copy, serde::Serialize, serde::Deserialize, ToSchema)]
+#[schema(as = ImportMode)]
 #[serde(rename_all = "snake_case")]
-enum Mode {
+pub enum Mode {
     /// Who is known stays as they are.
     #[default]
     Insert,
@@ -38,15 +42,22 @@ enum Mode {
     Update,
 }
 
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize, ToSchema)]
+#[schema(as = ImportOptions)]
 #[serde(default, deny_unknown_fields)]
-struct Options {
+pub struct Options {
+    /// Lists that everybody of the file joins.
+    #[schema(example = json!([1]))]
     list_ids: Vec<i64>,
+    /// Numbers without a country code are read as numbers of this one; absent: the company's.
+    #[schema(example = "ID")]
     country: Option<String>,
     mode: Mode,
     tags: Vec<String>,
     /// The field of each column by its name; columns that are not named are not imported.
+    #[schema(example = json!({ "Phone": "whatsapp_number", "Town": "attributes.town" }))]
     mapping: Option<BTreeMap<String, String>>,
+    /// Whether the first row holds names; absent: guessed.
     header: Option<bool>,
 }
 
@@ -79,6 +90,46 @@ struct Sent {
     hash: Vec<u8>,
 }
 
+/// The two parts of the form.
+#[derive(ToSchema)]
+#[schema(as = ImportForm)]
+#[expect(dead_code, reason = "describes what receive reads")]
+struct Form {
+    /// The file: CSV in any usual encoding.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+    options: Option<Options>,
+}
+
+/// It goes on in the background.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = ImportAccepted)]
+pub struct Accepted {
+    #[schema(example = 3)]
+    id: i64,
+}
+
+/// How far an import is; created, updated, skipped and rejected add up to the rows.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = Import)]
+pub struct Shown {
+    /// `queued`, `running`, `done`, `failed` or `canceled`.
+    #[schema(example = "done")]
+    state: String,
+    rows: i64,
+    created: i64,
+    updated: i64,
+    skipped: i64,
+    rejected: i64,
+    /// The address of a CSV with the original columns and the reason; null: nothing was rejected.
+    #[schema(example = "/api/v1/imports/3/rejected.csv")]
+    rejected_file: Option<String>,
+    message: Option<String>,
+}
+
+/// Import contacts from a file
+#[utoipa::path(post, path = "/imports", tag = "Contacts", operation_id = "importContacts", params(Once),
+    request_body(content = Form, content_type = "multipart/form-data"), responses((status = 202, description = "Taken; ask for it by its id", body = Accepted)))]
 pub async fn create(
     request: HttpRequest,
     caller: ApiCaller,
@@ -87,33 +138,28 @@ pub async fn create(
 ) -> ApiResult {
     let sent = receive(&app, form).await?;
     let body = [sent.hash.as_slice(), b"\n", sent.options.as_slice()].concat();
-    once(&app, &caller, &request, &body, async {
+    once(&app, &caller, &request, &body, async |conn| {
         let options: Options = if sent.options.is_empty() {
             Options::default()
         } else {
             parse(&sent.options)?
         };
-        let country = {
-            let mut conn = app.db.company(caller.company).await?;
-            companies::find(&mut conn, caller.company).await?.country
-        };
+        let country = companies::find(conn, caller.company).await?.country;
         let input = options.input(country);
         let looked = imports::look_at(&app.config.data_dir, sent.file, &input.header).await?;
-        let mut conn = app.db.company(caller.company).await?;
         let (company, user) = (caller.company, caller.user);
         let name = &sent.file_name;
-        let id = imports::stage(&mut conn, company, user, name, looked, &input).await?;
-        let staged = query::find(&mut conn, id).await?.options()?;
+        let id = imports::stage(conn, company, user, name, looked, &input).await?;
+        let staged = query::find(conn, id).await?.options()?;
         let mapping = match &options.mapping {
             Some(wanted) => by_name(&staged.columns, wanted)?,
             None => staged.mapping,
         };
-        imports::start(&mut conn, company, user, id, Task::Import, &mapping).await?;
-        conn.commit().await?;
-        app.wake.imports.notify_one();
-        Ok(HttpResponse::Accepted().json(json!({ "id": id })))
+        imports::start(conn, company, user, id, Task::Import, &mapping).await?;
+        Answer::with(StatusCode::ACCEPTED, Accepted { id: id.0 })
     })
     .await
+    .inspect(|_| app.wake.imports.notify_one())
 }
 
 /// The field of each column; a column without a name goes by its number, from 1.
@@ -192,6 +238,9 @@ async fn text(field: &mut Field) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// How far an import is
+#[utoipa::path(get, path = "/imports/{id}", tag = "Contacts", operation_id = "import", params(("id" = i64, Path, description = "The import")),
+    responses((status = 200, description = "The import", body = Shown)))]
 pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     let id = ImportId(*id);
     let mut conn = app.db.company(caller.company).await?;
@@ -206,12 +255,21 @@ pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) ->
     let counts = import.counts();
     let has_file = !query::rejected(&mut conn, id, 0, 1).await?.is_empty();
     let file = has_file.then(|| format!("/api/v1/imports/{id}/rejected.csv"));
-    Ok(HttpResponse::Ok().json(json!({
-        "state": state, "rows": counts.done(), "created": counts.created, "updated": counts.updated,
-        "skipped": counts.skipped, "rejected": counts.rejected, "rejected_file": file, "message": import.message,
-    })))
+    Ok(HttpResponse::Ok().json(Shown {
+        state: state.to_owned(),
+        rows: counts.done(),
+        created: counts.created,
+        updated: counts.updated,
+        skipped: counts.skipped,
+        rejected: counts.rejected,
+        rejected_file: file,
+        message: import.message.clone(),
+    }))
 }
 
+/// The rows that were not taken, each with its reason
+#[utoipa::path(get, path = "/imports/{id}/rejected.csv", tag = "Contacts", operation_id = "rejectedRows", params(("id" = i64, Path, description = "The import")),
+    responses((status = 200, description = "The original columns, then reason", body = String, content_type = "text/csv")))]
 pub async fn rejected(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     let parts = download::rejected_file(&app.db, caller.company, ImportId(*id)).await?;
     let parts = parts.map_ok(web::Bytes::from);

@@ -1,48 +1,74 @@
 //! `/api/v1/lists`
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::json;
+use utoipa::ToSchema;
 
-use super::super::error::{ApiResult, parse};
-use super::super::idempotency::once;
+use super::super::error::{ApiResult, parse, parse_query};
+use super::super::idempotency::{Answer, once};
 use super::super::token::ApiCaller;
+use super::{Once, Page, Paging, after, limit};
 use crate::app::App;
-use crate::lists::{self, ListInput};
+use crate::lists::{self, List, ListInput};
 
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct NewList {
+pub struct NewList {
+    /// Unique in the company, at most 100 letters.
+    #[schema(required = true, example = "Member Bandung")]
     name: String,
+    #[schema(example = "Signed up in the shop")]
     description: String,
 }
 
+/// A mailing list with how many people are on it.
+#[derive(Debug, serde::Serialize, ToSchema)]
+pub struct ListSummary {
+    #[schema(example = 1)]
+    id: i64,
+    #[schema(example = "Member Bandung")]
+    name: String,
+    #[schema(example = 512)]
+    contacts: i64,
+}
+
+/// Make a mailing list
+#[utoipa::path(post, path = "/lists", tag = "Lists", operation_id = "createList", params(Once), request_body = NewList,
+    responses((status = 201, description = "The list", body = List)))]
 pub async fn create(
     request: HttpRequest,
     caller: ApiCaller,
     body: web::Bytes,
     app: web::Data<App>,
 ) -> ApiResult {
-    once(&app, &caller, &request, &body, async {
+    once(&app, &caller, &request, &body, async |conn| {
         let new: NewList = parse(&body)?;
         let input = ListInput {
             name: new.name,
             description: new.description,
             active: Some("on".to_owned()),
         };
-        let mut conn = app.db.company(caller.company).await?;
-        let list = lists::create(&mut conn, caller.company, &input.parse()?).await?;
-        conn.commit().await?;
-        Ok(HttpResponse::Created().json(list))
+        Answer::created(lists::create(conn, caller.company, &input.parse()?).await?)
     })
     .await
 }
 
-pub async fn list(caller: ApiCaller, app: web::Data<App>) -> ApiResult {
+/// The active mailing lists
+#[utoipa::path(get, path = "/lists", tag = "Lists", operation_id = "lists", params(Paging),
+    responses((status = 200, description = "The lists by id", body = Page<ListSummary>)))]
+pub async fn list(request: HttpRequest, caller: ApiCaller, app: web::Data<App>) -> ApiResult {
+    let paging: Paging = parse_query(request.query_string())?;
+    let after = after(paging.cursor.as_deref())?;
     let mut conn = app.db.company(caller.company).await?;
-    let choices = lists::choices(&mut conn).await?;
-    let items: Vec<_> = choices
-        .iter()
-        .map(|list| json!({ "id": list.id, "name": list.name, "contacts": list.members }))
+    let mut all: Vec<ListSummary> = lists::choices(&mut conn)
+        .await?
+        .into_iter()
+        .map(|list| ListSummary {
+            id: list.id.0,
+            name: list.name,
+            contacts: list.members,
+        })
         .collect();
-    Ok(HttpResponse::Ok().json(json!({ "total": items.len(), "items": items, "next": null })))
+    all.sort_by_key(|list| list.id);
+    let page = Page::of(all, limit(paging.limit), after, |list| list.id);
+    Ok(HttpResponse::Ok().json(page))
 }

@@ -3,42 +3,68 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::super::error::{ApiResult, parse};
-use super::super::idempotency::once;
+use super::super::idempotency::{Answer, once};
 use super::super::token::ApiCaller;
+use super::{Once, with_offset};
 use crate::app::App;
+use crate::auth::Role;
 use crate::error::{Error, Result};
 use crate::ids::MailingId;
-use crate::mailings::{self, Mailing, MailingInput, Verb, preflight as preflights, query};
+use crate::mailings::preflight::{self as preflights, Preflight};
+use crate::mailings::{self, Mailing, MailingInput, State, Verb, query};
 use crate::outgoing;
 use crate::outgoing::again::Which;
 
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct NewMailing {
+pub struct NewMailing {
+    /// What you call it; people do not see it unless the text says `{{subject}}`.
+    #[schema(required = true, example = "Promo Parang")]
     subject: String,
+    /// Which account it goes out over.
+    #[schema(required = true, example = 1)]
     account_id: i64,
+    #[schema(required = true)]
     recipients: Recipients,
     header: Header,
+    /// The text with WhatsApp's marks and placeholders.
+    #[schema(
+        required = true,
+        example = "Halo {{contact.name|Kak}}, poin Anda {{contact.points|0}}."
+    )]
     message: String,
+    #[schema(example = "Balas STOP untuk berhenti")]
     footer: String,
+    /// When Submit to Scheduler will send it, RFC 3339 with an offset.
+    #[schema(format = DateTime, example = "2030-11-24T10:00:00+07:00")]
     schedule_date: Option<String>,
 }
 
-#[derive(Debug, Default, serde::Deserialize)]
+/// Either lists or contacts.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Recipients {
+pub struct Recipients {
+    #[schema(example = json!([1]))]
     list_ids: Vec<i64>,
+    /// Members of these are left out.
+    #[schema(example = json!([]))]
     exclude_list_ids: Vec<i64>,
+    #[schema(example = json!([]))]
     contact_ids: Vec<i64>,
 }
 
-#[derive(Debug, Default, serde::Deserialize)]
+/// What stands bold above the message.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize, ToSchema)]
+#[schema(as = MailingHeader)]
 #[serde(default, deny_unknown_fields)]
-struct Header {
+pub struct Header {
+    /// `none`, `text`, `image`, `video` or `document`.
+    #[schema(example = "text")]
     r#type: String,
+    #[schema(example = "Promo Parang")]
     text: String,
     /// Of `POST /media`, where the header is a file.
     media_id: Option<i64>,
@@ -69,7 +95,7 @@ impl NewMailing {
             header: self.header.text,
             message: self.message,
             footer: self.footer,
-            schedule_date: with_offset(self.schedule_date.as_deref())?
+            schedule_date: with_offset("schedule_date", self.schedule_date.as_deref())?
                 .map(|date| date.to_rfc3339())
                 .unwrap_or_default(),
             ..MailingInput::default()
@@ -77,75 +103,175 @@ impl NewMailing {
     }
 }
 
-/// Programs say which instant they mean.
-fn with_offset(text: Option<&str>) -> Result<Option<DateTime<Utc>>> {
-    text.map(|text| {
-        DateTime::parse_from_rfc3339(text)
-            .map(|date| date.with_timezone(&Utc))
-            .map_err(|_| {
-                Error::invalid(
-                    "schedule_date",
-                    "Use RFC 3339 with an offset, for example 2026-11-24T10:00:00+07:00.",
-                )
-            })
-    })
-    .transpose()
+/// A mailing and how far it is.
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = Mailing)]
+pub struct Shown {
+    #[schema(example = 7)]
+    id: i64,
+    #[schema(example = "Promo Parang")]
+    subject: String,
+    #[schema(example = 1)]
+    account_id: i64,
+    #[schema(value_type = State)]
+    state: String,
+    /// Why it is paused, missed or failed, as a sentence.
+    state_reason: Option<String>,
+    schedule_date: Option<DateTime<Utc>>,
+    header: ShownHeader,
+    counts: Counts,
+    funnel: Funnel,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
 }
 
-async fn shown(conn: &mut AsyncPgConnection, mailing: &Mailing) -> Result<Value> {
+/// What stands above the message: nothing, a text or a file.
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = ShownHeader)]
+pub struct ShownHeader {
+    #[schema(example = "text")]
+    r#type: String,
+    #[schema(example = "Promo Parang")]
+    text: String,
+    media_id: Option<i64>,
+}
+
+/// Messages by state: disjoint, and their sum is `total`.
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = MailingCounts)]
+pub struct Counts {
+    total: i64,
+    queued: i64,
+    claimed: i64,
+    sending: i64,
+    accepted: i64,
+    sent: i64,
+    delivered: i64,
+    read: i64,
+    failed: i64,
+    /// Given to n8n, which has not answered yet.
+    handed_over: i64,
+    /// It cannot be known whether they arrived; they are not sent again by themselves.
+    uncertain: i64,
+    skipped: i64,
+    canceled: i64,
+    expired: i64,
+}
+
+/// Cumulative: who has read it counts as delivered and sent too.
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = MailingFunnel)]
+pub struct Funnel {
+    sent: i64,
+    delivered: i64,
+    read: i64,
+    replied: i64,
+}
+
+async fn shown(conn: &mut AsyncPgConnection, mailing: &Mailing) -> Result<Shown> {
     let counts = outgoing::query::counts(conn, mailing.id).await?;
     let replied = outgoing::query::replied(conn, mailing.id).await?;
-    let mut states: serde_json::Map<String, Value> = outgoing::STATES
-        .iter()
-        .map(|state| ((*state).to_owned(), json!(counts.of(state))))
-        .collect();
-    states.insert("total".to_owned(), json!(counts.total()));
-    states.insert("handed_over".to_owned(), json!(counts.handed_over()));
-    Ok(json!({
-        "id": mailing.id, "subject": mailing.subject, "account_id": mailing.account_id, "state": mailing.state,
-        "state_reason": mailing.state_reason, "schedule_date": mailing.schedule_date,
-        "header": { "type": mailing.header_type, "text": mailing.header, "media_id": mailing.media_id }, "counts": states,
-        "funnel": { "sent": counts.sent(), "delivered": counts.delivered(), "read": counts.of("read"), "replied": replied },
-        "started_at": mailing.started_at, "finished_at": mailing.finished_at,
-    }))
+    Ok(Shown {
+        id: mailing.id.0,
+        subject: mailing.subject.clone(),
+        account_id: mailing.account_id.0,
+        state: mailing.state.clone(),
+        state_reason: mailing.state_reason.clone(),
+        schedule_date: mailing.schedule_date,
+        header: ShownHeader {
+            r#type: mailing.header_type.clone(),
+            text: mailing.header.clone(),
+            media_id: mailing.media_id.map(|id| id.0),
+        },
+        funnel: Funnel {
+            sent: counts.sent(),
+            delivered: counts.delivered(),
+            read: counts.of("read"),
+            replied,
+        },
+        counts: Counts {
+            total: counts.total(),
+            queued: counts.of("queued"),
+            claimed: counts.of("claimed"),
+            sending: counts.of("sending"),
+            accepted: counts.of("accepted"),
+            sent: counts.of("sent"),
+            delivered: counts.of("delivered"),
+            read: counts.of("read"),
+            failed: counts.of("failed"),
+            handed_over: counts.handed_over(),
+            uncertain: counts.of("uncertain"),
+            skipped: counts.of("skipped"),
+            canceled: counts.of("canceled"),
+            expired: counts.of("expired"),
+        },
+        started_at: mailing.started_at,
+        finished_at: mailing.finished_at,
+    })
 }
 
+/// Their own mailings are everybody's to change, others' a manager's.
+async fn own(conn: &mut AsyncPgConnection, caller: &ApiCaller, id: MailingId) -> Result<()> {
+    let mailing = query::find(conn, id).await?;
+    if mailing.responsible_id == caller.user {
+        Ok(())
+    } else {
+        caller.require(Role::Manager)
+    }
+}
+
+/// Make a draft
+#[utoipa::path(post, path = "/mailings", tag = "Mailings", operation_id = "createMailing", params(Once), request_body = NewMailing,
+    responses((status = 201, description = "The draft", body = Shown)))]
 pub async fn create(
     request: HttpRequest,
     caller: ApiCaller,
     body: web::Bytes,
     app: web::Data<App>,
 ) -> ApiResult {
-    once(&app, &caller, &request, &body, async {
+    once(&app, &caller, &request, &body, async |conn| {
         let new: NewMailing = parse(&body)?;
         let draft = new.input()?.parse(caller.zone)?;
-        let mut conn = app.db.company(caller.company).await?;
-        let mailing = mailings::create(&mut conn, caller.company, caller.user, &draft).await?;
-        let shown = shown(&mut conn, &mailing).await?;
-        conn.commit().await?;
-        Ok(HttpResponse::Created().json(shown))
+        let mailing = mailings::create(conn, caller.company, caller.user, &draft).await?;
+        Answer::created(shown(conn, &mailing).await?)
     })
     .await
 }
 
+/// A mailing with its counts
+#[utoipa::path(get, path = "/mailings/{id}", tag = "Mailings", operation_id = "mailing", params(("id" = i64, Path, description = "The mailing")),
+    responses((status = 200, description = "The mailing", body = Shown)))]
 pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     let mut conn = app.db.company(caller.company).await?;
     let mailing = query::find(&mut conn, MailingId(*id)).await?;
     Ok(HttpResponse::Ok().json(shown(&mut conn, &mailing).await?))
 }
 
+/// Who would get it, and who not and why
+///
+/// Changes nothing.
+#[utoipa::path(get, path = "/mailings/{id}/preflight", tag = "Mailings", operation_id = "preflight", params(("id" = i64, Path, description = "The mailing")),
+    responses((status = 200, description = "What would happen", body = Preflight)))]
 pub async fn preflight(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     let mut conn = app.db.company(caller.company).await?;
     let mailing = query::find(&mut conn, MailingId(*id)).await?;
     Ok(HttpResponse::Ok().json(preflights::run(&mut conn, &mailing).await?))
 }
 
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Submit {
+pub struct Submit {
+    /// RFC 3339 with an offset; absent: the date the mailing has.
+    #[schema(format = DateTime, example = "2030-11-24T10:00:00+07:00")]
     schedule_date: Option<String>,
 }
 
+/// Submit to Scheduler
+///
+/// Needs a schedule date, here or in the mailing, that is not past.
+#[utoipa::path(post, path = "/mailings/{id}/submit", tag = "Mailings", operation_id = "submitMailing", params(("id" = i64, Path, description = "The mailing"), Once),
+    request_body = Option<Submit>,
+    responses((status = 200, description = "The mailing", body = Shown), (status = 403, description = "Somebody else's mailing, and you are no manager"), (status = 409, description = "Only a draft can be submitted")))]
 pub async fn submit(
     request: HttpRequest,
     caller: ApiCaller,
@@ -153,30 +279,26 @@ pub async fn submit(
     body: web::Bytes,
     app: web::Data<App>,
 ) -> ApiResult {
-    once(&app, &caller, &request, &body, async {
+    once(&app, &caller, &request, &body, async |conn| {
         let submit: Submit = if body.is_empty() {
             Submit::default()
         } else {
             parse(&body)?
         };
-        let date = with_offset(submit.schedule_date.as_deref())?;
-        let mut conn = app.db.company(caller.company).await?;
-        let mailing = mailings::submit(
-            &app,
-            &mut conn,
-            caller.user,
-            MailingId(*id),
-            date,
-            app.clock.now(),
-        )
-        .await?;
-        let shown = shown(&mut conn, &mailing).await?;
-        conn.commit().await?;
-        Ok(HttpResponse::Ok().json(shown))
+        let date = with_offset("schedule_date", submit.schedule_date.as_deref())?;
+        let (id, now) = (MailingId(*id), app.clock.now());
+        own(conn, &caller, id).await?;
+        let mailing = mailings::submit(&app, conn, caller.user, id, date, now).await?;
+        Answer::ok(shown(conn, &mailing).await?)
     })
     .await
 }
 
+/// Send Now
+///
+/// Ignores the schedule date. A second call finds the mailing that the first one sent.
+#[utoipa::path(post, path = "/mailings/{id}/send_now", tag = "Mailings", operation_id = "sendMailingNow", params(("id" = i64, Path, description = "The mailing"), Once),
+    responses((status = 200, description = "The mailing", body = Shown), (status = 403, description = "Somebody else's mailing, and you are no manager"), (status = 409, description = "It is under way or ended")))]
 pub async fn send_now(
     request: HttpRequest,
     caller: ApiCaller,
@@ -184,19 +306,18 @@ pub async fn send_now(
     body: web::Bytes,
     app: web::Data<App>,
 ) -> ApiResult {
-    once(&app, &caller, &request, &body, async {
-        let mut conn = app.db.company(caller.company).await?;
-        let mailing = mailings::send_now(&app, &mut conn, caller.user, MailingId(*id)).await?;
-        let shown = shown(&mut conn, &mailing).await?;
-        conn.commit().await?;
-        app.wake.release.notify_one();
-        Ok(HttpResponse::Ok().json(shown))
+    once(&app, &caller, &request, &body, async |conn| {
+        own(conn, &caller, MailingId(*id)).await?;
+        let mailing = mailings::send_now(&app, conn, caller.user, MailingId(*id)).await?;
+        Answer::ok(shown(conn, &mailing).await?)
     })
     .await
+    .inspect(|_| app.wake.release.notify_one())
 }
 
 async fn change(app: &App, caller: &ApiCaller, id: i64, verb: Verb) -> ApiResult {
     let mut conn = app.db.company(caller.company).await?;
+    own(&mut conn, caller, MailingId(id)).await?;
     let mailing = mailings::change(&mut conn, MailingId(id), verb).await?;
     let shown = shown(&mut conn, &mailing).await?;
     conn.commit().await?;
@@ -204,22 +325,43 @@ async fn change(app: &App, caller: &ApiCaller, id: i64, verb: Verb) -> ApiResult
     Ok(HttpResponse::Ok().json(shown))
 }
 
+/// Pause what is being sent
+///
+/// What is at the gateway already ends; nothing more leaves.
+#[utoipa::path(post, path = "/mailings/{id}/pause", tag = "Mailings", operation_id = "pauseMailing", params(("id" = i64, Path, description = "The mailing")),
+    responses((status = 200, description = "The mailing", body = Shown), (status = 403, description = "Somebody else's mailing, and you are no manager"), (status = 409, description = "It is not being sent")))]
 pub async fn pause(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     change(&app, &caller, *id, Verb::Pause).await
 }
 
+/// Go on with a paused mailing
+#[utoipa::path(post, path = "/mailings/{id}/resume", tag = "Mailings", operation_id = "resumeMailing", params(("id" = i64, Path, description = "The mailing")),
+    responses((status = 200, description = "The mailing", body = Shown), (status = 403, description = "Somebody else's mailing, and you are no manager"), (status = 409, description = "It is not paused")))]
 pub async fn resume(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     change(&app, &caller, *id, Verb::Resume).await
 }
 
+/// Send nothing more, for good
+///
+/// What still waits becomes canceled.
+#[utoipa::path(post, path = "/mailings/{id}/cancel", tag = "Mailings", operation_id = "cancelMailing", params(("id" = i64, Path, description = "The mailing")),
+    responses((status = 200, description = "The mailing", body = Shown), (status = 403, description = "Somebody else's mailing, and you are no manager"), (status = 409, description = "It ended, or is a draft")))]
 pub async fn cancel(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     change(&app, &caller, *id, Verb::Cancel).await
 }
 
+/// Take a submitted mailing back to draft
+#[utoipa::path(post, path = "/mailings/{id}/draft", tag = "Mailings", operation_id = "redraftMailing", params(("id" = i64, Path, description = "The mailing")),
+    responses((status = 200, description = "The mailing", body = Shown), (status = 403, description = "Somebody else's mailing, and you are no manager"), (status = 409, description = "It was released")))]
 pub async fn draft(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     change(&app, &caller, *id, Verb::Draft).await
 }
 
+/// Retry failed
+///
+/// Sends again to those whose failure can pass, once more and in a log of its own.
+#[utoipa::path(post, path = "/mailings/{id}/retry_failed", tag = "Mailings", operation_id = "retryFailed", params(("id" = i64, Path, description = "The mailing"), Once),
+    responses((status = 200, description = "The mailing", body = Shown), (status = 403, description = "Somebody else's mailing, and you are no manager"), (status = 409, description = "Nothing of it failed, or it is under way")))]
 pub async fn retry_failed(
     request: HttpRequest,
     caller: ApiCaller,
@@ -227,19 +369,20 @@ pub async fn retry_failed(
     body: web::Bytes,
     app: web::Data<App>,
 ) -> ApiResult {
-    once(&app, &caller, &request, &body, async {
-        let mut conn = app.db.company(caller.company).await?;
+    once(&app, &caller, &request, &body, async |conn| {
         let id = MailingId(*id);
+        own(conn, &caller, id).await?;
         let (mailing, _) =
-            mailings::again::send(&mut conn, caller.user, id, Which::Failed, None).await?;
-        let shown = shown(&mut conn, &mailing).await?;
-        conn.commit().await?;
-        app.wake.deliver.notify_one();
-        Ok(HttpResponse::Ok().json(shown))
+            mailings::again::send(conn, caller.user, id, Which::Failed, None).await?;
+        Answer::ok(shown(conn, &mailing).await?)
     })
     .await
+    .inspect(|_| app.wake.deliver.notify_one())
 }
 
+/// A new draft with the same content and recipients
+#[utoipa::path(post, path = "/mailings/{id}/duplicate", tag = "Mailings", operation_id = "duplicateMailing", params(("id" = i64, Path, description = "The mailing"), Once),
+    responses((status = 201, description = "The new draft", body = Shown)))]
 pub async fn duplicate(
     request: HttpRequest,
     caller: ApiCaller,
@@ -247,12 +390,9 @@ pub async fn duplicate(
     body: web::Bytes,
     app: web::Data<App>,
 ) -> ApiResult {
-    once(&app, &caller, &request, &body, async {
-        let mut conn = app.db.company(caller.company).await?;
-        let mailing = mailings::duplicate(&mut conn, caller.user, MailingId(*id)).await?;
-        let shown = shown(&mut conn, &mailing).await?;
-        conn.commit().await?;
-        Ok(HttpResponse::Created().json(shown))
+    once(&app, &caller, &request, &body, async |conn| {
+        let mailing = mailings::duplicate(conn, caller.user, MailingId(*id)).await?;
+        Answer::created(shown(conn, &mailing).await?)
     })
     .await
 }

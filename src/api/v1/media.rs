@@ -2,8 +2,9 @@
 
 use actix_multipart::{Multipart, MultipartError};
 use actix_web::{HttpResponse, web};
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::super::error::ApiResult;
 use super::super::token::ApiCaller;
@@ -12,20 +13,60 @@ use crate::error::{Error, Result};
 use crate::ids::MediaId;
 use crate::media::{self, Media, Received, Receiving, query};
 
-fn shown(media: &Media) -> Value {
-    json!({
-        "id": media.id, "kind": media.kind, "mime": media.mime, "file_name": media.file_name, "size": media.size,
-        "sha256": hex::encode(&media.sha256), "created_at": media.created_at,
-    })
+/// A file that a mailing's header can show.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = Media)]
+pub struct Shown {
+    #[schema(example = 5)]
+    id: i64,
+    /// `image`, `video` or `document`.
+    #[schema(example = "image")]
+    kind: String,
+    #[schema(example = "image/jpeg")]
+    mime: String,
+    #[schema(example = "parang.jpg")]
+    file_name: String,
+    /// In bytes.
+    size: i64,
+    sha256: String,
+    created_at: DateTime<Utc>,
 }
 
+/// One part of a form.
+#[derive(ToSchema)]
+#[schema(as = MediaForm)]
+#[expect(dead_code, reason = "describes what read reads")]
+struct Form {
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+fn shown(media: &Media) -> Shown {
+    Shown {
+        id: media.id.0,
+        kind: media.kind.clone(),
+        mime: media.mime.clone(),
+        file_name: media.file_name.clone(),
+        size: media.size,
+        sha256: hex::encode(&media.sha256),
+        created_at: media.created_at,
+    }
+}
+
+/// Upload an image, a video or a document
+///
 /// The same bytes under the same name are the same file, so that repeating a call changes nothing.
+#[utoipa::path(post, path = "/media", tag = "Mailings", operation_id = "uploadMedia", request_body(content = Form, content_type = "multipart/form-data"),
+    responses((status = 201, description = "The file; its id goes into the header of a mailing", body = Shown)))]
 pub async fn create(caller: ApiCaller, form: Multipart, app: web::Data<App>) -> ApiResult {
     let received = read(&app, form).await?;
     let kept = media::keep(&app, caller.company, caller.user, received).await?;
     Ok(HttpResponse::Created().json(shown(&kept)))
 }
 
+/// What is known of a file
+#[utoipa::path(get, path = "/media/{id}", tag = "Mailings", operation_id = "media", params(("id" = i64, Path, description = "The file")),
+    responses((status = 200, description = "The file", body = Shown)))]
 pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     let mut conn = app.db.company(caller.company).await?;
     let media = query::find(&mut conn, MediaId(*id)).await?;

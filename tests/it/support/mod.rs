@@ -4,6 +4,7 @@ pub mod browser;
 pub mod chromium;
 pub mod db;
 pub mod instance;
+pub mod openapi;
 pub mod site;
 
 use std::sync::Arc;
@@ -385,14 +386,45 @@ impl Caller {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let mut request = self
             .client
-            .request(method, format!("{}/api/v1{path}", self.address))
+            .request(method.clone(), format!("{}/api/v1{path}", self.address))
             .bearer_auth(&self.token);
         if let Some(body) = body {
             request = request.json(body);
         }
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
-        (status, response.json().await.unwrap_or(Value::Null))
+        let answer = response.json().await.unwrap_or(Value::Null);
+        openapi::check(method.as_str(), path, body, status, &answer);
+        (status, answer)
+    }
+
+    /// A call as it stands, with its headers; what it answered and after how many seconds to come again.
+    pub async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, Option<u64>, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self
+            .client
+            .request(method, format!("{}/api/v1{path}", self.address))
+            .body(body.to_owned());
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        let after = response.headers().get("Retry-After").cloned();
+        let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
+        (
+            response.status().as_u16(),
+            after,
+            response.json().await.unwrap_or(Value::Null),
+        )
     }
 
     pub async fn ok(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
