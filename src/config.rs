@@ -8,6 +8,9 @@ use std::path::PathBuf;
 
 use url::Url;
 
+/// The file that makes a data folder a demo's.
+pub const DEMO_MARK: &str = "wablast-demo";
+
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `DATABASE_URL`; absent: a private PostgreSQL in the data folder.
@@ -28,6 +31,8 @@ pub struct Config {
     pub log: String,
     /// `PG_BIN_DIR`: where the private PostgreSQL's programs are.
     pub pg_bin_dir: Option<PathBuf>,
+    /// The data folder is a demo's: nothing in it is real, and everybody knows its passwords.
+    pub demo: bool,
 }
 
 /// Where uploads lie.
@@ -160,6 +165,43 @@ impl Config {
         Self::from(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
 
+    /// The settings of `wablast demo`: a folder of its own, its own database and key.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn of_demo() -> anyhow::Result<Self> {
+        Self::for_demo(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    fn for_demo(get: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            get("DATABASE_URL").is_none(),
+            "DATABASE_URL is set. The demo brings its own database and never touches another: unset it."
+        );
+        let mut config = Self::from(|name| match name {
+            "WABLAST_MASTER_KEY_FILE" | "WABLAST_STORAGE" => None,
+            "WABLAST_DATA_DIR" => Some(get(name).unwrap_or_else(|| "./data-demo".to_owned())),
+            "WABLAST_LOG" => Some(get(name).unwrap_or_else(|| "warn".to_owned())),
+            _ => get(name),
+        })?;
+        config.demo = true;
+        config.stays_here()?;
+        Ok(config)
+    }
+
+    /// A demo answers on this machine alone.
+    fn stays_here(&self) -> anyhow::Result<()> {
+        let here = |url: &Url| match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        };
+        anyhow::ensure!(
+            self.listen.ip().is_loopback() && self.public_url.as_ref().is_none_or(here),
+            "the passwords of the demo are known to everybody, so it answers on this machine alone: unset WABLAST_PUBLIC_URL, and set WABLAST_LISTEN to an address like 127.0.0.1:8080"
+        );
+        Ok(())
+    }
+
     /// Reads the settings through `get`; every fault is in the error.
     pub fn from(get: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         let mut faults = Vec::new();
@@ -202,7 +244,9 @@ impl Config {
                 faults.join("\n  ")
             );
         }
-        Ok(Self {
+        let demo = get("DATABASE_URL").is_none() && data_dir.join(DEMO_MARK).exists();
+        let config = Self {
+            demo,
             database_url: get("DATABASE_URL"),
             listen,
             public_url,
@@ -213,7 +257,11 @@ impl Config {
             sending,
             log: get("WABLAST_LOG").unwrap_or_else(|| "info".to_owned()),
             pg_bin_dir: get("PG_BIN_DIR").map(PathBuf::from),
-        })
+        };
+        if demo {
+            config.stays_here()?;
+        }
+        Ok(config)
     }
 
     /// The address to show and to give to gateways.
@@ -229,5 +277,36 @@ impl Config {
         self.public_url
             .as_ref()
             .is_some_and(|url| url.scheme() == "http")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of<'a>(set: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        |name| {
+            let found = set.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        }
+    }
+
+    #[test]
+    fn config_a_demo_has_its_own_folder_and_stays_on_this_machine() {
+        let plain = Config::for_demo(of(&[("WABLAST_MASTER_KEY_FILE", "/etc/real.key")])).unwrap();
+        assert_eq!(plain.data_dir, PathBuf::from("./data-demo"));
+        assert_eq!(
+            plain.master_key_file,
+            PathBuf::from("./data-demo/secret.key")
+        );
+        assert!(plain.demo);
+        for refused in [
+            ("DATABASE_URL", "postgres://real"),
+            ("WABLAST_LISTEN", "0.0.0.0:8080"),
+            ("WABLAST_PUBLIC_URL", "https://wa.example.com"),
+        ] {
+            assert!(Config::for_demo(of(&[refused])).is_err(), "{refused:?}");
+        }
+        assert!(!Config::from(of(&[])).unwrap().demo);
     }
 }

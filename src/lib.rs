@@ -53,3 +53,4 @@ pub mod api;
 pub mod simulator;
 pub mod server;
 pub mod runner;
+pub mod demo;

@@ -22,7 +22,7 @@ use wablast::ids::CompanyId;
 use wablast::settings::{self, SetUpInput};
 use wablast::simulator::{self, args::SimulateArgs};
 use wablast::storage::Storage;
-use wablast::{auth, check, companies, runner, telemetry, users};
+use wablast::{auth, check, companies, demo, runner, telemetry, users};
 
 use crate::user_command::UserCommand;
 
@@ -69,6 +69,12 @@ enum Command {
     },
     /// Holds every promise of the delivery against the database and prints what does not hold
     Check,
+    /// A company that has worked for a month, on the built-in simulator: nothing reaches a phone
+    Demo {
+        /// Forgets what was done in the demo and begins anew
+        #[arg(long)]
+        reset: bool,
+    },
     /// Plays WAHA on loopback
     Simulate(SimulateArgs),
     #[command(hide = true)]
@@ -126,13 +132,16 @@ async fn perform(command: Command) -> anyhow::Result<()> {
     if let Command::Simulate(args) = command {
         return simulate(args).await;
     }
+    if let Command::Demo { reset } = command {
+        return open_demo(reset).await;
+    }
     let config = Config::from_environment()?;
     telemetry::start(&config.log);
     let role = match command {
         Command::Serve => Role::Server,
         _ => Role::Command,
     };
-    let database = Database::open(&config, role).await?;
+    let database = Database::open(&config, role, Purpose::Production).await?;
     let outcome = with_database(command, config, &database).await;
     database.close().await;
     outcome
@@ -190,7 +199,10 @@ async fn with_database(
         }
         Command::Check => examine(&app).await,
         Command::User { command } => user_command::perform(&app, command).await,
-        Command::Migrate | Command::Simulate(_) | Command::PostgresLauncher { .. } => Ok(()),
+        Command::Migrate
+        | Command::Demo { .. }
+        | Command::Simulate(_)
+        | Command::PostgresLauncher { .. } => Ok(()),
     }
 }
 
@@ -221,7 +233,7 @@ enum Database {
 }
 
 impl Database {
-    async fn open(config: &Config, role: Role) -> anyhow::Result<Self> {
+    async fn open(config: &Config, role: Role, purpose: Purpose) -> anyhow::Result<Self> {
         if let Some(url) = &config.database_url {
             return Ok(Self::Given(url.clone()));
         }
@@ -230,7 +242,7 @@ impl Database {
             data_dir: &config.data_dir,
             pg_bin_dir: config.pg_bin_dir.as_deref(),
             launcher: &launcher,
-            purpose: Purpose::Production,
+            purpose,
         };
         Ok(Self::Private(Opened::open(options, role).await?))
     }
@@ -270,6 +282,13 @@ async fn serve(app: App) -> anyhow::Result<()> {
             app.config.public_url()
         );
     }
+    asked_to_stop().await?;
+    tracing::info!("stopping: what has begun is finished first");
+    running.stop().await;
+    Ok(())
+}
+
+async fn asked_to_stop() -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
@@ -278,8 +297,37 @@ async fn serve(app: App) -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    tracing::info!("stopping: what has begun is finished first");
+    Ok(())
+}
+
+async fn open_demo(reset: bool) -> anyhow::Result<()> {
+    let config = Config::of_demo()?;
+    telemetry::start(&config.log);
+    let found = demo::folder::prepare(&config.data_dir, reset)?;
+    let database = Database::open(&config, Role::Server, Purpose::Demo).await?;
+    let outcome = run_demo(config, &database, found).await;
+    database.close().await;
+    outcome
+}
+
+async fn run_demo(
+    config: Config,
+    database: &Database,
+    found: demo::folder::Found,
+) -> anyhow::Result<()> {
+    db::migrate(database.url()).await?;
+    if found == demo::folder::Found::New {
+        println!("Making the demo, a few seconds ...");
+        demo::tell(&config, database.url()).await?;
+        demo::folder::is_ready(&config.data_dir)?;
+    }
+    let app = build(config, database).await?;
+    let running = runner::start(app.clone())?;
+    let gateway = demo::gateway(&app, running.address).await?;
+    println!("{}", demo::welcome(running.address, &gateway));
+    asked_to_stop().await?;
     running.stop().await;
+    gateway.stop().await;
     Ok(())
 }
 

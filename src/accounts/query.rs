@@ -22,6 +22,44 @@ pub async fn find(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<Ac
         .await
 }
 
+/// The account of this name, whatever the company.
+pub async fn named(conn: &mut AsyncPgConnection, name: &str) -> QueryResult<Option<Account>> {
+    accounts::table
+        .filter(accounts::name.eq(name))
+        .order(accounts::id)
+        .select(Account::as_select())
+        .first(conn)
+        .await
+        .optional()
+}
+
+/// The same gateway answers at another address now.
+pub async fn moved(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    api_url: &str,
+) -> QueryResult<usize> {
+    diesel::update(accounts::table.find(id))
+        .set(accounts::api_url.eq(api_url))
+        .execute(conn)
+        .await
+}
+
+/// Messages a second, and how many at once.
+pub async fn set_pace(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    (per_second, burst): (f64, i32),
+) -> QueryResult<usize> {
+    diesel::update(accounts::table.find(id))
+        .set((
+            accounts::per_second.eq(per_second),
+            accounts::burst.eq(burst),
+        ))
+        .execute(conn)
+        .await
+}
+
 /// For webhooks: the account an address belongs to, whatever the company.
 pub async fn find_by_key(conn: &mut AsyncPgConnection, key: &str) -> QueryResult<Option<Account>> {
     accounts::table

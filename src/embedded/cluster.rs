@@ -43,7 +43,7 @@ pub(super) fn make(
         .current_dir(&half)
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    if purpose == Purpose::Tests {
+    if purpose != Purpose::Production {
         command.arg("--no-sync");
     }
     let output = command
@@ -94,6 +94,17 @@ pub(super) fn settings(purpose: Purpose) -> Vec<String> {
         Purpose::Production => {
             settings.push(format!("shared_buffers={}MB", shared_buffers_mib()));
             settings.push("max_connections=100".to_owned());
+        }
+        Purpose::Demo => {
+            for setting in [
+                "fsync=off",
+                "full_page_writes=off",
+                "synchronous_commit=off",
+                "shared_buffers=128MB",
+                "max_connections=100",
+            ] {
+                settings.push(setting.to_owned());
+            }
         }
         Purpose::Tests => {
             for setting in [

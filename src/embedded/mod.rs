@@ -23,6 +23,7 @@ use anyhow::{Context as _, bail};
 use nix::fcntl::Flock;
 use tokio::sync::{oneshot, watch};
 
+pub use place::is_used;
 use place::{Place, Taken};
 pub use supervise::Status;
 use supervise::Supervisor;
@@ -34,6 +35,8 @@ const FREE_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Production,
+    /// As fast as tests, for a long life: what the machine's power takes is made again.
+    Demo,
     /// Fast, and lost with the machine's power.
     Tests,
 }

@@ -26,6 +26,12 @@ pub(super) struct Place {
     pub socket_folder: PathBuf,
 }
 
+/// Whether some process has the folder now.
+pub fn is_used(data_dir: &Path) -> bool {
+    File::open(data_dir.join("app.lock"))
+        .is_ok_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
+}
+
 /// Who has the lock of the folder.
 pub(super) enum Taken {
     Ours(Flock<File>),

@@ -153,6 +153,7 @@ const NOT_PAGES: &[&str] = &[
     "api",
     "check.rs",
     "config.rs",
+    "demo",
     "embedded",
     "main.rs",
     "schema.rs",

@@ -88,6 +88,7 @@ impl SimulateArgs {
                 callback_token: self.callback_token.unwrap_or_default(),
                 report: self.report,
             },
+            ..Options::default()
         })
     }
 }

@@ -41,6 +41,14 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
+    /// Empty; ids are counted on from here.
+    pub(super) fn from(next_id: u64) -> Self {
+        Self {
+            next_id,
+            ..Self::default()
+        }
+    }
+
     /// An id as NOWEB makes them, different for every call.
     pub(super) fn new_id(&mut self, seed: u64) -> String {
         self.next_id += 1;

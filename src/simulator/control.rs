@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::arrived::Message;
 use super::{Faults, State, Webhook, flow, locked, waha};
-use crate::clock::Clock;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -39,7 +38,7 @@ async fn faults(body: web::Json<Faults>, state: web::Data<State>) -> HttpRespons
 }
 
 #[derive(serde::Deserialize)]
-struct Written {
+pub(super) struct Written {
     /// Digits, or a full address such as 123@lid or 123@g.us.
     from: String,
     text: String,
@@ -47,7 +46,18 @@ struct Written {
     id: Option<String>,
 }
 
-async fn somebody_writes(state: &State, written: &Written) {
+impl Written {
+    pub(super) fn new(from: &str, name: &str, text: &str) -> Self {
+        Self {
+            from: from.to_owned(),
+            text: text.to_owned(),
+            name: Some(name.to_owned()),
+            id: None,
+        }
+    }
+}
+
+pub(super) async fn somebody_writes(state: &State, written: &Written) {
     let from = if written.from.contains('@') {
         written.from.clone()
     } else {
@@ -63,7 +73,7 @@ async fn somebody_writes(state: &State, written: &Written) {
     state.hooks.post(
         "message.any",
         json!({
-            "id": format!("false_{from}_{id}"), "timestamp": Clock::system().now().timestamp(), "from": from, "fromMe": false,
+            "id": format!("false_{from}_{id}"), "timestamp": state.options.clock.now().timestamp(), "from": from, "fromMe": false,
             "source": "app", "body": written.text, "hasMedia": false, "media": null, "ack": 2, "ackName": "DEVICE", "replyTo": null,
             "_data": { "notifyName": written.name },
         }),

@@ -28,6 +28,8 @@ pub enum Fault {
     NotOnWhatsapp,
     /// 201, and then ERROR.
     ErrorAck,
+    /// 201, delivered, and never read.
+    Unread,
     /// 201, and no acknowledgement.
     AcksLost,
     /// 400: this message is refused.
@@ -36,7 +38,7 @@ pub enum Fault {
     Slow,
 }
 
-const ALL: [Fault; 12] = [
+const ALL: [Fault; 13] = [
     Fault::TimeoutBefore,
     Fault::TimeoutAfter,
     Fault::ResetBefore,
@@ -46,6 +48,7 @@ const ALL: [Fault; 12] = [
     Fault::EmptyAnswer,
     Fault::NotOnWhatsapp,
     Fault::ErrorAck,
+    Fault::Unread,
     Fault::AcksLost,
     Fault::Refused,
     Fault::Slow,
@@ -99,6 +102,13 @@ impl Faults {
             }
         }
         Ok(faults)
+    }
+
+    /// This always happens to that number; a name that is none changes nothing.
+    pub fn always(&mut self, number: &str, name: &str) {
+        if let Some(fault) = Fault::named(name) {
+            self.numbers.insert(number.to_owned(), fault);
+        }
     }
 
     pub(super) fn for_message(&self, number: &str, dice: &mut Dice) -> Option<Fault> {

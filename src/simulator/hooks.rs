@@ -22,6 +22,7 @@ pub(super) struct Hooks {
     target: Arc<Mutex<Option<Webhook>>>,
     sender: mpsc::UnboundedSender<Value>,
     event: Arc<AtomicU64>,
+    ended: Arc<AtomicU64>,
     engine: String,
     version: String,
     session: String,
@@ -31,8 +32,10 @@ impl Hooks {
     pub(super) fn start(http: Http, webhook: Option<Webhook>, options: &Options) -> Self {
         let target = Arc::new(Mutex::new(webhook));
         let (sender, receiver) = mpsc::unbounded_channel();
+        let ended = Arc::new(AtomicU64::new(0));
         tokio::spawn(post_all(
             http,
+            Arc::clone(&ended),
             Arc::clone(&target),
             receiver,
             format!("WAHA/{}", options.version),
@@ -41,6 +44,7 @@ impl Hooks {
             target,
             sender,
             event: Arc::default(),
+            ended,
             engine: options.engine.clone(),
             version: options.version.clone(),
             session: options.session.clone(),
@@ -55,12 +59,17 @@ impl Hooks {
         locked(&self.target).clone()
     }
 
+    /// Whether no event waits for its turn or its answer.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.event.load(Ordering::SeqCst) == self.ended.load(Ordering::SeqCst)
+    }
+
     /// Posts an event, soon.
     pub(super) fn post(&self, event: &str, payload: Value) {
         if locked(&self.target).is_none() {
             return;
         }
-        let n = self.event.fetch_add(1, Ordering::Relaxed);
+        let n = self.event.fetch_add(1, Ordering::SeqCst);
         let now = Clock::system().now().timestamp_millis();
         let body = json!({
             "id": format!("evt_sim{now:013}{n:08}"), "timestamp": now, "event": event, "session": self.session,
@@ -74,6 +83,7 @@ impl Hooks {
 
 async fn post_all(
     http: Http,
+    ended: Arc<AtomicU64>,
     target: Arc<Mutex<Option<Webhook>>>,
     mut receiver: mpsc::UnboundedReceiver<Value>,
     agent: String,
@@ -86,7 +96,7 @@ async fn post_all(
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
-        let (http, agent) = (http.clone(), agent.clone());
+        let (http, agent, ended) = (http.clone(), agent.clone(), Arc::clone(&ended));
         tokio::spawn(async move {
             let retries = post_one(&http, &webhook, &body, &agent).await;
             // The place is free for others while this one waits for its next try.
@@ -99,6 +109,7 @@ async fn post_all(
                     }
                 }
             }
+            ended.fetch_add(1, Ordering::SeqCst);
         });
     }
 }

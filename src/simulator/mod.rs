@@ -19,6 +19,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 
+use crate::clock::Clock;
 use crate::gateways::http::Http;
 use arrived::Arrived;
 pub use faults::Faults;
@@ -39,11 +40,17 @@ pub struct Options {
     pub latency: Duration,
     /// Whether messages are acknowledged (1, 2, 3) by webhooks.
     pub acks: bool,
+    /// Only the last of them, as a phone that was away sends.
+    pub last_ack_alone: bool,
     /// Whether it waits 5 or 10 seconds for a session that is not working, as WAHA does.
     pub waits: bool,
     pub seed: u64,
     pub faults: Faults,
     pub flow: Flow,
+    /// What its events call now.
+    pub clock: Clock,
+    /// Ids are counted on from here.
+    pub first_id: u64,
 }
 
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -63,10 +70,13 @@ impl Default for Options {
             webhook: None,
             latency: Duration::ZERO,
             acks: true,
+            last_ack_alone: false,
             waits: true,
             seed: 1,
             faults: Faults::default(),
             flow: Flow::default(),
+            clock: Clock::system(),
+            first_id: 0,
         }
     }
 }
@@ -87,6 +97,7 @@ struct State {
 pub struct Running {
     pub address: SocketAddr,
     handle: ServerHandle,
+    state: web::Data<State>,
 }
 
 impl Running {
@@ -96,6 +107,22 @@ impl Running {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where its events go from now on.
+    pub fn post_to(&self, webhook: Webhook) {
+        self.state.hooks.set_target(Some(webhook));
+    }
+
+    /// A person writes to the account.
+    pub async fn somebody_writes(&self, number: &str, name: &str, text: &str) {
+        let written = control::Written::new(number, name, text);
+        control::somebody_writes(&self.state, &written).await;
+    }
+
+    /// Whether every event that was made has been posted.
+    pub fn is_quiet(&self) -> bool {
+        self.state.hooks.is_quiet()
     }
 }
 
@@ -107,15 +134,16 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         status: Mutex::new("WORKING".to_owned()),
         faults: Mutex::new(options.faults.clone()),
         dice: Mutex::new(faults::Dice::new(options.seed)),
-        arrived: Mutex::new(Arrived::default()),
+        arrived: Mutex::new(Arrived::from(options.first_id)),
         hooks,
         flow: Mutex::new(options.flow.clone()),
         http,
         options: options.clone(),
     }));
+    let shared = state.clone();
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(state.clone())
+            .app_data(shared.clone())
             .app_data(web::PayloadConfig::new(2 * media::BODY_AT_MOST))
             .configure(waha::routes)
             .configure(flow::routes)
@@ -129,7 +157,11 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let server = server.run();
     let handle = server.handle();
     tokio::spawn(server);
-    Ok(Running { address, handle })
+    Ok(Running {
+        address,
+        handle,
+        state,
+    })
 }
 
 /// A lock whose holder panicked still holds good data here: every change is one push or one set.

@@ -346,7 +346,7 @@ pub(super) async fn deliver(
     let id = {
         let mut arrived = locked(&state.arrived);
         let id = own.unwrap_or_else(|| arrived.new_id(state.options.seed));
-        let at = Clock::system().now().timestamp();
+        let at = state.options.clock.now().timestamp();
         arrived.add(Message {
             to: number.clone(),
             id: id.clone(),
@@ -398,18 +398,26 @@ fn acknowledge(
         return;
     }
     let full = format!("true_{number}@c.us_{id}");
-    let now = Clock::system().now().timestamp();
-    state.hooks.post(
-        "message.any",
-        json!({ "id": full, "timestamp": now, "from": format!("{number}@c.us"), "fromMe": true, "source": "api", "body": text,
-            "hasMedia": has_file, "media": null, "ack": 0, "ackName": "PENDING", "_data": {} }),
-    );
+    let now = state.options.clock.now().timestamp();
+    if !state.options.last_ack_alone {
+        state.hooks.post(
+            "message.any",
+            json!({ "id": full, "timestamp": now, "from": format!("{number}@c.us"), "fromMe": true, "source": "api", "body": text,
+                "hasMedia": has_file, "media": null, "ack": 0, "ackName": "PENDING", "_data": {} }),
+        );
+    }
     let acks: &[(i64, &str)] = match fault {
         Some(Fault::NotOnWhatsapp) => &[(1, "SERVER")],
         Some(Fault::ErrorAck) => &[(1, "SERVER"), (-1, "ERROR")],
+        Some(Fault::Unread) => &[(1, "SERVER"), (2, "DEVICE")],
         _ => &[(1, "SERVER"), (2, "DEVICE"), (3, "READ")],
     };
-    for (ack, name) in acks {
+    let skipped = if state.options.last_ack_alone {
+        acks.len() - 1
+    } else {
+        0
+    };
+    for (ack, name) in &acks[skipped..] {
         locked(&state.arrived).set_ack(id, *ack);
         state.hooks.post(
             "message.ack",

@@ -23,6 +23,7 @@ pub async fn all(app: &App, signed: &Signed, conn: &mut AsyncPgConnection) -> Re
         lang: Lang::parse(&signed.language),
     };
     let mut banners = Vec::new();
+    banners.extend(demo(app, Lang::parse(&signed.language)));
     if app.config.is_plain_http() {
         banners.push(words.banner("banners.plain_http", "banners.plain_http_text"));
     }
@@ -38,6 +39,15 @@ pub async fn all(app: &App, signed: &Signed, conn: &mut AsyncPgConnection) -> Re
     let running = bulk::running(conn, signed.company, signed.user).await?;
     banners.extend(running.iter().map(|run| words.bulk(run)));
     Ok(banners)
+}
+
+/// A demo says on every page that nothing is real, also before anybody is signed in.
+pub fn demo(app: &App, lang: Lang) -> Option<Banner> {
+    let text = |key| i18n::t(lang, key);
+    app.config.demo.then(|| Banner {
+        text: format!("{}\n{}", text("banners.demo"), text("banners.demo_text")),
+        actions: Vec::new(),
+    })
 }
 
 /// Who is told, and in which language.

@@ -16,6 +16,7 @@ use crate::i18n::Lang;
 use crate::ids::CompanyId;
 use crate::limits::Limits;
 use crate::users::{self, User};
+use crate::web::banners;
 use crate::web::error::{WebError, WebResult};
 use crate::web::form::{PostedAnywhere, Pressed, csrf_token, own_path, see_other};
 use crate::web::page::{Menu, Shell, html, html_with};
@@ -56,6 +57,7 @@ pub fn signed_out(app: &App, session: &Session, request: &HttpRequest) -> Result
         .and_then(|value| value.to_str().ok());
     let mut shell = Shell::signed_out(Lang::parse(accepted.unwrap_or_default()), app.clock.now());
     shell.csrf = csrf_token(session)?;
+    shell.banners.extend(banners::demo(app, shell.lang));
     Ok(shell)
 }
 

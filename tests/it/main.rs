@@ -12,6 +12,7 @@ mod support;
 mod check;
 mod api;
 mod delivery;
+mod demo;
 mod embedded;
 mod enqueue;
 mod gateways;

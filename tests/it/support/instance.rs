@@ -67,12 +67,27 @@ impl Instance {
         if let Some(pg_bin_dir) = pg_bin_dir {
             command.env("PG_BIN_DIR", pg_bin_dir);
         }
-        let child = command.arg("serve").stdout(Stdio::null()).spawn().unwrap();
+        command.arg("serve");
+        Self::begin(command, port, Duration::from_secs(60)).await
+    }
+
+    /// `wablast demo`, made first where it is not there.
+    pub async fn demo(folder: &Path, port: u16, reset: bool) -> Self {
+        let mut command = command(folder, port);
+        command.arg("demo");
+        if reset {
+            command.arg("--reset");
+        }
+        Self::begin(command, port, Duration::from_secs(180)).await
+    }
+
+    async fn begin(mut command: Command, port: u16, within: Duration) -> Self {
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
         let instance = Self {
             child,
             url: format!("http://127.0.0.1:{port}"),
         };
-        super::until("the instance answers", Duration::from_secs(60), || async {
+        super::until("the instance answers", within, || async {
             tokio::net::TcpStream::connect(("127.0.0.1", port))
                 .await
                 .is_ok()
