@@ -11,6 +11,7 @@ mod support;
 
 mod check;
 mod api;
+mod brief;
 mod delivery;
 mod demo;
 mod embedded;
