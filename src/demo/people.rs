@@ -189,11 +189,7 @@ fn person(n: usize) -> Row {
     }
     Row {
         name: format!("{first} {}", of(place.last, n, 3)),
-        title: if home && mix(n, 7) % 4 == 0 {
-            "Ibu".to_owned()
-        } else {
-            String::new()
-        },
+        title: title(n, first, home).to_owned(),
         whatsapp_number: format!("{prefix}{n:04}"),
         country: place.country.to_owned(),
         email: if mix(n, 8) % 3 == 0 {
@@ -205,6 +201,19 @@ fn person(n: usize) -> Row {
         attributes,
         lists: lists(n, city, home),
         ..Row::default()
+    }
+}
+
+/// Some are addressed as one addresses them at home.
+fn title(n: usize, first: &str, home: bool) -> &'static str {
+    const WOMEN: [&str; 14] = [
+        "Siti", "Dewi", "Putri", "Wulan", "Ayu", "Indah", "Maya", "Ratna", "Lestari", "Kartika",
+        "Sri", "Melati", "Anisa", "Nur",
+    ];
+    match (home && mix(n, 7) % 4 == 0, WOMEN.contains(&first)) {
+        (true, true) => "Ibu",
+        (true, false) => "Bapak",
+        _ => "",
     }
 }
 
