@@ -129,6 +129,15 @@ impl Db {
         Ok(conn)
     }
 
+    /// A transaction that sees every company; without `commit` it leaves nothing behind either.
+    pub async fn across(&self) -> Result<CompanyConn> {
+        let mut connection = take(&self.worker).await?;
+        AnsiTransactionManager::begin_transaction(&mut *connection).await?;
+        Ok(CompanyConn {
+            connection: Some(connection),
+        })
+    }
+
     /// The door of those who work for all companies.
     pub async fn system(&self) -> Result<SystemConn> {
         Ok(SystemConn {

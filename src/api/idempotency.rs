@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Jsonb, Nullable, SmallInt, Text};
-use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -77,10 +77,9 @@ pub async fn once_across<F>(
 where
     F: AsyncFnOnce(&mut AsyncPgConnection) -> Result<Answer, ApiError>,
 {
-    let mut conn = app.db.system().await?;
-    let answer = conn
-        .transaction(async |conn| perform(conn, app, caller, request, body, work).await)
-        .await?;
+    let mut conn = app.db.across().await?;
+    let answer = perform(&mut conn, app, caller, request, body, work).await?;
+    conn.commit().await?;
     Ok(answer.respond())
 }
 

@@ -274,7 +274,8 @@ fn shapes(document: &Value) -> Vec<Shape> {
 fn shape(name: &str, schema: &Value) -> Shape {
     let words = schema["enum"].as_array().into_iter().flatten();
     let mut fields = fields(schema);
-    for part in schema["allOf"].as_array().into_iter().flatten() {
+    let parts = ["allOf", "oneOf"].map(|word| schema[word].as_array());
+    for part in parts.into_iter().flatten().flatten() {
         match part["$ref"].as_str() {
             Some(_) => fields.push(Field {
                 name: "…".to_owned(),
