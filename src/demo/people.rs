@@ -177,7 +177,7 @@ fn person(n: usize) -> Row {
     // Numbers do not repeat: the last four digits and the prefix follow from the position.
     let prefix = place.prefixes[n % place.prefixes.len()];
     let home = place.country == "ID";
-    let points = if mix(n, 5) % 5 == 0 {
+    let points = if mix(n, 5).is_multiple_of(5) {
         None
     } else {
         Some(mix(n, 6) % 90 * 10)
@@ -192,7 +192,7 @@ fn person(n: usize) -> Row {
         title: title(n, first, home).to_owned(),
         whatsapp_number: format!("{prefix}{n:04}"),
         country: place.country.to_owned(),
-        email: if mix(n, 8) % 3 == 0 {
+        email: if mix(n, 8).is_multiple_of(3) {
             format!("{}.{n}@example.com", first.to_lowercase().replace(' ', ""))
         } else {
             String::new()
@@ -210,7 +210,7 @@ fn title(n: usize, first: &str, home: bool) -> &'static str {
         "Siti", "Dewi", "Putri", "Wulan", "Ayu", "Indah", "Maya", "Ratna", "Lestari", "Kartika",
         "Sri", "Melati", "Anisa", "Nur",
     ];
-    match (home && mix(n, 7) % 4 == 0, WOMEN.contains(&first)) {
+    match (home && mix(n, 7).is_multiple_of(4), WOMEN.contains(&first)) {
         (true, true) => "Ibu",
         (true, false) => "Bapak",
         _ => "",
@@ -219,13 +219,13 @@ fn title(n: usize, first: &str, home: bool) -> &'static str {
 
 fn tags(n: usize, home: bool) -> Vec<String> {
     let mut tags = Vec::new();
-    if mix(n, 9) % 12 == 0 {
+    if mix(n, 9).is_multiple_of(12) {
         tags.push("VIP".to_owned());
     }
-    if mix(n, 10) % 9 == 0 {
+    if mix(n, 10).is_multiple_of(9) {
         tags.push("Reseller".to_owned());
     }
-    if home && mix(n, 11) % 3 == 0 {
+    if home && mix(n, 11).is_multiple_of(3) {
         tags.push("Member".to_owned());
     }
     tags
@@ -234,7 +234,7 @@ fn tags(n: usize, home: bool) -> Vec<String> {
 fn lists(n: usize, city: &str, home: bool) -> Vec<String> {
     let mut lists = Vec::new();
     let mut join = |list: &str| lists.push(list.to_owned());
-    if mix(n, 12) % 4 == 0 {
+    if mix(n, 12).is_multiple_of(4) {
         join(NEWSLETTER);
     }
     match city {
@@ -242,13 +242,13 @@ fn lists(n: usize, city: &str, home: bool) -> Vec<String> {
         "Jakarta" => join(JAKARTA),
         _ => {}
     }
-    if mix(n, 10) % 9 == 0 {
+    if mix(n, 10).is_multiple_of(9) {
         join(RESELLERS);
     }
-    if !home && mix(n, 14) % 2 == 0 {
+    if !home && mix(n, 14).is_multiple_of(2) {
         join(OVERSEAS);
     }
-    if home && mix(n, 13) % 16 == 0 {
+    if home && mix(n, 13).is_multiple_of(16) {
         join(WORKSHOP);
     }
     lists

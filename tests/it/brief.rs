@@ -54,7 +54,7 @@ const ROWS: &[Row] = &[
     Row("Re-use this screen whenever credentials change.",
         &["from_the_first_start_to_a_mailing_that_leaves_out_who_said_stop", "a_refused_key_stops_the_account_and_burns_no_message"], ""),
     Row("Multi-company rules, allowed users, and access rights are inherited from the default WhatsApp configuration.",
-        &["another_company_s_records_do_not_exist_on_any_page", "what_each_role_may_open", "a_user_changes_only_own_mailings", "defect_29_another_company_s_records_do_not_exist", "a_company_that_may_use_an_account_sends_with_it", "only_allowed_users_choose_submit_send_test_and_reply"], "users and companies from the panel"),
+        &["another_company_s_records_do_not_exist_on_any_page", "what_each_role_may_open", "a_user_changes_only_own_mailings", "defect_29_another_company_s_records_do_not_exist", "a_company_that_may_use_an_account_sends_with_it", "only_allowed_users_choose_submit_send_test_and_reply"], ""),
     Row("Navigate to *WhatsApp ‣ Contacts ‣ Recipients*.",
         &["the_menu_is_the_briefs"], ""),
     Row("Create or import contacts (international format, numbers only).",
@@ -141,6 +141,20 @@ fn no_sentence_of_the_brief_is_missing_here() {
             "two sentences in a row: {sentence}"
         );
     }
+}
+
+#[test]
+fn only_what_the_account_form_refuses_in_words_is_open() {
+    let open: Vec<_> = ROWS.iter().filter(|Row(.., open)| !open.is_empty()).collect();
+    for Row(sentence, _, what) in &open {
+        assert_eq!(*what, META, "open without being said: {sentence}");
+    }
+    let refusal = fs::read_to_string(root().join("src/accounts/mod.rs")).unwrap();
+    assert_eq!(
+        open.is_empty(),
+        !refusal.contains("Sending through Meta's Cloud API is not available in this version."),
+        "the table and the account's refusal say the same"
+    );
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
