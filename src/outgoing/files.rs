@@ -4,6 +4,7 @@
 //! is in memory once for all messages of an account, and only while some of them are claimed; what is
 //! too large for a request goes as a link that the gateway fetches.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
@@ -39,10 +40,9 @@ impl Files {
         self.0.retain(|which, file| {
             wanted.contains(which) && !as_links && matches!(file.source, Source::Inside(_))
         });
-        for (id, mailing) in wanted {
-            if !self.0.contains_key(&(id, mailing)) {
-                let file = read(app, id, mailing, as_links).await?;
-                self.0.insert((id, mailing), file);
+        for which in wanted {
+            if let Entry::Vacant(missing) = self.0.entry(which) {
+                missing.insert(read(app, which.0, which.1, as_links).await?);
             }
         }
         Ok(())

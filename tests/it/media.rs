@@ -351,7 +351,7 @@ async fn a_build_without_media_refuses_for_good_and_a_lost_answer_rests_as_uncer
     );
 
     let (app, waha, account, list) = ready().await;
-    crate::support::tell(
+    tell(
         &waha,
         "/simulator/faults",
         &json!({ "share": { "reset_after": 1.0 } }),
@@ -372,7 +372,7 @@ async fn a_build_without_media_refuses_for_good_and_a_lost_answer_rests_as_uncer
 #[tokio::test]
 async fn a_message_with_a_file_is_held_as_long_as_its_request_may_take() {
     let (app, waha, account, list) = ready().await;
-    crate::support::tell(
+    tell(
         &waha,
         "/simulator/faults",
         &json!({ "share": { "timeout_before": 1.0 } }),

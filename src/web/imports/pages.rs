@@ -194,7 +194,7 @@ impl ColumnsPage {
     /// What was tested, with the figures; `None`: nothing, or other columns.
     fn figures(&self) -> Option<Figures<'_>> {
         let tested = self.tested.as_ref()?;
-        (tested.mapping == self.mapping).then(|| Figures {
+        (tested.mapping == self.mapping).then_some(Figures {
             shell: &self.shell,
             counts: tested.counts,
             notes: &tested.notes,
