@@ -145,7 +145,10 @@ fn no_sentence_of_the_brief_is_missing_here() {
 
 #[test]
 fn only_what_the_account_form_refuses_in_words_is_open() {
-    let open: Vec<_> = ROWS.iter().filter(|Row(.., open)| !open.is_empty()).collect();
+    let open: Vec<_> = ROWS
+        .iter()
+        .filter(|Row(.., open)| !open.is_empty())
+        .collect();
     for Row(sentence, _, what) in &open {
         assert_eq!(*what, META, "open without being said: {sentence}");
     }

@@ -211,10 +211,12 @@ fn figures(counts: &Counts) -> Figures {
 
 fn cause(shell: &Shell, id: MailingId, state: &str, code: &str, count: i64) -> Cause {
     let vocabulary = if state == "skipped" { "skip" } else { "code" };
-    let title = if state == "expired" {
-        badges::word(shell.lang, "message", state)
-    } else {
-        badges::word(shell.lang, vocabulary, code)
+    let word = badges::word(shell.lang, vocabulary, code);
+    let title = match state {
+        "expired" => badges::word(shell.lang, "message", state),
+        // The same code may stand for what failed.
+        "uncertain" => format!("{}: {word}", badges::word(shell.lang, "message", state)),
+        _ => word,
     };
     let key = format!("code_hint.{code}");
     let hint = shell.t(&key);
