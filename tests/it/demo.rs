@@ -9,7 +9,7 @@ use wablast::embedded::{Opened, Options, Purpose, Role};
 
 use crate::support::chromium::Chromium;
 use crate::support::db::TestDatabase;
-use crate::support::instance::{Instance, PROGRAM, free_port, run};
+use crate::support::instance::{Instance, PROGRAM, run};
 use crate::support::until;
 
 /// The demo's database, joined as a command joins it.
@@ -203,8 +203,7 @@ async fn judged(folder: &Path) {
 async fn the_demo_is_made_and_every_figure_equals_a_recount() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("demo");
-    let port = free_port();
-    let mut demo = Instance::demo(&folder, port, false).await;
+    let mut demo = Instance::demo(&folder, false).await;
     judged(&folder).await;
     database(&folder)
         .await
@@ -213,7 +212,7 @@ async fn the_demo_is_made_and_every_figure_equals_a_recount() {
     demo.stop();
 
     // Opened again, it is the same; the simulator answers where the account looks for it.
-    let mut demo = Instance::demo(&folder, port, false).await;
+    let mut demo = Instance::demo(&folder, false).await;
     let again = database(&folder).await;
     assert_eq!(again.value("SELECT name FROM companies").await, "Kept");
     judged(&folder).await;
@@ -226,7 +225,7 @@ async fn the_demo_is_made_and_every_figure_equals_a_recount() {
     drop(again);
     demo.stop();
 
-    let mut demo = Instance::demo(&folder, port, true).await;
+    let mut demo = Instance::demo(&folder, true).await;
     assert!(
         database(&folder)
             .await
@@ -242,7 +241,7 @@ async fn the_demo_is_made_and_every_figure_equals_a_recount() {
 async fn the_demo_is_walked_from_the_sign_in_to_a_mailing_that_everybody_got() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("demo");
-    let demo = Instance::demo(&folder, free_port(), false).await;
+    let demo = Instance::demo(&folder, false).await;
     let browser = Chromium::start(&demo.url).await;
     let label = "Demo with a simulated gateway";
 

@@ -169,7 +169,7 @@ async fn shown(conn: &mut AsyncPgConnection, contact: &Contact) -> Result<Shown>
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {
-    /// Members of this list.
+    /// Members of the list with this id.
     #[param(example = 1)]
     list_id: Option<i64>,
     /// Words in the name, or a part of the number.

@@ -1,8 +1,9 @@
 //! The real program as its own process, to be killed.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A port nobody listens on now.
@@ -72,13 +73,31 @@ impl Instance {
     }
 
     /// `wablast demo`, made first where it is not there.
-    pub async fn demo(folder: &Path, port: u16, reset: bool) -> Self {
-        let mut command = command(folder, port);
+    /// It listens where it says it does: while it is made, others may take a port that was free.
+    pub async fn demo(folder: &Path, reset: bool) -> Self {
+        let mut command = command(folder, 0);
         command.arg("demo");
         if reset {
             command.arg("--reset");
         }
-        Self::begin(command, port, Duration::from_secs(180)).await
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let printed = BufReader::new(child.stdout.take().unwrap());
+        let said = Arc::new(Mutex::new(None));
+        let heard = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in printed.lines().map_while(Result::ok) {
+                if let Some((_, address)) = line.split_once("Infinys WhatsApp Blasting: ") {
+                    *heard.lock().unwrap() = Some(address.trim().to_owned());
+                }
+            }
+        });
+        let address = || said.lock().unwrap().clone();
+        super::until("the demo stands", Duration::from_secs(240), || async {
+            address().is_some()
+        })
+        .await;
+        let url = address().unwrap();
+        Self { child, url }
     }
 
     async fn begin(mut command: Command, port: u16, within: Duration) -> Self {
