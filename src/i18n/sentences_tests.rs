@@ -158,6 +158,7 @@ const NOT_PAGES: &[&str] = &[
     "main.rs",
     "schema.rs",
     "simulator",
+    "user_command.rs",
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
