@@ -172,6 +172,12 @@ pub async fn enveloped(
 
 /// A JSON body as `T`; what does not fit is said in words.
 pub fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // PostgreSQL stores no NUL.
+    let nul = b"\\u0000";
+    if body.contains(&0) || body.windows(nul.len()).any(|six| six == nul) {
+        let message = "The body holds the character NUL (\\u0000). Leave it out.";
+        return Err(ApiError(Error::invalid("body", message)));
+    }
     serde_json::from_slice(body).map_err(|error| {
         ApiError(Error::invalid(
             "body",

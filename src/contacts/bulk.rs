@@ -128,7 +128,7 @@ pub async fn upsert(
     let mut seen: HashSet<PhoneNumber> = HashSet::new();
     let mut repeated: Vec<Numbered<'_>> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
-        match number_of(row, default_country) {
+        match too_long(row).map_or_else(|| number_of(row, default_country), Err) {
             Err(reason) => rejected.push(Rejected { index, reason }),
             Ok(number) if seen.insert(number.clone()) => accepted.push((number, row)),
             Ok(number) => repeated.push((number, row)),
@@ -213,6 +213,17 @@ pub async fn foresee(
     outcome.skipped = known.len() - outcome.updated;
     outcome.contacts = ids;
     Ok(outcome)
+}
+
+/// Why a row does not fit; the same bounds as the form's name, and room for everything else.
+fn too_long(row: &Row) -> Option<String> {
+    if row.name.chars().count() > 200 {
+        return Some("The name is too long; at most 200 letters.".to_owned());
+    }
+    let short = [&row.title, &row.email, &row.company_name, &row.job_position];
+    let is_long = short.iter().any(|text| text.chars().count() > 500)
+        || row.tags.iter().any(|tag| tag.chars().count() > 100);
+    is_long.then(|| "A field is too long: tags have at most 100 letters, others 500.".to_owned())
 }
 
 /// The row's number, read in its own country where it names one; or why there is none, as a sentence.

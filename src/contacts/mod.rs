@@ -5,6 +5,7 @@
 //! Owns `contacts`, `contact_identities`, `tags`, `contact_tags` and `blacklist`.
 
 pub mod bulk;
+pub mod change;
 pub mod input;
 pub mod list;
 pub mod query;
@@ -76,6 +77,23 @@ impl Contact {
         texts.collect()
     }
 
+    /// Attributes as a form gives them back: a value whose text was not changed keeps its type.
+    fn with_texts(&self, texts: &BTreeMap<String, String>) -> serde_json::Value {
+        let before = self.attribute_texts();
+        let kept = |key: &str, text: &String| {
+            let same = before.get(key) == Some(text);
+            same.then(|| self.attributes[key].clone())
+        };
+        texts
+            .iter()
+            .map(|(key, text)| {
+                let value = kept(key, text).unwrap_or_else(|| text.clone().into());
+                (key.clone(), value)
+            })
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+
     /// The values of all placeholders, for previews.
     pub fn values(&self) -> crate::text::merge::Values {
         let mut values: crate::text::merge::Values = [
@@ -123,8 +141,11 @@ pub async fn update(
     id: ContactId,
     draft: &ContactDraft,
 ) -> Result<Contact> {
-    let before = query::find(conn, id).await?;
-    query::write(conn, id, draft).await.map_err(number_taken)?;
+    let before = query::hold(conn, id).await?;
+    let attributes = before.with_texts(&draft.attributes);
+    query::write(conn, id, draft, &attributes)
+        .await
+        .map_err(number_taken)?;
     query::set_tags(conn, company, id, &draft.tags).await?;
     query::set_lists(conn, company, id, &draft.list_ids).await?;
     if before.active && !draft.active {

@@ -20,6 +20,17 @@ pub async fn find(conn: &mut AsyncPgConnection, id: ContactId) -> QueryResult<Co
         .await
 }
 
+/// The person, held until the transaction ends.
+pub(super) async fn hold(conn: &mut AsyncPgConnection, id: ContactId) -> QueryResult<Contact> {
+    contacts::table
+        .find(id)
+        .filter(contacts::erased_at.is_null())
+        .select(Contact::as_select())
+        .for_update()
+        .first(conn)
+        .await
+}
+
 pub async fn find_many(
     conn: &mut AsyncPgConnection,
     ids: &[ContactId],
@@ -87,6 +98,7 @@ pub(super) async fn write(
     conn: &mut AsyncPgConnection,
     id: ContactId,
     draft: &ContactDraft,
+    attributes: &serde_json::Value,
 ) -> QueryResult<usize> {
     diesel::update(contacts::table.find(id))
         .set((
@@ -99,7 +111,7 @@ pub(super) async fn write(
             contacts::company_name.eq(&draft.company_name),
             contacts::job_position.eq(&draft.job_position),
             contacts::description.eq(&draft.description),
-            contacts::attributes.eq(serde_json::json!(draft.attributes)),
+            contacts::attributes.eq(attributes),
             contacts::active.eq(draft.active),
             contacts::is_new.eq(false),
             contacts::updated_at.eq(wablast_now()),

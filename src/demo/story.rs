@@ -59,6 +59,8 @@ pub async fn tell(config: &Config, url: &str) -> anyhow::Result<()> {
         .await
         .context("setting the clock back")?;
     let mut config = config.clone();
+    // Events come to a port of the moment; what is written down is where the demo will be.
+    config.public_url = config.public_url().parse().ok();
     config.listen.set_port(0);
     let app = App {
         db: Db::connect(url).await?,

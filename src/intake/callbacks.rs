@@ -280,6 +280,7 @@ struct Found {
 
 /// The account a callback belongs to: the one that signed it, that of the message it speaks of, the one
 /// it names, the one with its number or session, else the company's first that sends through a webhook.
+/// Only accounts of the company itself: what people write to an account that is shared is its owner's.
 async fn account_of(conn: &mut AsyncPgConnection, callback: &Callback) -> Result<Option<Account>> {
     if let Some(account) = callback.account {
         return Ok(Some(accounts::query::find(conn, account).await?));
@@ -305,7 +306,7 @@ async fn account_of(conn: &mut AsyncPgConnection, callback: &Callback) -> Result
         .collect();
     let found: Option<Found> = sql_query(
         "SELECT a.id FROM accounts a JOIN account_companies ac ON ac.account_id = a.id AND ac.company_id = $1 AND ac.active
-         WHERE a.active ORDER BY a.id IS NOT DISTINCT FROM $2 DESC, a.phone_number IS NOT DISTINCT FROM $3 DESC,
+         WHERE a.active AND a.company_id = $1 ORDER BY a.id IS NOT DISTINCT FROM $2 DESC, a.phone_number IS NOT DISTINCT FROM $3 DESC,
            a.send_through = 'webhook' DESC, a.session = $4 DESC, a.id LIMIT 1",
     )
     .bind::<BigInt, _>(callback.company)

@@ -3,6 +3,7 @@
 //! Invariants: a run of its own with a log of its own; only what may still go goes; a second press finds
 //! the mailing sending and changes nothing.
 
+use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::ids::{MailingId, OutgoingId, UserId};
 use crate::logs::{self, Trigger};
 use crate::outgoing::again::{self, Outlook, Which};
+use crate::schema::logs as logs_table;
 
 fn verb(which: Which) -> Verb {
     match which {
@@ -81,6 +83,19 @@ pub async fn send(
     .execute(conn)
     .await?;
     Ok((query::find(conn, id).await?, gone))
+}
+
+/// Whether the mailing's last run is one that tries again.
+pub(super) async fn is_run(conn: &mut AsyncPgConnection, mailing: &Mailing) -> Result<bool> {
+    let Some(log) = mailing.log_id else {
+        return Ok(false);
+    };
+    let trigger: String = logs_table::table
+        .find(log)
+        .select(logs_table::trigger)
+        .first(conn)
+        .await?;
+    Ok(trigger == "retry" || trigger == "resend")
 }
 
 /// A person says that what is uncertain did arrive.

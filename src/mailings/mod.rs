@@ -226,6 +226,12 @@ pub async fn change(conn: &mut AsyncPgConnection, id: MailingId, verb: Verb) -> 
     if !mailing.allows(verb) {
         return Err(illegal(&mailing, verb));
     }
+    // What had ended before ends as it had: only the run that tries again is stopped.
+    if verb == Verb::Cancel && again::is_run(conn, &mailing).await? {
+        outgoing::query::cancel_waiting(conn, id).await?;
+        settle::one(conn, id).await?;
+        return Ok(query::find(conn, id).await?);
+    }
     query::move_to(conn, id, verb, target, None).await?;
     // Where delivery is batched a mailing that rested waits for its next batch.
     if matches!(verb, Verb::Pause | Verb::Resume) {

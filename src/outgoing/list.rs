@@ -26,7 +26,7 @@ pub static LIST: ListSpec = ListSpec {
         Column::new("mailing", "outgoing.mailing", "m.subject", Kind::Text).cell("m3"),
         Column::new("list", "outgoing.list", "l.name", Kind::Text),
         Column::new("account", "outgoing.account", "a.name", Kind::Text),
-        Column::new("kind", "outgoing.kind", "t.kind", Kind::Badge("kind")),
+        Column::new("kind", "outgoing.kind", "t.kind", Kind::Badge("kind")).optional(),
         Column::new("state", "outgoing.status", "CASE WHEN t.replied_at IS NOT NULL THEN 'replied' WHEN t.state = 'uncertain' AND t.code = 'handed_over' THEN 'handed_over' ELSE t.state END", Kind::Badge("message")).cell("m2"),
         Column::new("code", "outgoing.code", "nullif(t.code, 'handed_over')", Kind::Badge("code")),
         Column::new("error", "outgoing.error", "CASE WHEN t.state <> 'skipped' AND t.code IS DISTINCT FROM 'handed_over' THEN t.reason END", Kind::Sentence),

@@ -24,15 +24,17 @@ pub struct Reported {
     pub log_id: Option<LogId>,
 }
 
-/// The message a report may speak of: this company's, and only one that was tried.
+/// The message a report may speak of: this company's, only one that was tried, and only where a flow sends:
+/// what WAHA took itself is not a flow's to call failed.
 pub async fn find(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
     sent_id: i64,
 ) -> QueryResult<Option<Reported>> {
     sql_query(
-        "SELECT o.id, o.account_id, o.log_id FROM outgoing o
-         WHERE o.id = $1 AND o.company_id = $2 AND EXISTS (SELECT FROM attempts a WHERE a.outgoing_id = o.id)",
+        "SELECT o.id, o.account_id, o.log_id FROM outgoing o JOIN accounts ac ON ac.id = o.account_id
+         WHERE o.id = $1 AND o.company_id = $2 AND ac.send_through = 'webhook'
+           AND EXISTS (SELECT FROM attempts a WHERE a.outgoing_id = o.id)",
     )
     .bind::<BigInt, _>(sent_id)
     .bind::<BigInt, _>(company)
@@ -41,6 +43,7 @@ pub async fn find(
     .optional()
 }
 
+/// A failure told of what is known to have left changes nothing: it would be tried again and come twice.
 /// The try that has this provider id already, else the oldest that is not settled, else the newest.
 const RAISE: &str = "
 WITH chosen AS (
@@ -50,7 +53,7 @@ WITH chosen AS (
     CASE WHEN a.rank = 0 AND coalesce(a.outcome, 'uncertain') = 'uncertain' THEN a.fence ELSE -a.fence END
   LIMIT 1
 )
-UPDATE attempts a SET rank = greatest(a.rank, $2), provider_id = coalesce(a.provider_id, $3),
+UPDATE attempts a SET rank = CASE WHEN $2 = 3 AND (a.rank > 1 OR a.provider_id IS NOT NULL) THEN a.rank ELSE greatest(a.rank, $2) END, provider_id = coalesce(a.provider_id, $3),
   failure = coalesce($4, a.failure)
 FROM chosen WHERE a.id = chosen.id";
 

@@ -116,7 +116,12 @@ impl AccountPage {
             })
         };
         self.account.as_ref().is_some_and(|account| {
-            let is_elsewhere = account.provider == "meta" || !is_here(&account.api_url);
+            let theirs = if account.sends_through_webhook() {
+                &account.webhook_url
+            } else {
+                &account.api_url
+            };
+            let is_elsewhere = account.provider == "meta" || !is_here(theirs);
             is_elsewhere && is_here(&self.intake_url)
         })
     }

@@ -169,7 +169,11 @@ fn one(path: &str, method: &str, call: &Value, server: &str) -> Call {
         answers: items(&call["responses"])
             .map(|(status, answer)| answered(status, answer))
             .collect(),
-        curl: curl(&method, &format!("{server}{path}"), example.as_deref()),
+        curl: curl(
+            &method,
+            &format!("{server}{path}"),
+            body.map(|(kind, content)| (kind.as_str(), content)),
+        ),
         body: body
             .map(|(_, content)| kind(&content["schema"]))
             .zip(example),
@@ -177,18 +181,30 @@ fn one(path: &str, method: &str, call: &Value, server: &str) -> Call {
     }
 }
 
-fn curl(method: &str, address: &str, body: Option<&str>) -> String {
+fn curl(method: &str, address: &str, body: Option<(&str, &Value)>) -> String {
     let address = address.replace("{id}", "1");
     let mut line = match method {
         "GET" => format!("curl {address}"),
         _ => format!("curl -X {method} {address}"),
     };
     line.push_str(" \\\n  -H 'Authorization: Bearer wab_…'");
-    if let Some(body) = body {
-        let body = body.replace('\'', "'\\''");
-        line.push_str(&format!(
-            " \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'"
-        ));
+    match body {
+        None => {}
+        Some(("multipart/form-data", content)) => {
+            for (part, example) in items(&content["example"]) {
+                let given = match part.as_str() {
+                    "file" => "@FILE".to_owned(),
+                    _ => example.to_string(),
+                };
+                line.push_str(&format!(" \\\n  -F '{part}={given}'"));
+            }
+        }
+        Some((_, content)) => {
+            let body = pretty(&content["example"]).replace('\'', "'\\''");
+            line.push_str(&format!(
+                " \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'"
+            ));
+        }
     }
     line
 }

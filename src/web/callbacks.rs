@@ -8,7 +8,7 @@ use diesel_async::AsyncPgConnection;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::accounts::callback_token::{self, State};
-use crate::accounts::query;
+use crate::accounts::owned;
 use crate::audit;
 use crate::auth::Role;
 use crate::crypt::Place;
@@ -88,7 +88,7 @@ pub async fn make_token(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pres
     visit.require(Role::Administrator)?;
     let id = AccountId(*id);
     let mut conn = visit.conn().await?;
-    query::find(&mut conn, id).await?;
+    owned(&mut conn, id, visit.company).await?;
     let token = callback_token::make(&mut conn, visit.company, visit.user).await?;
     let (company, by) = (visit.company, Some(visit.user));
     audit::note(

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::i18n::Lang;
 use crate::ids::CompanyId;
 use crate::limits::Limits;
+use crate::settings;
 use crate::users::{self, User};
 use crate::web::banners;
 use crate::web::error::{WebError, WebResult};
@@ -76,7 +77,13 @@ pub async fn page(
     app: web::Data<App>,
 ) -> WebResult {
     let shell = signed_out(&app, &session, &request)?;
-    let fault = if cookie_would_be_dropped(&app, &request) {
+    let is_set_up = {
+        let mut conn = app.db.system().await?;
+        settings::is_set_up(&mut conn).await?
+    };
+    let fault = if !is_set_up {
+        shell.t("login.not_set_up")
+    } else if cookie_would_be_dropped(&app, &request) {
         shell.t("login.plain_http")
     } else if next.kept.is_some() {
         shell.t("login.kept")

@@ -159,6 +159,16 @@ impl SessionStore for PgSessions {
     }
 }
 
+/// Cookies know no port: a demo beside an installation has a name of its own, so that neither signs the
+/// other out.
+fn cookie_name(demo: bool, plain: bool) -> &'static str {
+    match (demo, plain) {
+        (true, true) => "demo-sid",
+        (false, true) => "sid",
+        _ => "__Host-sid",
+    }
+}
+
 /// Secure and bound to this host; plain only where the operator set an http address himself.
 pub fn middleware(app: &App) -> SessionMiddleware<PgSessions> {
     let plain = app.config.is_plain_http();
@@ -166,7 +176,7 @@ pub fn middleware(app: &App) -> SessionMiddleware<PgSessions> {
         PgSessions { app: app.clone() },
         Key::from(app.crypt.cookie_key()),
     )
-    .cookie_name(if plain { "sid" } else { "__Host-sid" }.to_owned())
+    .cookie_name(cookie_name(app.config.demo, plain).to_owned())
     .cookie_secure(!plain)
     .cookie_http_only(true)
     .cookie_same_site(SameSite::Lax)

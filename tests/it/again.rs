@@ -111,10 +111,15 @@ async fn what_waits_to_be_tried_again_and_is_stopped_ends_as_it_had_ended() {
     let canceled = app
         .ok("POST", &format!("/mailings/{mailing}/cancel"), None)
         .await;
-    assert_eq!(canceled["state"], "canceled");
+    assert_eq!(canceled["state"], "partial_failure", "as it had ended");
     assert_eq!(counts(&canceled), [5, 3, 2], "{canceled}");
     assert_eq!(canceled["counts"]["canceled"], 0);
     app.holds().await;
+    // And it can be tried again later.
+    app.ok("POST", &format!("/mailings/{mailing}/retry_failed"), None)
+        .await;
+    let done = app.deliver(mailing).await;
+    assert_eq!(counts(&done), [8, 0, 2], "{done}");
     // One by one, by somebody who opts out while it waits.
     let other = TestApp::new().await;
     let (waha, mailing) = mixed(&other).await;

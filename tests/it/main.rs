@@ -9,6 +9,7 @@
 
 mod support;
 
+mod change;
 mod check;
 mod api;
 mod brief;

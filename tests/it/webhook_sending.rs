@@ -636,6 +636,70 @@ async fn a_report_counts_once_however_often_it_comes() {
 }
 
 #[tokio::test]
+async fn another_company_s_token_brings_nothing_to_an_account_that_is_shared_with_it() {
+    let world = World::new("started", "never").await;
+    let app = &world.app;
+    let list = app.list_of(1).await;
+    app.execute(&format!(
+        "INSERT INTO companies (name, country, time_zone) VALUES ('Other', 'ID', 'Asia/Jakarta');
+         INSERT INTO account_companies (company_id, account_id) VALUES (2, {});
+         UPDATE contacts SET opt_out = true, opt_out_at = now(), opt_out_reason = 'asked'",
+        world.account
+    ))
+    .await;
+    let foreign = {
+        let mut conn = app.app.db.system().await.unwrap();
+        let token = callback_token::make(&mut conn, CompanyId(2), UserId(1)).await;
+        token.unwrap().expose_secret().to_owned()
+    };
+    for (text, from) in [("START", "6281200000000"), ("STOP", "6281200000099")] {
+        let message = json!([{ "config_id": world.account.to_string(), "from": format!("{from}@c.us"), "body": text,
+            "message_id": format!("false_{from}_A") }]);
+        world.call_back("wa_incoming", &foreign, &message).await;
+    }
+    let stands = app
+        .value("SELECT concat_ws(' ', count(*), count(*) FILTER (WHERE opt_out)) FROM contacts")
+        .await;
+    assert_eq!(stands, "1 1", "of list {list}");
+    assert_eq!(app.value("SELECT count(*) FROM incoming").await, "0");
+}
+
+#[tokio::test]
+async fn a_report_does_not_call_failed_what_is_known_to_have_left() {
+    // What WAHA took itself is no flow's to speak of.
+    let world = World::new("success", "never").await;
+    let waha = world.app.account(&world.n8n).await;
+    let list = world.app.list_of(2).await;
+    let mut sent = Vec::new();
+    // And what the flow itself called sent stays so.
+    for account in [waha, world.account] {
+        let text = format!("Hello by {account}");
+        let mailing = world.app.mailing(account, list, &text).await;
+        let path = format!("/mailings/{mailing}/send_now");
+        world.app.ok("POST", &path, None).await;
+        world.app.deliver(mailing).await;
+        sent.push(mailing);
+    }
+    let ids = world
+        .app
+        .value("SELECT string_agg(id::text, ',') FROM outgoing")
+        .await;
+    for id in ids.split(',') {
+        let report =
+            json!([{ "id": id, "status": "failed", "result_from": "error", "error": "x" }]);
+        let (status, _) = world
+            .call_back("create_logsent", &world.token, &report)
+            .await;
+        assert_eq!(status, 200);
+    }
+    for mailing in sent {
+        let counts = world.counts(mailing).await;
+        assert_eq!(counts["failed"], 0, "{counts}");
+    }
+    assert_eq!(arrived(&world.n8n).await["total"], 4);
+}
+
+#[tokio::test]
 async fn a_wrong_token_learns_nothing_and_no_address_hands_one_out() {
     let world = World::new("started", "never").await;
     let mailing = world.send_to(1).await;

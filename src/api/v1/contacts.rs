@@ -17,8 +17,9 @@ use crate::audit;
 use crate::auth::Role;
 use crate::companies;
 use crate::contacts::bulk::{OnDuplicate, Outcome, Row, upsert};
+use crate::contacts::change::{self, Change};
 use crate::contacts::query::{self, ContactFilter};
-use crate::contacts::{self, Contact, ContactInput};
+use crate::contacts::{self, Contact};
 use crate::error::{Error, Result};
 use crate::ids::{ContactId, ListId};
 use crate::lists;
@@ -242,7 +243,7 @@ pub struct Patch {
     /// All lists from now on.
     list_ids: Option<Vec<i64>>,
     /// Replaces the values it names.
-    attributes: Option<BTreeMap<String, String>>,
+    attributes: Option<BTreeMap<String, Value>>,
     active: Option<bool>,
     /// true: gets no mailing from now on, also none that is under way. false needs a `reason` and a manager.
     #[schema(example = true)]
@@ -264,19 +265,11 @@ pub async fn update(
     let id = ContactId(*id);
     let patch: Patch = parse(&body)?;
     let mut conn = app.db.company(caller.company).await?;
-    let before = query::find(&mut conn, id).await?;
     let opt_out = patch.opt_out;
     let reason = patch.reason.clone().unwrap_or_default();
-    let tags = query::tags_of(&mut conn, id).await?;
-    let lists = query::lists_of(&mut conn, id).await?;
     let country = companies::find(&mut conn, caller.company).await?.country;
-    let input = merged(
-        &before,
-        patch,
-        &tags,
-        lists.iter().map(|(id, _)| id.0).collect(),
-    );
-    contacts::update(&mut conn, caller.company, id, &input.parse(&country)?).await?;
+    let change = patch.change(&mut conn).await?;
+    let before = change::change(&mut conn, caller.company, id, &change, &country).await?;
     match opt_out {
         Some(true) => {
             let reason = if reason.trim().is_empty() {
@@ -308,45 +301,34 @@ pub async fn update(
     Ok(HttpResponse::Ok().json(shown))
 }
 
-/// What is stored, with what was sent over it.
-fn merged(before: &Contact, patch: Patch, tags: &[String], lists: Vec<i64>) -> ContactInput {
-    let mut attributes = before.attribute_texts();
-    attributes.extend(patch.attributes.unwrap_or_default());
-    ContactInput {
-        name: patch.name.unwrap_or_else(|| before.name.clone()),
-        title: patch.title.unwrap_or_else(|| before.title.clone()),
-        whatsapp_number: patch
-            .whatsapp_number
-            .or_else(|| {
-                before
-                    .whatsapp_number
-                    .as_ref()
-                    .map(|digits| format!("+{digits}"))
-            })
-            .unwrap_or_default(),
-        country: patch
-            .country
-            .or_else(|| before.country.clone())
-            .unwrap_or_default(),
-        email: patch.email.unwrap_or_else(|| before.email.clone()),
-        company_name: patch
-            .company_name
-            .unwrap_or_else(|| before.company_name.clone()),
-        job_position: patch
-            .job_position
-            .unwrap_or_else(|| before.job_position.clone()),
-        description: patch
-            .description
-            .unwrap_or_else(|| before.description.clone()),
-        tags: patch.tags.unwrap_or_else(|| tags.to_vec()).join(","),
-        list_ids: patch.list_ids.unwrap_or(lists),
-        attributes: attributes
-            .iter()
-            .map(|(key, value)| format!("{key}: {value}\n"))
-            .collect(),
-        active: patch
-            .active
-            .unwrap_or(before.active)
-            .then(|| "on".to_owned()),
+impl Patch {
+    /// What it names; refuses lists that are not there.
+    async fn change(self, conn: &mut AsyncPgConnection) -> Result<Change> {
+        let list_ids: Option<Vec<ListId>> = self
+            .list_ids
+            .map(|ids| ids.into_iter().map(ListId).collect());
+        if let Some(ids) = &list_ids {
+            let known = lists::known(conn, ids).await?;
+            if let Some(missing) = ids.iter().find(|id| !known.contains(id)) {
+                return Err(Error::invalid(
+                    "list_ids",
+                    format!("There is no list {missing}."),
+                ));
+            }
+        }
+        Ok(Change {
+            name: self.name,
+            title: self.title,
+            whatsapp_number: self.whatsapp_number,
+            country: self.country,
+            email: self.email,
+            company_name: self.company_name,
+            job_position: self.job_position,
+            description: self.description,
+            tags: self.tags,
+            list_ids,
+            attributes: self.attributes.unwrap_or_default(),
+            active: self.active,
+        })
     }
 }

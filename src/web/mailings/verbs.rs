@@ -12,6 +12,7 @@ use crate::audit;
 use crate::error::{Error, Result};
 use crate::ids::MailingId;
 use crate::mailings::{self, Mailing, State, Verb, input::instant, preflight, query};
+use crate::outgoing::open;
 use crate::outgoing::query::counts;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
@@ -69,7 +70,15 @@ pub async fn ask_send(visit: Visit, id: web::Path<i64>) -> WebResult {
         shell.t("mailings.takes"),
         duration(&shell, check.estimated_seconds),
     ));
-    let mut text = shell.tf("mailings.send_text", &[&mailing.subject, &facts.account]);
+    let names = [&mailing.subject, &facts.account];
+    let mut text = match open::batch(&mut conn, mailing.account_id, id).await? {
+        None => shell.tf("mailings.send_text", &names),
+        Some(batch) if batch.active => {
+            let when = shell.date(&batch.next_run);
+            shell.tf("mailings.send_batched", &[names[0], names[1], &when])
+        }
+        Some(_) => shell.tf("mailings.send_rests", &names),
+    };
     if let Some(date) = &mailing.schedule_date {
         let ignored = shell.tf("mailings.send_ignored", &[shell.date(date)]);
         text = format!("{text} {ignored}");
