@@ -140,7 +140,7 @@ pub fn allows(state: State, verb: Verb, released: bool) -> bool {
         V::Archive => {
             matches!(
                 state,
-                S::Draft | S::Done | S::PartialFailure | S::Failed | S::Canceled | S::Missed
+                S::Draft | S::Done | S::PartialFailure | S::Failed | S::Canceled
             )
         }
         V::Delete => state == S::Draft && !released,
@@ -195,10 +195,7 @@ mod tests {
                 Verb::Duplicate,
                 "draft submitted sending paused done partial_failure failed canceled missed",
             ),
-            (
-                Verb::Archive,
-                "draft done partial_failure failed canceled missed",
-            ),
+            (Verb::Archive, "draft done partial_failure failed canceled"),
             (Verb::Delete, "draft"),
         ];
         assert_eq!(table.len(), Verb::ALL.len());
