@@ -134,13 +134,14 @@ enter() {
   cd /srv/wablast
 }
 
-# As a new login would have it, plus the way out.
+# As a new login would have it, plus the way out. With replace=exec the caller becomes the command, so that a
+# signal to it reaches the command.
 inside() {
   local set=() name
   for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
     if [ -n "${!name:-}" ]; then set+=("$name=${!name}"); fi
   done
-  env -i HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/root/.cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+  ${replace:-} env -i HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/root/.cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     CARGO_TERM_COLOR=never "${set[@]}" "$@"
 }
 
@@ -161,7 +162,7 @@ ask() { # PATH: the answer, by bash alone; a bare system has no curl
 
 start_and_ask() {
   local begin=$SECONDS serving
-  inside ./run >/tmp/serve.log 2>&1 &
+  replace=exec inside ./run >/tmp/serve.log 2>&1 &
   serving=$!
   until ask /healthz 2>/dev/null | grep -q '"ok":true'; do
     kill -0 $serving 2>/dev/null || { cat /tmp/serve.log >&2; exit 1; }
