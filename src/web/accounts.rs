@@ -245,7 +245,7 @@ async fn render(
         not_built: account.as_ref().and_then(Account::not_built),
         callbacks: match &account {
             Some(account) if account.sends_through_webhook() => {
-                Some(callbacks::Callbacks::load(visit, &mut conn).await?)
+                Some(callbacks::Callbacks::load(visit, &mut conn, account.id).await?)
             }
             _ => None,
         },

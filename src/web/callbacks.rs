@@ -1,26 +1,23 @@
 //! *Callbacks for n8n flows*: the addresses a flow reports to, and the company's token for them. Part of
 //! the page of an account that sends through a webhook.
 //!
-//! Invariant: a token is shown once. Between the press and the page it rests sealed in the session.
+//! Invariant: a token is shown once (`once`).
 
 use actix_web::web;
 use diesel_async::AsyncPgConnection;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 
 use crate::accounts::callback_token::{self, State};
 use crate::accounts::owned;
 use crate::audit;
 use crate::auth::Role;
-use crate::crypt::Place;
 use crate::error::Result;
 use crate::ids::AccountId;
 use crate::web::assets::asset;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
+use crate::web::once;
 use crate::web::visit::Visit;
-
-/// Where the sealed token waits for the page that shows it.
-const WAITING: &str = "callback_token";
 
 /// Purpose and address of each callback.
 const ADDRESSES: [(&str, &str); 4] = [
@@ -40,7 +37,7 @@ pub struct Callbacks {
 }
 
 impl Callbacks {
-    pub async fn load(visit: &Visit, conn: &mut AsyncPgConnection) -> Result<Self> {
+    pub async fn load(visit: &Visit, conn: &mut AsyncPgConnection, id: AccountId) -> Result<Self> {
         let ours = visit.app.config.public_url();
         Ok(Self {
             addresses: ADDRESSES
@@ -49,38 +46,14 @@ impl Callbacks {
                 .collect(),
             workflow: asset("n8n-workflow.json"),
             state: callback_token::state(conn, visit.company).await?,
-            fresh: take(visit),
+            fresh: once::take(visit, &page(id)),
         })
     }
 }
 
-fn place(visit: &Visit) -> Place<'static> {
-    Place {
-        table: "sessions",
-        row: visit.user.0,
-        column: WAITING,
-        company: visit.company.0,
-    }
-}
-
-/// The token that was just made; the second look finds none.
-fn take(visit: &Visit) -> Option<String> {
-    let sealed: String = visit.session.remove_as(WAITING)?.ok()?;
-    let token = visit
-        .app
-        .crypt
-        .open(place(visit), &hex::decode(sealed).ok()?)
-        .ok()?;
-    Some(token.expose_secret().to_owned())
-}
-
-fn put(visit: &Visit, token: &SecretString) -> Result<()> {
-    let sealed = visit.app.crypt.seal(place(visit), token)?;
-    visit
-        .session
-        .insert(WAITING, hex::encode(sealed))
-        .map_err(anyhow::Error::new)?;
-    Ok(())
+/// Where the box stands.
+fn page(id: AccountId) -> String {
+    format!("/accounts/{id}#callbacks")
 }
 
 /// *Make a token*, *Regenerate*: the page that follows shows it, and a reload of that page makes no other.
@@ -102,6 +75,6 @@ pub async fn make_token(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pres
     )
     .await?;
     conn.commit().await?;
-    put(&visit, &token)?;
-    Ok(see_other(format!("/accounts/{id}#callbacks")))
+    once::keep(&visit, &page(id), token.expose_secret())?;
+    Ok(see_other(page(id)))
 }
