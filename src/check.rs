@@ -213,6 +213,18 @@ static PROMISES: &[Promise] = &[
         broken: "SELECT p.account_id AS id FROM account_pace p WHERE p.tokens < -0.001",
     },
     Promise {
+        holds: "An account that is not sending says why, and one that paused itself when it tries again.",
+        path: "/accounts/",
+        broken: "SELECT a.id FROM accounts a WHERE a.health <> 'running' AND (a.health_reason IS NULL OR a.health_code IS NULL)
+                    OR a.health = 'paused' AND (a.health_code = 'auto') <> (a.health_retry_at IS NOT NULL)",
+    },
+    Promise {
+        holds: "An account whose pace lets one message through at a time is one that tries whether it works again.",
+        path: "/accounts/",
+        broken: "SELECT a.id FROM accounts a JOIN account_pace p ON p.account_id = a.id
+                 WHERE p.probing <> (a.health = 'running' AND a.health_code IS NOT DISTINCT FROM 'probe')",
+    },
+    Promise {
         holds: "A scheduled job ran at most once for each of its moments.",
         path: "",
         broken: "SELECT max(id) AS id FROM job_runs WHERE trigger = 'schedule' GROUP BY job, slot HAVING count(*) > 1",

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::bulk;
-use crate::outgoing::{MEDIA_SECONDS, deliver};
+use crate::outgoing::{MEDIA_SECONDS, autopause, deliver};
 use crate::scheduler;
 use crate::server::Server;
 
@@ -51,6 +51,7 @@ pub fn start(app: App) -> anyhow::Result<Running> {
     ];
     if app.config.sending {
         tasks.push(tokio::spawn(deliver::run(app.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(autopause::run(app.clone(), stopped.clone())));
         tasks.push(tokio::spawn(deliver::housekeeping(app, stopped)));
     } else {
         tracing::warn!("WABLAST_SENDING is off: this copy never sends");

@@ -16,6 +16,16 @@ diesel::table! {
         tokens_at -> Timestamptz,
         blocked_until -> Nullable<Timestamptz>,
         blocked_reason -> Nullable<Text>,
+        probing -> Bool,
+    }
+}
+
+diesel::table! {
+    account_recent (account_id) {
+        account_id -> BigInt,
+        company_id -> BigInt,
+        recent -> Text,
+        probes -> SmallInt,
     }
 }
 
@@ -73,6 +83,7 @@ diesel::table! {
         counts_as_sent -> Bool,
         at_once -> Integer,
         health_retry_at -> Nullable<Timestamptz>,
+        auto_pause_percent -> Integer,
     }
 }
 
@@ -713,6 +724,7 @@ diesel::table! {
 diesel::allow_tables_to_appear_in_same_query!(
     account_companies,
     account_pace,
+    account_recent,
     account_users,
     accounts,
     api_tokens,

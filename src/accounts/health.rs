@@ -1,14 +1,15 @@
-//! Whether an account may send now: running, paused (by a person) or stopped (by its gateway).
+//! Whether an account may send now: running, paused (by a person or by itself) or stopped (by its gateway).
 //!
-//! Invariant: a stop never burns a message; what waits, waits. A stop for credentials ends only by a
-//! test that passes; a stop for a session also when the session reports WORKING; a stop because nothing
+//! Invariant: neither burns a message; what waits, waits. A person's pause ends only by a person; one of
+//! its own also when a message that is tried after a while is accepted. A stop for credentials ends only by
+//! a test that passes; a stop for a session also when the session reports WORKING; a stop because nothing
 //! listens at a webhook also by looking again.
 
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Double};
+use diesel::sql_types::{BigInt, Bool, Double, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::db::wablast_now;
@@ -108,18 +109,62 @@ pub async fn test_passed(conn: &mut AsyncPgConnection, id: AccountId) -> QueryRe
     .await
 }
 
+/// The account pauses itself and tries a message after `wait`. `probe`: that is what it was doing, in vain.
+pub async fn auto_pause(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    reason: &str,
+    wait: Duration,
+    probe: bool,
+) -> QueryResult<usize> {
+    sql_query(
+        "UPDATE accounts SET health = 'paused', health_code = 'auto', health_reason = $2, health_since = wablast_now(),
+           health_retry_at = wablast_now() + make_interval(secs => $3)
+         WHERE id = $1 AND health = 'running' AND (health_code IS NOT DISTINCT FROM 'probe') = $4",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<Text, _>(reason)
+    .bind::<Double, _>(wait.as_secs_f64())
+    .bind::<Bool, _>(probe)
+    .execute(conn)
+    .await
+}
+
+/// Accounts that paused themselves long enough ago: from now on each tries one message at a time.
+pub async fn begin_probes(conn: &mut AsyncPgConnection) -> QueryResult<usize> {
+    sql_query(
+        "UPDATE accounts SET health = 'running', health_code = 'probe', health_since = wablast_now(), health_retry_at = NULL,
+           health_reason = 'The account had paused itself. One message is tried to see whether it works again.'
+         WHERE active AND health = 'paused' AND health_code = 'auto' AND health_retry_at <= wablast_now()",
+    )
+    .execute(conn)
+    .await
+}
+
+/// The message that was tried was accepted.
+pub async fn probe_passed(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<usize> {
+    let probing = accounts::table
+        .find(id)
+        .filter(accounts::health.eq("running"))
+        .filter(accounts::health_code.eq("probe"));
+    run(conn, probing).await
+}
+
 /// A person pauses the account: nothing leaves until a person resumes it.
 pub async fn pause(conn: &mut AsyncPgConnection, id: AccountId) -> Result<()> {
     let changed = diesel::update(
-        accounts::table
-            .find(id)
-            .filter(accounts::health.ne("paused")),
+        accounts::table.find(id).filter(
+            accounts::health
+                .ne("paused")
+                .or(accounts::health_code.is_distinct_from("person")),
+        ),
     )
     .set((
         accounts::health.eq("paused"),
         accounts::health_code.eq("person"),
         accounts::health_reason.eq("Paused by a person."),
         accounts::health_since.eq(wablast_now()),
+        accounts::health_retry_at.eq(None::<chrono::DateTime<chrono::Utc>>),
     ))
     .execute(conn)
     .await?;

@@ -76,6 +76,8 @@ pub struct Account {
     pub health_reason: Option<String>,
     pub health_code: Option<String>,
     pub health_since: DateTime<Utc>,
+    /// When one message is tried, while the account is paused by itself or stopped by its webhook.
+    pub health_retry_at: Option<DateTime<Utc>>,
     pub tested_at: Option<DateTime<Utc>>,
     pub tested_ok: Option<bool>,
     pub test_checks: Option<serde_json::Value>,

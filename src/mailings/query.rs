@@ -171,6 +171,9 @@ pub struct Facts {
     pub health: String,
     #[diesel(sql_type = Text)]
     pub health_reason: String,
+    /// When the account tries a message by itself.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub health_retry_at: Option<DateTime<Utc>>,
     /// Messages a second.
     #[diesel(sql_type = Double)]
     pub per_second: f64,
@@ -193,7 +196,7 @@ pub struct Facts {
 pub async fn facts(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<Facts> {
     sql_query(
         "SELECT u.name AS responsible, coalesce(a.name, '') AS account, coalesce(a.health, '') AS health,
-           coalesce(a.health_reason, '') AS health_reason, coalesce(a.per_second, 0)::double precision AS per_second,
+           coalesce(a.health_reason, '') AS health_reason, a.health_retry_at, coalesce(a.per_second, 0)::double precision AS per_second,
            coalesce((SELECT string_agg(l.name, ', ' ORDER BY ml.position) FROM mailing_lists ml JOIN lists l ON l.id = ml.list_id
              WHERE ml.mailing_id = m.id AND NOT ml.excluded AND m.recipients = 'lists'), '') AS lists,
            coalesce((SELECT string_agg(l.name, ', ' ORDER BY ml.position) FROM mailing_lists ml JOIN lists l ON l.id = ml.list_id

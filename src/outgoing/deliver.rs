@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::record::{self, Outcome};
 use super::worker::{Ended, Worker};
-use super::{handed_over, queue, receipts};
+use super::{autopause, handed_over, queue, receipts};
 use crate::accounts::{self, health};
 use crate::app::App;
 use crate::gateways::webhook::Probe;
@@ -61,7 +61,8 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = app.wake.deliver.notified() => {}
-            _ = stop.changed() => {}
+            // Whoever could say stop is gone: nothing would ever change again.
+            changed = stop.changed() => if changed.is_err() { break },
         }
     }
     for (_, worker) in workers {
@@ -133,6 +134,7 @@ async fn record_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
             _ => {}
         }
     }
+    autopause::note(&mut conn, outcomes).await?;
     Ok(())
 }
 

@@ -3,10 +3,11 @@
 //! Invariants (`delivery.md` of the design, kept by tests): every transition is one guarded UPDATE;
 //! an attempt is committed before the first byte of its request; what cannot be known rests as
 //! *uncertain* and is never sent again by itself, only by a person (`again.rs`); an old fence changes nothing; no transaction is open
-//! while a gateway answers. Owns `outgoing`, `attempts`, `outgoing_content`, `account_pace` and
-//! `parked_receipts`. Never names mailings: it wakes those who settle them.
+//! while a gateway answers. Owns `outgoing`, `attempts`, `outgoing_content`, `account_pace`,
+//! `account_recent` and `parked_receipts`. Never names mailings: it wakes those who settle them.
 
 pub mod again;
+pub mod autopause;
 pub mod backoff;
 pub mod begin;
 pub mod deliver;

@@ -37,6 +37,7 @@ mod replies;
 mod webhook_sending;
 mod again;
 mod auth;
+mod autopause;
 mod isolation;
 mod people;
 mod sharing;

@@ -213,11 +213,13 @@ pub struct ShownPace {
 /// Whether the account may send now.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct Health {
-    /// `running`, `paused` (by a person) or `stopped` (by its gateway).
+    /// `running`, `paused` (by a person, or by itself after too many failures) or `stopped` (by its gateway).
     #[schema(example = "running")]
     state: String,
     reason: Option<String>,
     since: DateTime<Utc>,
+    /// When a message is tried by itself; null: a person or the gateway starts it again.
+    next_try_at: Option<DateTime<Utc>>,
 }
 
 /// What a company sees of an account that another one owns: nothing that opens it or leads to it.
@@ -266,6 +268,7 @@ fn shown_health(account: &Account) -> Health {
         state: account.health.clone(),
         reason: account.health_reason.clone(),
         since: account.health_since,
+        next_try_at: account.health_retry_at,
     }
 }
 

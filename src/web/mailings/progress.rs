@@ -316,7 +316,10 @@ fn stopped(shell: &Shell, facts: &Facts, sending: bool) -> Option<String> {
     let state = badges::word(shell.lang, "health", &facts.health);
     let said = shell.tf("mailings.gate.account", &[facts.account.clone(), state]);
     let why = shell.say(&facts.health_reason);
-    Some(format!("{said} {why}").trim().to_owned())
+    let next = facts.health_retry_at.map_or(String::new(), |at| {
+        shell.tf("accounts.next_try", &[shell.date(&at)])
+    });
+    Some(format!("{said} {why} {next}").trim().to_owned())
 }
 
 /// What opens the next batch.
