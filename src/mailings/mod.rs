@@ -246,6 +246,14 @@ pub async fn change(conn: &mut AsyncPgConnection, id: MailingId, verb: Verb) -> 
     Ok(query::find(conn, id).await?)
 }
 
+/// After a pause or a cancel was committed: returns when it holds over all instances, within a second.
+pub async fn took_effect(app: &App, id: MailingId, verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Pause | Verb::Cancel => outgoing::hold::until_nothing_begins(app, id).await,
+        _ => Ok(()),
+    }
+}
+
 /// A new draft with the same content and recipients.
 pub async fn duplicate(
     conn: &mut AsyncPgConnection,

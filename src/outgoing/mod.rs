@@ -13,6 +13,7 @@ pub mod begin;
 pub mod deliver;
 pub mod files;
 pub mod handed_over;
+pub mod hold;
 pub mod list;
 pub mod open;
 pub mod query;

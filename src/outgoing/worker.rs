@@ -32,7 +32,7 @@ use crate::text::merge::{self, Parts, Values, compose};
 
 /// Counted from before the statement that began it, so that no request starts later than a second after
 /// a pause, a cancel or an opt-out that the statement did not see yet.
-const START_WITHIN: Duration = Duration::from_millis(900);
+pub(super) const START_WITHIN: Duration = Duration::from_millis(900);
 /// How many ids are asked for at once.
 const IDS_AT_ONCE: usize = 16;
 /// How long what a gateway can do is believed.

@@ -10,6 +10,7 @@
 mod support;
 
 mod change;
+mod control;
 mod check;
 mod api;
 mod brief;

@@ -322,12 +322,13 @@ async fn change(app: &App, caller: &ApiCaller, id: i64, verb: Verb) -> ApiResult
     let shown = shown(&mut conn, &mailing).await?;
     conn.commit().await?;
     app.wake.deliver.notify_one();
+    mailings::took_effect(app, mailing.id, verb).await?;
     Ok(HttpResponse::Ok().json(shown))
 }
 
 /// Pause what is being sent
 ///
-/// What is at the gateway already ends; nothing more leaves.
+/// What is at the gateway already ends; when this answers nothing more leaves, whichever instance sends.
 #[utoipa::path(post, path = "/mailings/{id}/pause", tag = "Mailings", operation_id = "pauseMailing", params(("id" = i64, Path, description = "The mailing")),
     responses((status = 200, description = "The mailing", body = Shown), (status = 403, description = "Somebody else's mailing, and you are no manager"), (status = 409, description = "It is not being sent")))]
 pub async fn pause(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
@@ -343,7 +344,7 @@ pub async fn resume(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) 
 
 /// Send nothing more, for good
 ///
-/// What still waits becomes canceled.
+/// What still waits becomes canceled; when this answers nothing more leaves, whichever instance sends.
 #[utoipa::path(post, path = "/mailings/{id}/cancel", tag = "Mailings", operation_id = "cancelMailing", params(("id" = i64, Path, description = "The mailing")),
     responses((status = 200, description = "The mailing", body = Shown), (status = 403, description = "Somebody else's mailing, and you are no manager"), (status = 409, description = "It ended, or is a draft")))]
 pub async fn cancel(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {

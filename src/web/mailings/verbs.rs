@@ -266,6 +266,7 @@ pub async fn change(
     }
     conn.commit().await?;
     visit.app.wake.deliver.notify_one();
+    mailings::took_effect(&visit.app, id, verb).await?;
     Ok(see_other(href(id)))
 }
 
