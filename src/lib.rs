@@ -34,6 +34,7 @@ pub mod presses;
 pub mod favourites;
 pub mod media;
 pub mod jobs;
+pub mod instances;
 pub mod accounts;
 pub mod logs;
 pub mod outgoing;

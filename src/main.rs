@@ -19,6 +19,7 @@ use wablast::db::{self, Db};
 use wablast::embedded::{self, Opened, Purpose, Role, Status};
 use wablast::gateways::http::Http;
 use wablast::ids::CompanyId;
+use wablast::instances::Role as Part;
 use wablast::settings::{self, SetUpInput};
 use wablast::simulator::{self, args::SimulateArgs};
 use wablast::storage::Storage;
@@ -37,6 +38,10 @@ struct Cli {
 enum Command {
     /// Runs everything: panel, API, deliverer, jobs (the default)
     Serve,
+    /// Runs the panel, the API and the webhooks only; needs DATABASE_URL
+    Web,
+    /// Runs the deliverer, the jobs and all background work only; needs DATABASE_URL
+    Worker,
     /// Brings the database to this version's tables
     Migrate,
     /// Sets the installation up: what the page of the first start does
@@ -139,6 +144,13 @@ async fn perform(command: Command) -> anyhow::Result<()> {
     telemetry::start(&config.log);
     let role = match command {
         Command::Serve => Role::Server,
+        Command::Web | Command::Worker => {
+            anyhow::ensure!(
+                config.database_url.is_some(),
+                "web and worker share a database with other instances: set DATABASE_URL. Alone, \"wablast serve\" does all of it."
+            );
+            Role::Server
+        }
         _ => Role::Command,
     };
     let database = Database::open(&config, role, Purpose::Production).await?;
@@ -157,7 +169,9 @@ async fn with_database(
     }
     let app = build(config, database).await?;
     match command {
-        Command::Serve => serve(app).await,
+        Command::Serve => serve(app, Part::All).await,
+        Command::Web => serve(app, Part::Web).await,
+        Command::Worker => serve(app, Part::Worker).await,
         Command::Setup {
             company,
             country,
@@ -269,13 +283,21 @@ impl Database {
     }
 }
 
-async fn serve(app: App) -> anyhow::Result<()> {
-    let setup = settings::new_setup_token(&app).await.map_err(in_words)?;
-    let running = runner::start(app.clone())?;
-    println!(
-        "Infinys WhatsApp Blasting listens on http://{}",
-        running.address
-    );
+async fn serve(app: App, part: Part) -> anyhow::Result<()> {
+    let running = runner::start_as(app.clone(), part)?;
+    let setup = match part {
+        Part::Worker => {
+            println!("Infinys WhatsApp Blasting works in the background");
+            None
+        }
+        Part::All | Part::Web => {
+            println!(
+                "Infinys WhatsApp Blasting listens on http://{}",
+                running.address
+            );
+            settings::new_setup_token(&app).await.map_err(in_words)?
+        }
+    };
     if let Some(token) = setup {
         println!(
             "Set it up here, once: {}/setup?token={token}",

@@ -387,6 +387,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    instances (id) {
+        id -> Uuid,
+        name -> Text,
+        role -> Text,
+        version -> Text,
+        started_at -> Timestamptz,
+        seen_at -> Timestamptz,
+        clock_ms -> BigInt,
+    }
+}
+
+diesel::table! {
     job_runs (id) {
         id -> BigInt,
         job -> Text,
@@ -745,6 +757,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     inbox,
     incoming,
     installation,
+    instances,
     job_runs,
     jobs,
     kept_forms,

@@ -99,6 +99,7 @@ pub const ENTRIES: &[Entry] = &[
     entry(Technical,     "menu.gateway_log",      "/gateway-log",       Administrator, false),
     entry(Technical,     "menu.audit_log",        "/audit-log",         Administrator, false),
     entry(Technical,     "menu.tokens",           "/tokens",            Administrator, true),
+    entry(Technical,     "menu.instances",        "/instances",         Administrator, true),
 ];
 
 /// The entries of one menu that `role` sees.

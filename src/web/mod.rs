@@ -22,6 +22,7 @@ pub mod health;
 pub mod history;
 pub mod imports;
 pub mod incoming;
+pub mod instances;
 pub mod job_runs;
 pub mod jobs;
 pub mod join;
@@ -97,6 +98,7 @@ fn nouns(config: &mut web::ServiceConfig) {
         .configure(accounts::routes)
         .configure(jobs::routes)
         .configure(webhook_log::routes)
+        .configure(instances::routes)
         .configure(tokens::routes)
         .configure(api_docs::routes)
         .configure(preferences::routes)

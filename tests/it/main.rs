@@ -20,6 +20,7 @@ mod embedded;
 mod enqueue;
 mod gateways;
 mod imports;
+mod instances;
 mod bulk;
 mod export;
 mod favourites;

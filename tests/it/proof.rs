@@ -19,6 +19,12 @@ pub struct Api {
 }
 
 impl Api {
+    /// The same, asking another instance.
+    pub fn at(self, url: &str) -> Self {
+        let url = url.to_owned();
+        Self { url, ..self }
+    }
+
     /// The status and what was answered.
     pub async fn ask(
         &self,
@@ -70,6 +76,11 @@ impl Api {
 
 /// Sets `data` up; a token.
 pub fn set_up(data: &Path) -> String {
+    set_up_by(|arguments, input| run(data, arguments, input))
+}
+
+/// The same, with the program as `run` calls it.
+pub fn set_up_by(run: impl Fn(&[&str], &str) -> String) -> String {
     let setup = [
         "setup",
         "--company",
@@ -84,9 +95,9 @@ pub fn set_up(data: &Path) -> String {
         "dewi@example.com",
         "--admin-password-stdin",
     ];
-    run(data, &setup, PASSWORD);
+    run(&setup, PASSWORD);
     let token = ["token", "create", "--email", "dewi@example.com", "--name"];
-    let printed = run(data, &[&token[..], &["proof"]].concat(), "");
+    let printed = run(&[&token[..], &["proof"]].concat(), "");
     printed.lines().last().unwrap().to_owned()
 }
 

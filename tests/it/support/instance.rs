@@ -29,7 +29,11 @@ fn command(folder: &Path, port: u16) -> Command {
 
 /// Runs a command of the program and returns what it printed.
 pub fn run(folder: &Path, arguments: &[&str], input: &str) -> String {
-    let mut child = command(folder, 1)
+    finish(command(folder, 1), arguments, input)
+}
+
+fn finish(mut command: Command, arguments: &[&str], input: &str) -> String {
+    let mut child = command
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -49,6 +53,55 @@ pub fn run(folder: &Path, arguments: &[&str], input: &str) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Several programs with one database, one key and one storage.
+pub struct Shared {
+    folder: tempfile::TempDir,
+    database_url: String,
+}
+
+impl Shared {
+    pub fn new(database_url: &str) -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            database_url: database_url.to_owned(),
+        }
+    }
+
+    fn command(&self, port: u16) -> Command {
+        let mut command = command(&self.folder.path().join(port.to_string()), port);
+        command
+            .env("DATABASE_URL", &self.database_url)
+            .env("WABLAST_MASTER_KEY_FILE", self.folder.path().join("key"))
+            .env("WABLAST_STORAGE", self.folder.path().join("media"));
+        command
+    }
+
+    /// Runs a command of the program and returns what it printed.
+    pub fn run(&self, arguments: &[&str], input: &str) -> String {
+        finish(self.command(1), arguments, input)
+    }
+
+    /// `wablast serve` or `wablast web`.
+    pub async fn start(&self, what: &str) -> Instance {
+        let port = free_port();
+        let mut command = self.command(port);
+        command.arg(what);
+        Instance::begin(command, port, Duration::from_secs(60)).await
+    }
+
+    /// `wablast worker`, which listens nowhere.
+    pub fn worker(&self) -> Instance {
+        let child = self
+            .command(2)
+            .arg("worker")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let url = String::new();
+        Instance { child, url }
+    }
 }
 
 /// A running `wablast serve`; killed when dropped.
