@@ -225,6 +225,11 @@ static PROMISES: &[Promise] = &[
                  WHERE p.probing <> (a.health = 'running' AND a.health_code IS NOT DISTINCT FROM 'probe')",
     },
     Promise {
+        holds: "Nothing leaves while sending is locked.",
+        path: "/outgoing/",
+        broken: "SELECT a.outgoing_id AS id FROM attempts a, installation i WHERE a.begun_at > i.locked_at + interval '1 second'",
+    },
+    Promise {
         holds: "A scheduled job ran at most once for each of its moments.",
         path: "",
         broken: "SELECT max(id) AS id FROM job_runs WHERE trigger = 'schedule' GROUP BY job, slot HAVING count(*) > 1",

@@ -215,6 +215,8 @@ async fn take(pool: &Pool<AsyncPgConnection>) -> Result<Object<AsyncPgConnection
     }
 }
 
+/// Every connection asks first whether this is still the database it was: where it is not, sending is
+/// locked before anything is claimed (`mailings/lock.rs`).
 fn pool(
     url: &str,
     role: Option<&'static str>,
@@ -229,7 +231,7 @@ fn pool(
             let role = role.map_or(String::new(), |role| format!("SET ROLE {role};"));
             connection
                 .batch_execute(&format!(
-                    "{role} SET TIME ZONE 'UTC'; SET statement_timeout = '120s'; SET application_name = 'wablast'"
+                    "{role} SET TIME ZONE 'UTC'; SET statement_timeout = '120s'; SET application_name = 'wablast'; SELECT wablast_guard()"
                 ))
                 .await
                 .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;

@@ -86,6 +86,10 @@ struct Time {
 /// Says that this process is there, and how its clock stands.
 pub async fn beat(app: &App, id: Uuid, name: &str, role: Role) -> anyhow::Result<()> {
     let mut conn = app.db.system().await?;
+    // A pooler may have led this connection to another database since it was made.
+    sql_query("SELECT wablast_guard()")
+        .execute(&mut *conn)
+        .await?;
     let before = app.clock.now();
     let database: Time = sql_query("SELECT wablast_now() AS now")
         .get_result(&mut *conn)

@@ -76,6 +76,7 @@ fn work(app: &App, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
         tokio::spawn(bulk::run(app.clone(), stopped.clone())),
         tokio::spawn(scheduler::follow(app.clone(), stopped.clone())),
         tokio::spawn(scheduler::import(app.clone(), stopped.clone())),
+        tokio::spawn(scheduler::jump::watch(app.clone(), stopped.clone())),
         tokio::spawn({
             let (app, stopped) = (app.clone(), stopped.clone());
             async move {

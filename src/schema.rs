@@ -383,6 +383,9 @@ diesel::table! {
         set_up_at -> Nullable<Timestamptz>,
         setup_token_hash -> Nullable<Bytea>,
         key_fingerprint -> Nullable<Text>,
+        cluster -> Nullable<Text>,
+        locked_at -> Nullable<Timestamptz>,
+        releases_wait_until -> Nullable<Timestamptz>,
     }
 }
 

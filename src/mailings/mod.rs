@@ -9,6 +9,7 @@ pub mod again;
 pub mod audience;
 pub mod input;
 pub mod list;
+pub mod lock;
 pub mod logs_list;
 pub mod mailing;
 pub mod preflight;

@@ -9,7 +9,7 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
-use super::{Mailing, State, audience, query};
+use super::{Mailing, State, audience, lock, query};
 use crate::app::App;
 use crate::ids::{LogId, MailingId, VersionId};
 use crate::logs::{self, Trigger};
@@ -118,6 +118,9 @@ pub async fn due(app: &App) -> anyhow::Result<Released> {
         return Ok(released);
     }
     let mut conn = app.db.system().await?;
+    if !lock::may_release(&mut conn).await? {
+        return Ok(released);
+    }
     loop {
         let one = conn
             .transaction(async |conn| start_next(conn).await)

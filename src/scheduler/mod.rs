@@ -4,6 +4,7 @@
 //! panics stops nobody; a run somebody asked for takes the path of a slot.
 
 pub mod jobs;
+pub mod jump;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;

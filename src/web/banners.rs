@@ -1,6 +1,6 @@
 //! Warnings of the whole installation or company: amber strips over every page.
 //!
-//! Invariant: every page asks for them, so they cost four small reads. What can be mended gets a button,
+//! Invariant: every page asks for them, so they cost five small reads. What can be mended gets a button,
 //! for those who may press it.
 
 use diesel_async::AsyncPgConnection;
@@ -11,6 +11,7 @@ use crate::bulk;
 use crate::error::Result;
 use crate::i18n::{self, Lang};
 use crate::jobs::{SCHEDULER_ENQUEUE, SCHEDULER_SEND};
+use crate::mailings::lock;
 use crate::mailings::warnings::{self, Held, Sender};
 use crate::outgoing::open::{self, Resting};
 use crate::web::page::{Action, Banner};
@@ -30,6 +31,7 @@ pub async fn all(app: &App, signed: &Signed, conn: &mut AsyncPgConnection) -> Re
     if !app.config.sending {
         banners.push(words.banner("banners.never_sends", "banners.never_sends_text"));
     }
+    banners.extend(words.installation(&lock::held(conn).await?));
     let sender = warnings::sender(conn, signed.company).await?;
     banners.extend(words.sender(&sender));
     let resting = open::resting(conn, signed.company).await?;
@@ -67,6 +69,24 @@ impl Words<'_> {
             text: format!("{}\n{}", self.t(sentence), self.t(detail)),
             actions: Vec::new(),
         }
+    }
+
+    /// What holds up every company.
+    fn installation(&self, held: &lock::Held) -> Vec<Banner> {
+        let said = |key, text, at| {
+            let (zone, now) = (self.signed.zone, self.app.clock.now());
+            let at = i18n::date(self.lang, zone, now, at);
+            let open = Action::link(self.t("banners.open_instances"), "/instances");
+            Banner {
+                text: format!("{}\n{}", i18n::tf(self.lang, key, &[&at]), self.t(text)),
+                actions: self.administrators([open]),
+            }
+        };
+        let locked = held.locked_at.as_ref();
+        let waits = held.releases_wait_until.as_ref();
+        let locked = locked.map(|at| said("banners.locked", "banners.locked_text", at));
+        let waits = waits.map(|at| said("banners.jumped", "banners.jumped_text", at));
+        locked.into_iter().chain(waits).collect()
     }
 
     /// An action over many records that this person began.

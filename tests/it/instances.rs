@@ -27,7 +27,10 @@ async fn the_ready_work_of_an_instance_that_dies_goes_on_at_once_on_the_others()
     let mut other = shared.start("serve").await;
     let (api, path) = begin(&other.url, token, &waha, PEOPLE).await;
     let owners = "SELECT count(DISTINCT owner) FROM outgoing WHERE owner IS NOT NULL";
-    until("both send", SOON, || async { app.value(owners).await == "2" }).await;
+    until("both send", SOON, || async {
+        app.value(owners).await == "2"
+    })
+    .await;
     one.kill();
     let at_kill = app.value("SELECT max(id) FROM attempts").await;
     until("the other goes on", Duration::from_secs(2), || async {

@@ -13,11 +13,12 @@ const USER: &str = "user@example.com";
 const MANAGER: &str = "manager@example.com";
 
 /// Nouns of administrators.
-const CLOSED: [&str; 6] = [
+const CLOSED: [&str; 7] = [
     "/accounts",
     "/jobs",
     "/webhook-log",
     "/tokens",
+    "/instances",
     "/users",
     "/companies",
 ];

@@ -70,6 +70,28 @@ impl TestDatabase {
         }
     }
 
+    /// A copy of it as it is now, as somebody makes who restores a backup beside it.
+    pub async fn copied(&self) -> Self {
+        let server = &tokio::task::spawn_blocking(cluster).await.unwrap().server;
+        let admin = format!("{server} dbname=postgres");
+        let from = self.url.rsplit('=').next().unwrap();
+        let name = format!("t_{}", wablast::random::token(12).to_lowercase());
+        // Cloning needs the database to itself; who is connected connects again.
+        for statement in [
+            format!("ALTER DATABASE {from} ALLOW_CONNECTIONS false"),
+            format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{from}'"
+            ),
+            format!("CREATE DATABASE {name} TEMPLATE {from} OWNER wablast"),
+            format!("ALTER DATABASE {from} ALLOW_CONNECTIONS true"),
+        ] {
+            execute_at(&admin, &statement).await;
+        }
+        Self {
+            url: format!("{server} dbname={name}"),
+        }
+    }
+
     pub async fn execute(&self, statement: &str) {
         execute_at(&self.url, statement).await;
     }

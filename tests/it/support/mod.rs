@@ -125,6 +125,11 @@ impl TestApp {
             .await;
     }
 
+    /// A copy of its database as it is now.
+    pub async fn copied(&self) -> db::TestDatabase {
+        self._database.copied().await
+    }
+
     pub fn url(&self) -> &str {
         &self._database.url
     }
