@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::bulk;
 use crate::instances::{self, Role};
+use crate::mailings;
 use crate::outgoing::{MEDIA_SECONDS, autopause, deliver};
 use crate::scheduler;
 use crate::server::Server;
@@ -77,6 +78,7 @@ fn work(app: &App, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
         tokio::spawn(scheduler::follow(app.clone(), stopped.clone())),
         tokio::spawn(scheduler::import(app.clone(), stopped.clone())),
         tokio::spawn(scheduler::jump::watch(app.clone(), stopped.clone())),
+        tokio::spawn(mailings::stop::run(app.clone(), stopped.clone())),
         tokio::spawn({
             let (app, stopped) = (app.clone(), stopped.clone());
             async move {

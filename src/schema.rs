@@ -529,6 +529,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    mailing_stops (mailing_id) {
+        mailing_id -> BigInt,
+        company_id -> BigInt,
+        reason -> Text,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     mailing_versions (id) {
         id -> BigInt,
         company_id -> BigInt,
@@ -772,6 +781,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     logs,
     mailing_contacts,
     mailing_lists,
+    mailing_stops,
     mailing_versions,
     mailings,
     media,

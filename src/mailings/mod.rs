@@ -16,6 +16,7 @@ pub mod preflight;
 pub mod query;
 pub mod release;
 pub mod settle;
+pub mod stop;
 pub mod warnings;
 
 use chrono::{DateTime, Duration, Utc};

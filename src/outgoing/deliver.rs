@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::record::{self, Outcome};
 use super::worker::{Ended, Worker};
-use super::{autopause, handed_over, queue, receipts};
+use super::{autopause, handed_over, queue, receipts, stops};
 use crate::accounts::{self, health};
 use crate::app::App;
 use crate::gateways::webhook::Probe;
@@ -135,6 +135,7 @@ async fn record_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
         }
     }
     autopause::note(&mut conn, outcomes).await?;
+    stops::note(&mut conn, outcomes).await?;
     Ok(())
 }
 
