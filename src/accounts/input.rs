@@ -17,6 +17,8 @@ pub const BATCH_SIZE: i32 = 100;
 pub const CALLBACK_MINUTES: i32 = 15;
 /// Requests to a webhook at one time, when nothing else was chosen.
 pub const AT_ONCE: i32 = 1;
+/// How many of the last 200 messages, in percent, may fail or be uncertain before the account pauses itself.
+pub const AUTO_PAUSE_PERCENT: i32 = 10;
 
 /// The form, as text. The API fills the same struct. Written down it is without its secrets.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
@@ -49,6 +51,7 @@ pub struct AccountInput {
     pub webhook_secret: String,
     pub per_second: String,
     pub burst: String,
+    pub auto_pause_percent: String,
     /// Counts where delivery is batched.
     pub batch_size: String,
     /// Beside the owner.
@@ -79,6 +82,7 @@ pub struct AccountDraft {
     pub opt_out_confirmation: String,
     pub per_second: f64,
     pub burst: i32,
+    pub auto_pause_percent: i32,
     pub batch_size: i32,
     pub allowed_company_ids: Vec<CompanyId>,
     pub callback_minutes: i32,
@@ -201,6 +205,14 @@ impl AccountInput {
         if !(1.0..=100_000.0).contains(&burst) || burst.fract() != 0.0 {
             errors.add("burst", "The burst is a whole number from 1 to 100,000.");
         }
+        let auto_pause_percent = whole(&self.auto_pause_percent, AUTO_PAUSE_PERCENT, 100)
+            .unwrap_or_else(|| {
+                errors.add(
+                    "auto_pause_percent",
+                    "The share that pauses the account is a whole number from 1 to 100.",
+                );
+                AUTO_PAUSE_PERCENT
+            });
         let batch_size = whole(&self.batch_size, BATCH_SIZE, 10_000).unwrap_or_else(|| {
             // Where delivery is direct the field is not shown, so nobody could mend it.
             if delivery == "batched" {
@@ -258,6 +270,7 @@ impl AccountInput {
                 reason = "checked to be a whole number up to 100,000"
             )]
             burst: burst as i32,
+            auto_pause_percent,
             batch_size,
             allowed_company_ids: self
                 .allowed_company_ids

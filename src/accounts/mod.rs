@@ -64,6 +64,8 @@ pub struct Account {
     /// Messages a second; 0.25 is 15 a minute.
     pub per_second: f64,
     pub burst: i32,
+    /// How many of the last 200 messages may fail or be uncertain before it pauses itself; 100: any.
+    pub auto_pause_percent: i32,
     /// How many messages are opened at a time where delivery is batched.
     pub batch_size: i32,
     /// How long a flow may take to report what became of a message, in minutes.

@@ -185,6 +185,7 @@ pub(super) async fn write(
                 accounts::callback_minutes.eq(draft.callback_minutes),
                 accounts::counts_as_sent.eq(draft.counts_as_sent),
                 accounts::at_once.eq(draft.at_once),
+                accounts::auto_pause_percent.eq(draft.auto_pause_percent),
             ),
         ))
         .execute(conn)

@@ -229,6 +229,7 @@ async fn render(
         // Not chosen: the way of sending decides.
         delivery: String::new(),
         batch_size: accounts::input::BATCH_SIZE.to_string(),
+        auto_pause_percent: accounts::input::AUTO_PAUSE_PERCENT.to_string(),
         callback_minutes: accounts::input::CALLBACK_MINUTES.to_string(),
         at_once: accounts::input::AT_ONCE.to_string(),
         ..AccountInput::default()

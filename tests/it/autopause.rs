@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use wablast::gateways::{FailureCode, SendError};
 use wablast::ids::{AccountId, OutgoingId};
-use wablast::mailings::release;
+use wablast::mailings::{release, stop};
 use wablast::outgoing::record::Outcome;
-use wablast::outgoing::{autopause, deliver};
+use wablast::outgoing::{autopause, deliver, stops};
 use wablast::simulator::{Options, Running};
 
 use crate::support::browser::Browser;
@@ -190,13 +190,58 @@ async fn a_person_s_pause_is_not_ended_by_the_account_itself() {
     app.holds().await;
 }
 
+async fn set_by_the_form(app: &TestApp, account: i64) {
+    let mut browser = Browser::new(app);
+    browser.sign_in().await;
+    let path = format!("/accounts/{account}");
+    let form = browser.get(&path).await.form(&path);
+    assert_eq!(form.get("auto_pause_percent"), "10");
+    let wrong = form.clone().set("auto_pause_percent", "0");
+    let refused = browser.submit(wrong).await.text();
+    assert!(
+        refused.contains("a whole number from 1 to 100"),
+        "{refused}"
+    );
+    browser.submit(form.set("auto_pause_percent", "5")).await;
+    let shown = app.ok("GET", &path, None).await;
+    assert_eq!(shown["auto_pause_percent"], 5);
+}
+
+#[tokio::test]
+async fn a_mailing_whose_content_is_refused_pauses_with_the_reason() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let (account, mailing) = begun(&app, &waha, 5).await;
+    let id = app.value("SELECT min(id) FROM outgoing").await;
+    let refused = Outcome {
+        id: OutgoingId(id.parse().unwrap()),
+        result: Err(SendError::MailingStop {
+            code: FailureCode::TemplateRequired,
+            reason: "The template promo is paused.".to_owned(),
+        }),
+        ..heard(account, 1, FailureCode::Unreachable).remove(0)
+    };
+    let mut conn = app.app.db.system().await.unwrap();
+    stops::note(&mut conn, &[refused]).await.unwrap();
+    assert_eq!(stop::all(&app.app).await.unwrap(), 1);
+    assert_eq!(stop::all(&app.app).await.unwrap(), 0);
+    let shown = app.show(mailing).await;
+    assert_eq!(shown["state"], "paused");
+    assert_eq!(shown["state_reason"], "The template promo is paused.");
+    let resumed = app
+        .ok("POST", &format!("/mailings/{mailing}/resume"), None)
+        .await;
+    assert_eq!(resumed["state"], "sending");
+    assert!(resumed["state_reason"].is_null(), "{resumed}");
+}
+
 #[tokio::test]
 async fn a_tenth_of_the_last_two_hundred_pauses_and_the_share_is_the_account_s() {
     let app = TestApp::new().await;
     let waha = simulator(Options::default()).await;
     let (account, mailing) = begun(&app, &waha, 60).await;
-    app.execute("UPDATE accounts SET per_second = 200, auto_pause_percent = 5")
-        .await;
+    app.execute("UPDATE accounts SET per_second = 200").await;
+    set_by_the_form(&app, account).await;
     // Every third is refused: the eleventh passes five percent of 200.
     let numbers: serde_json::Map<String, Value> = (0..60)
         .filter(|n| n % 3 == 0)

@@ -54,6 +54,9 @@ pub struct NewAccount {
     /// Blank: everybody in the company.
     allowed_user_ids: Vec<i64>,
     pace: Option<Pace>,
+    /// How many of the last 200 messages, in percent, may fail or be uncertain before the account pauses
+    /// itself; 100: any; 10 where it is absent.
+    auto_pause_percent: Option<u32>,
     /// How many messages one run of Scheduler Enqueue opens; counts where delivery is batched.
     batch_size: Option<u32>,
     /// How long a flow may take to report what became of a message; 15 where it is absent.
@@ -122,6 +125,10 @@ impl NewAccount {
                 .burst
                 .map(|value| value.to_string())
                 .unwrap_or_default(),
+            auto_pause_percent: self
+                .auto_pause_percent
+                .map(|value| value.to_string())
+                .unwrap_or_default(),
             batch_size: self
                 .batch_size
                 .map(|value| value.to_string())
@@ -185,6 +192,7 @@ pub struct Shown {
     opt_out_confirmation: String,
     pace: ShownPace,
     #[schema(example = 100)]
+    auto_pause_percent: i32,
     batch_size: i32,
     callback_minutes: i32,
     counts_as_sent: bool,
@@ -317,6 +325,7 @@ fn shown(app: &App, account: &Account) -> Shown {
         welcome_message: account.welcome_message.clone(),
         opt_out_confirmation: account.opt_out_confirmation.clone(),
         pace: shown_pace(account),
+        auto_pause_percent: account.auto_pause_percent,
         batch_size: account.batch_size,
         callback_minutes: account.callback_minutes,
         counts_as_sent: account.counts_as_sent,
