@@ -4,7 +4,7 @@
 
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::ids::{AccountId, CompanyId, LogId, MailingId, UserId};
@@ -94,21 +94,24 @@ pub async fn account_said(
     .await
 }
 
-/// The run follows its mailing: running while anything is open, then how it ended.
+/// The run follows its mailing: running while anything is open, then how it ended. `well`: nothing of what
+/// went wrong on the way is left, so that the log keeps no error.
 pub async fn settle(
     conn: &mut AsyncPgConnection,
     mailing: MailingId,
     state: &str,
     reason: Option<&str>,
+    well: bool,
 ) -> QueryResult<usize> {
     sql_query(
         "UPDATE logs SET state = $2, finished_at = CASE WHEN $2 = 'running' THEN NULL ELSE coalesce(finished_at, wablast_now()) END, \
-         error_message = coalesce(error_message, $3) \
+         error_message = CASE WHEN $4 THEN $3 ELSE coalesce(error_message, $3) END \
          WHERE id = (SELECT max(id) FROM logs WHERE mailing_id = $1) AND (state <> $2 OR (error_message IS NULL AND $3 IS NOT NULL))",
     )
     .bind::<BigInt, _>(mailing)
     .bind::<Text, _>(state)
     .bind::<Nullable<Text>, _>(reason)
+    .bind::<Bool, _>(well)
     .execute(conn)
     .await
 }

@@ -529,6 +529,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    mailing_figures (mailing_id, kind) {
+        mailing_id -> BigInt,
+        company_id -> BigInt,
+        kind -> Text,
+        figures -> Jsonb,
+        taken_at -> Timestamptz,
+        took_ms -> BigInt,
+        counting_until -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     mailing_stops (mailing_id) {
         mailing_id -> BigInt,
         company_id -> BigInt,
@@ -781,6 +793,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     logs,
     mailing_contacts,
     mailing_lists,
+    mailing_figures,
     mailing_stops,
     mailing_versions,
     mailings,

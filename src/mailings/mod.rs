@@ -242,7 +242,7 @@ pub async fn change(conn: &mut AsyncPgConnection, id: MailingId, verb: Verb) -> 
     if verb == Verb::Cancel {
         outgoing::query::cancel_waiting(conn, id).await?;
         if mailing.released() {
-            logs::settle(conn, id, "canceled", None).await?;
+            logs::settle(conn, id, "canceled", None, false).await?;
         }
     }
     Ok(query::find(conn, id).await?)

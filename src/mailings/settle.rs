@@ -1,7 +1,8 @@
 //! Settling: the state of a mailing as a function of its messages.
 //!
-//! Invariant: taken again whenever the counts may have changed; draft, submitted, missed and canceled
-//! never change by counts; skipped and canceled messages are not failures.
+//! Invariants: taken again whenever the messages may have changed; draft, submitted, missed and canceled
+//! never change by them; skipped and canceled messages are not failures. Decided by signs that cost the
+//! same at ten messages and at a million, never by counting all of them.
 
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -12,10 +13,11 @@ use super::{Mailing, State, query};
 use crate::app::App;
 use crate::ids::{MailingId, OutgoingId};
 use crate::logs;
-use crate::outgoing::query::{Counts, counts, counts_of_log};
+use crate::outgoing::query::counts_of_log;
+use crate::outgoing::tally::{Signs, signs};
 
-/// What the counts say. `None`: stays as it is.
-pub fn verdict(state: State, release_done: bool, counts: &Counts) -> Option<State> {
+/// What the messages say. `None`: stays as it is.
+pub fn verdict(state: State, release_done: bool, signs: Signs) -> Option<State> {
     use State as S;
     if !matches!(
         state,
@@ -23,16 +25,15 @@ pub fn verdict(state: State, release_done: bool, counts: &Counts) -> Option<Stat
     ) {
         return None;
     }
-    let open = !release_done || counts.open() > 0 || counts.handed_over() > 0;
-    let verdict = if open {
+    let verdict = if !release_done || signs.open {
         if state == S::Paused {
             S::Paused
         } else {
             S::Sending
         }
-    } else if counts.sent() == 0 && counts.of("uncertain") == 0 {
+    } else if !signs.sent && !signs.uncertain {
         S::Failed
-    } else if counts.failed() > 0 {
+    } else if signs.failed {
         S::PartialFailure
     } else {
         S::Done
@@ -46,18 +47,32 @@ struct Candidate {
     id: MailingId,
 }
 
-/// Settles every mailing that runs without open messages, and looks again at those that ended within
-/// the last hour: late answers change how they ended.
+/// Settles every mailing that runs without open messages. Asked every second.
 pub async fn all(app: &App) -> anyhow::Result<usize> {
-    let mut conn = app.db.system().await?;
-    let candidates: Vec<Candidate> = sql_query(
-        "SELECT m.id FROM mailings m
-         WHERE (m.state IN ('sending', 'paused') AND m.release_done
-                AND NOT EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state IN ('queued', 'claimed', 'sending'))
-                AND NOT EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'uncertain' AND o.code = 'handed_over'))
-           OR (m.state IN ('done', 'partial_failure', 'failed') AND m.finished_at > wablast_now() - interval '1 hour')
-         ORDER BY m.id",
+    settle_those(
+        app,
+        "m.state IN ('sending', 'paused') AND m.release_done
+           AND NOT EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state IN ('queued', 'claimed', 'sending'))
+           AND NOT EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'uncertain' AND o.code = 'handed_over')",
     )
+    .await
+}
+
+/// Looks again at those that ended within the last hour. What changes how a mailing ended settles it in its
+/// own transaction ([`of_messages`]); this is for what nobody thought of.
+pub async fn ended(app: &App) -> anyhow::Result<usize> {
+    settle_those(
+        app,
+        "m.state IN ('done', 'partial_failure', 'failed') AND m.finished_at > wablast_now() - interval '1 hour'",
+    )
+    .await
+}
+
+async fn settle_those(app: &App, which: &str) -> anyhow::Result<usize> {
+    let mut conn = app.db.system().await?;
+    let candidates: Vec<Candidate> = sql_query(format!(
+        "SELECT m.id FROM mailings m WHERE {which} ORDER BY m.id"
+    ))
     .load(&mut *conn)
     .await?;
     let mut changed = 0;
@@ -96,16 +111,16 @@ async fn run_state(
         return Ok(Some(state));
     };
     let counts = counts_of_log(conn, mailing.id, log).await?;
-    Ok(verdict(State::Sending, true, &counts))
+    Ok(verdict(State::Sending, true, Signs::from(&counts)))
 }
 
 /// Settles one mailing; true when its state changed.
 pub async fn one(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<bool> {
     conn.transaction(async |conn| {
         let mailing = query::lock(conn, id).await?;
-        let counts = counts(conn, id).await?;
-        let Some(state) = verdict(mailing.state(), mailing.release_done, &counts) else { return Ok(false) };
-        let nobody = state == State::Failed && counts.failed() == 0;
+        let signs = signs(conn, id).await?;
+        let Some(state) = verdict(mailing.state(), mailing.release_done, signs) else { return Ok(false) };
+        let nobody = state == State::Failed && !signs.failed;
         let reason = nobody.then_some("Nobody was left to send to: everybody was left out.");
         sql_query(
             "UPDATE mailings SET state = $2, state_reason = $3, updated_at = wablast_now(),
@@ -118,7 +133,9 @@ pub async fn one(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<boo
         .execute(conn)
         .await?;
         let run = run_state(conn, &mailing, state).await?;
-        logs::settle(conn, id, run.map_or("running", State::as_str), reason).await?;
+        // What a gateway said on the way is no news of a run that reached everybody.
+        let well = run == Some(State::Done) && !signs.uncertain;
+        logs::settle(conn, id, run.map_or("running", State::as_str), reason, well).await?;
         Ok(true)
     })
     .await

@@ -23,6 +23,7 @@ pub mod record;
 mod recover;
 pub mod reports;
 pub mod stops;
+pub mod tally;
 mod way;
 pub mod worker;
 

@@ -189,6 +189,17 @@ impl Counts {
     }
 }
 
+impl FromIterator<(String, i64)> for Counts {
+    /// The same state twice is added up.
+    fn from_iter<I: IntoIterator<Item = (String, i64)>>(parts: I) -> Self {
+        let mut counts = Self::default();
+        for (state, count) in parts {
+            *counts.0.entry(state).or_default() += count;
+        }
+        counts
+    }
+}
+
 #[derive(QueryableByName)]
 struct CountRow {
     #[diesel(sql_type = BigInt)]

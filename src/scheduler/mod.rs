@@ -123,12 +123,14 @@ async fn execute(app: &App, name: &str, run: i64) -> anyhow::Result<()> {
 /// settling, applying webhook events.
 pub async fn follow(app: App, mut stop: watch::Receiver<bool>) {
     let mut slow = tokio::time::interval(Duration::from_secs(1));
+    let mut ended = tokio::time::interval(Duration::from_secs(60));
     let mut sweep = tokio::time::interval(Duration::from_secs(3600));
     loop {
         let done = tokio::select! {
             () = app.wake.intake.notified() => intake::apply::all(&app).await.map(|_| ()),
             () = app.wake.release.notified() => release::advance(&app).await.map(|_| ()),
             _ = slow.tick() => each_second(&app).await,
+            _ = ended.tick() => settle::ended(&app).await.map(|_| ()),
             _ = sweep.tick() => each_hour(&app).await,
             _ = stop.changed() => return,
         };

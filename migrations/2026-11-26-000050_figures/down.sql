@@ -1,0 +1,2 @@
+DROP INDEX outgoing_wrong;
+DROP TABLE mailing_figures;
