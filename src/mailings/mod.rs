@@ -7,6 +7,7 @@
 
 pub mod again;
 pub mod audience;
+pub mod figures;
 pub mod input;
 pub mod list;
 pub mod lock;

@@ -186,6 +186,9 @@ pub struct Facts {
     pub contacts: i64,
     #[diesel(sql_type = BigInt)]
     pub logs: i64,
+    /// Other mailings that send through the account now.
+    #[diesel(sql_type = BigInt)]
+    pub others: i64,
     #[diesel(sql_type = Text)]
     pub trigger: String,
     /// Who pressed Send Now; empty for the scheduler.
@@ -203,6 +206,7 @@ pub async fn facts(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<F
              WHERE ml.mailing_id = m.id AND ml.excluded AND m.recipients = 'lists'), '') AS excluded,
            (SELECT count(*) FROM mailing_contacts mc WHERE mc.mailing_id = m.id AND m.recipients = 'contacts') AS contacts,
            (SELECT count(*) FROM logs g WHERE g.mailing_id = m.id) AS logs,
+           (SELECT count(*) FROM mailings o WHERE o.account_id = m.account_id AND o.state = 'sending' AND o.id <> m.id) AS others,
            coalesce((SELECT g.trigger FROM logs g WHERE g.id = m.log_id), '') AS trigger,
            coalesce((SELECT b.name FROM logs g JOIN users b ON b.id = g.user_id WHERE g.id = m.log_id), '') AS started_by
          FROM mailings m JOIN users u ON u.id = m.responsible_id LEFT JOIN accounts a ON a.id = m.account_id WHERE m.id = $1",

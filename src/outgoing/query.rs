@@ -258,34 +258,6 @@ pub async fn counts_of_log(
     ))
 }
 
-/// Failures and skips of a mailing by their code.
-pub async fn reasons(
-    conn: &mut AsyncPgConnection,
-    mailing: MailingId,
-) -> QueryResult<Vec<(String, String, i64)>> {
-    #[derive(QueryableByName)]
-    struct Reason {
-        #[diesel(sql_type = Text)]
-        state: String,
-        #[diesel(sql_type = Text)]
-        code: String,
-        #[diesel(sql_type = BigInt)]
-        n: i64,
-    }
-    let rows: Vec<Reason> = sql_query(
-        "SELECT state, coalesce(code, 'gateway_error') AS code, count(*) AS n FROM outgoing
-         WHERE mailing_id = $1 AND state IN ('failed', 'uncertain', 'skipped', 'expired')
-           AND NOT (state = 'uncertain' AND code = 'handed_over') GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2",
-    )
-    .bind::<BigInt, _>(mailing)
-    .load(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.state, row.code, row.n))
-        .collect())
-}
-
 /// A message as the API and the pages show it.
 #[derive(Debug, Clone, QueryableByName, serde::Serialize, utoipa::ToSchema)]
 pub struct Message {

@@ -1,6 +1,6 @@
 // What changes by itself: figures of something under way, and waiting.
 
-import { all, ask, find, onParts, swap } from "./dom.js";
+import { all, announce, ask, find, onParts, swap } from "./dom.js";
 import { isDirty } from "./forms.js";
 
 // Figures of something under way stay true without reloading; nobody looking means nothing asked.
@@ -27,7 +27,12 @@ function poll(place) {
       const html = await answer.text();
       if (html !== last && place.isConnected) swap(place, html);
       last = html;
-      if (answer.headers.get("X-Settled") === "1") { document.removeEventListener("visibilitychange", wake); settle(); return; }
+      tell(place);
+      const settled = answer.headers.get("X-Settled");
+      if (settled) document.removeEventListener("visibilitychange", wake);
+      if (settled === "1") settle();
+      if (settled) return;
+      wait = Number(answer.headers.get("X-Again")) || every;
     } catch {
       wait = Math.max(every, 10000);
     }
@@ -36,7 +41,18 @@ function poll(place) {
   };
   const wake = () => { if (!document.hidden) next(0); };
   document.addEventListener("visibilitychange", wake);
+  tell(place);
   next(every);
+}
+
+// Readers hear what the next message waits for when that has become another reason, at most every 10 s.
+const told = new WeakMap();
+function tell(place) {
+  const text = find("[data-say]", place)?.textContent.trim();
+  const before = told.get(place);
+  if (!text || before?.text === text || Date.now() - (before?.at || 0) < 10000) return;
+  told.set(place, { text, at: Date.now() });
+  if (before) announce(text);
 }
 
 // Waiting is easier when one sees until when.

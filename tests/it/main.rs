@@ -30,6 +30,7 @@ mod friction;
 mod history;
 mod jobs;
 mod kit;
+mod live;
 mod lock;
 mod media;
 mod migrations;

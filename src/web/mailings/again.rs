@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::ids::{MailingId, OutgoingId};
 use crate::mailings::{self, Mailing, Verb};
 use crate::outgoing::again::Which;
-use crate::outgoing::query::counts;
+use crate::outgoing::tally;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::page::{Menu, html};
@@ -142,7 +142,7 @@ pub async fn ask_mark_sent(visit: Visit, id: web::Path<i64>, only: web::Query<On
     mailings::require(&mailing, Verb::MarkSent)?;
     let uncertain = match only.id() {
         Some(_) => 1,
-        None => counts(&mut conn, id).await?.of("uncertain"),
+        None => tally::uncertain(&mut conn, id).await?,
     };
     let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
     Ok(html(Ask {

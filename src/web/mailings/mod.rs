@@ -7,7 +7,9 @@ mod again;
 mod buttons;
 mod changed;
 mod choices;
+mod curve;
 mod form;
+mod gate;
 mod input;
 mod list;
 mod preview;
@@ -15,6 +17,7 @@ mod progress;
 mod show;
 mod test;
 mod verbs;
+mod waiting;
 
 use actix_web::web;
 use diesel_async::AsyncPgConnection;

@@ -1,42 +1,40 @@
-//! How far a mailing is: figures, what gates the next message, what went wrong and who was left out.
-//! Part of the mailing's page, and by itself what the page asks for while it sends.
+//! How far a mailing is: figures, what gates the next message, what went wrong, who waits and who was left
+//! out. Part of the mailing's page, and by itself what the page asks for while it changes.
 //!
-//! Invariant: every figure is counted from the messages and leads to exactly those rows.
+//! Invariant: every figure is counted from the messages in one statement and leads to exactly those rows.
 
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web;
 use askama::Template;
 use askama::filters::HtmlSafe;
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel_async::AsyncPgConnection;
 
+use super::curve::Chart;
+use super::gate::{Gate, Holds, rate};
 use super::preview::duration;
+use super::waiting::Waiting;
 use super::{again, fragment_shell};
+use crate::app::App;
 use crate::error::Result;
 use crate::ids::MailingId;
+use crate::instances;
+use crate::mailings::figures::{self, Counted};
 use crate::mailings::query::Facts;
 use crate::mailings::{Mailing, State, query};
-use crate::outgoing::open::{self, Batch};
-use crate::outgoing::query::{Counts, counts, reasons};
+use crate::outgoing::open;
+use crate::outgoing::query::Counts;
+use crate::outgoing::tally::{self, Curve, Tally};
 use crate::web::badges;
 use crate::web::error::WebResult;
 use crate::web::page::{Shell, html};
 use crate::web::pieces::{Figures, Progress};
 use crate::web::visit::Visit;
 
-/// What the next message waits for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Gate {
-    icon: &'static str,
-    lead: String,
-    more: String,
-}
-
-/// What may hold messages beside their account.
-struct Held {
-    /// This copy may send at all.
-    sending: bool,
-    /// Where something rests until the next batch is opened.
-    batch: Option<Batch>,
-}
+/// Receipts come in for so long after the end that the page looks at them by itself.
+const RECEIPTS: TimeDelta = TimeDelta::days(2);
+/// Figures older than this say how old they are.
+const FRESH: TimeDelta = TimeDelta::seconds(5);
 
 /// One figure over its word.
 struct Smart {
@@ -66,51 +64,100 @@ pub struct Standing {
     counts: Counts,
     figures: Figures,
     gate: Gate,
+    speed: Option<Speed>,
     wrong: Vec<Cause>,
     left_out: Vec<Cause>,
+    waiting: Option<Waiting>,
+    chart: Option<Chart>,
+    /// When the figures are not of this moment: what they are of.
+    counted: String,
+    /// Newer figures are being counted.
+    outdated: bool,
 }
 
 impl HtmlSafe for Standing {}
 
+/// How fast it goes, in words.
+struct Speed {
+    /// While it sends.
+    now: Option<String>,
+    average: String,
+}
+
 impl Standing {
     pub async fn load(
+        app: &App,
         conn: &mut AsyncPgConnection,
         shell: &Shell,
         mailing: &Mailing,
-        sending: bool,
     ) -> Result<Self> {
         let facts = query::facts(conn, mailing.id).await?;
-        let counts = counts(conn, mailing.id).await?;
-        let (mut wrong, mut left_out) = (Vec::new(), Vec::new());
-        for (state, code, count) in reasons(conn, mailing.id).await? {
-            let mut cause = cause(shell, mailing.id, &state, &code, count);
-            if state == "uncertain" && code != "handed_over" {
-                cause.ways = again::ways(shell.role, mailing);
-            }
-            if state == "skipped" {
-                left_out.push(cause);
-            } else {
-                wrong.push(cause);
-            }
-        }
-        let batch = match mailing.state() {
-            State::Sending => open::batch(conn, mailing.account_id, mailing.id).await?,
-            _ => None,
+        let Counted {
+            value: tally,
+            taken_at,
+            outdated,
+        } = figures::tally(app, conn, mailing).await?;
+        let curve = match mailing.started_at {
+            Some(_) => Some(figures::curve(app, conn, mailing, facts.per_second).await?),
+            None => None,
         };
-        let held = Held {
-            sending,
-            batch: batch.filter(|batch| batch.rests),
-        };
+        let counts = tally.counts();
+        let (wrong, left_out) = causes(shell, mailing, &tally);
+        let pace = curve.as_ref().map_or(0.0, |curve| {
+            pace(mailing, &facts, &curve.value, curve.taken_at)
+        });
+        let left = left(shell, &counts, pace);
+        let holds = holds(app, conn, shell, mailing, (&facts, &counts), left).await?;
+        let goes = mailing.state() == State::Sending && holds.stopped().is_none();
+        let each = if goes { pace } else { 0.0 };
+        let batched = holds.batch.is_some();
         Ok(Self {
-            gate: gate(shell, mailing, &facts, &counts, &held),
-            figures: figures(&counts),
+            gate: holds.gate(),
+            waiting: Waiting::load(conn, shell, mailing, &tally, batched, each).await?,
+            speed: curve
+                .as_ref()
+                .and_then(|curve| speed(shell, mailing, &counts, curve)),
+            chart: curve.and_then(|curve| {
+                let end = figures::end(mailing, curve.taken_at);
+                Chart::new(shell, &curve.value, end)
+            }),
+            figures: figures_of(&counts),
+            counted: counted(shell, taken_at, outdated),
             shell: shell.clone(),
             mailing: mailing.clone(),
             facts,
             counts,
             wrong,
             left_out,
+            outdated,
         })
+    }
+
+    /// Milliseconds after which the page looks again by itself; `None`: nothing changes any more.
+    pub fn again_after(&self) -> Option<u32> {
+        let lately = |at: DateTime<Utc>| self.shell.now - at < RECEIPTS;
+        match self.mailing.state() {
+            State::Sending => Some(2_000),
+            _ if self.outdated => Some(2_000),
+            State::Submitted | State::Paused => Some(4_000),
+            _ if self.mailing.released() && self.mailing.finished_at.is_some_and(lately) => {
+                Some(15_000)
+            }
+            _ => None,
+        }
+    }
+
+    fn has_causes(&self) -> bool {
+        self.waiting.is_some() || !self.wrong.is_empty() || !self.left_out.is_empty()
+    }
+
+    /// The curve stands beside what is told in words.
+    fn beside(&self) -> bool {
+        self.chart.is_some() && self.has_causes()
+    }
+
+    fn allowed(&self) -> String {
+        rate(&self.shell, self.facts.per_second)
     }
 
     pub fn uncertain(&self) -> i64 {
@@ -195,7 +242,7 @@ impl Standing {
     }
 }
 
-fn figures(counts: &Counts) -> Figures {
+fn figures_of(counts: &Counts) -> Figures {
     Figures {
         read: counts.of("read"),
         delivered: counts.of("delivered"),
@@ -241,124 +288,120 @@ fn cause(shell: &Shell, id: MailingId, state: &str, code: &str, count: i64) -> C
     }
 }
 
-fn gate(shell: &Shell, mailing: &Mailing, facts: &Facts, counts: &Counts, held: &Held) -> Gate {
-    let say = |icon, lead: String, more: String| Gate { icon, lead, more };
-    let reason = shell.say(mailing.state_reason.as_deref().unwrap_or_default());
-    let date = |at: Option<chrono::DateTime<chrono::Utc>>| {
-        at.map(|at| shell.date(&at)).unwrap_or_default()
+/// What went wrong, and who was left out.
+fn causes(shell: &Shell, mailing: &Mailing, tally: &Tally) -> (Vec<Cause>, Vec<Cause>) {
+    let (mut wrong, mut left_out) = (Vec::new(), Vec::new());
+    for (state, code, count) in tally.reasons() {
+        let mut cause = cause(shell, mailing.id, state, code, count);
+        match state {
+            "skipped" => left_out.push(cause),
+            "uncertain" => {
+                cause.ways = again::ways(shell.role, mailing);
+                wrong.push(cause);
+            }
+            _ => wrong.push(cause),
+        }
+    }
+    (wrong, left_out)
+}
+
+/// Everything that may hold messages, as far as it matters in this state.
+async fn holds<'a>(
+    app: &App,
+    conn: &mut AsyncPgConnection,
+    shell: &'a Shell,
+    mailing: &'a Mailing,
+    (facts, counts): (&'a Facts, &'a Counts),
+    left: String,
+) -> Result<Holds<'a>> {
+    let mut holds = Holds {
+        shell,
+        mailing,
+        facts,
+        counts,
+        sending: app.config.sending,
+        batch: None,
+        pace: tally::Pace::default(),
+        held: None,
+        later: None,
+        instances: Vec::new(),
+        left,
     };
-    match mailing.state() {
-        State::Draft => Gate::default(),
-        State::Submitted => {
-            let due = mailing.schedule_date.is_some_and(|at| at <= shell.now);
-            let lead = if due {
-                shell.t("mailings.gate.due")
-            } else {
-                shell.tf("mailings.gate.scheduled", &[date(mailing.schedule_date)])
-            };
-            let more = stopped(shell, facts, held.sending).unwrap_or_default();
-            say("calendar-clock", lead, more)
-        }
-        State::Missed => say("clock-exclamation", shell.t("mailings.gate.missed"), reason),
-        State::Paused => {
-            let waiting = shell.tn("mailings.gate.waiting", counts.open());
-            say(
-                "player-pause",
-                shell.t("mailings.gate.paused"),
-                if reason.is_empty() { waiting } else { reason },
-            )
-        }
-        State::Sending => match (stopped(shell, facts, held.sending), &held.batch) {
-            (Some(why), _) => say("alert-circle", shell.t("mailings.gate.stopped"), why),
-            (None, _) if !mailing.release_done => say(
-                "loader-2",
-                shell.t("mailings.gate.preparing"),
-                shell.t("mailings.gate.preparing_more"),
-            ),
-            (None, _) if counts.open() == 0 && counts.handed_over() > 0 => say(
-                "hourglass",
-                shell.tn("mailings.gate.handed_over", counts.handed_over()),
-                shell.t("mailings.gate.handed_over_more"),
-            ),
-            (None, Some(batch)) if batch.opened == 0 => say(
-                "hourglass",
-                enqueue(shell, batch),
-                shell.tn("mailings.gate.waiting", counts.of("queued")),
-            ),
-            (None, Some(batch)) => say("hourglass", pace(shell, facts), enqueue(shell, batch)),
-            (None, None) => say("hourglass", pace(shell, facts), left(shell, facts, counts)),
-        },
-        State::Canceled => say(
-            "ban",
-            shell.t("mailings.gate.canceled"),
-            if mailing.released() {
-                shell.tn("mailings.gate.kept_back", counts.of("canceled"))
-            } else {
-                String::new()
-            },
-        ),
-        State::Done | State::PartialFailure | State::Failed => say(
-            "circle-check",
-            shell.tf("mailings.gate.finished", &[date(mailing.finished_at)]),
-            reason,
-        ),
+    if mailing.state() == State::Sending {
+        let batch = open::batch(conn, mailing.account_id, mailing.id).await?;
+        holds.batch = batch.filter(|batch| batch.rests);
+        holds.pace = tally::pace(conn, mailing.id).await?.unwrap_or_default();
+        holds.held = Some(tally::held(conn, mailing.id).await?);
+        let first = tally::in_line(conn, mailing.id, 1).await?;
+        holds.later = first.first().and_then(|one| one.not_before);
+        holds.instances = instances::all(conn).await?;
     }
+    Ok(holds)
 }
 
-/// Why nothing leaves, when something holds all of it.
-fn stopped(shell: &Shell, facts: &Facts, sending: bool) -> Option<String> {
-    if !sending {
-        return Some(shell.t("mailings.gate.off"));
-    }
-    if facts.health == "running" {
-        return None;
-    }
-    let state = badges::word(shell.lang, "health", &facts.health);
-    let said = shell.tf("mailings.gate.account", &[facts.account.clone(), state]);
-    let why = shell.say(&facts.health_reason);
-    let next = facts.health_retry_at.map_or(String::new(), |at| {
-        shell.tf("accounts.next_try", &[shell.date(&at)])
-    });
-    Some(format!("{said} {why} {next}").trim().to_owned())
-}
-
-/// What opens the next batch.
-fn enqueue(shell: &Shell, batch: &Batch) -> String {
-    if batch.active {
-        shell.tf("mailings.gate.enqueue", &[shell.date(&batch.next_run)])
+/// Messages a second that may be expected: what left lately where it says something, else its share of
+/// what the account may.
+fn pace(mailing: &Mailing, facts: &Facts, curve: &Curve, taken_at: DateTime<Utc>) -> f64 {
+    let allowed = facts.per_second / (1.0 + facts.others as f64);
+    let began = mailing.started_at.unwrap_or(taken_at);
+    let seen = seconds(taken_at - began).min(curve.within as f64);
+    if curve.recent >= 10 && seen >= 10.0 {
+        (curve.recent as f64 / seen).min(facts.per_second)
     } else {
-        shell.t("mailings.gate.enqueue_off")
+        allowed
     }
 }
 
-/// "About 15 a minute", or an hour where it is less than one a minute.
-fn pace(shell: &Shell, facts: &Facts) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "a figure for people")]
-    let whole = |value: f64| value.round().clamp(0.0, 1e9) as i64;
-    let minute = facts.per_second * 60.0;
-    if minute >= 1.0 {
-        shell.tf("mailings.gate.minute", &[shell.number(whole(minute))])
-    } else {
-        shell.tf("mailings.gate.hour", &[shell.number(whole(minute * 60.0))])
-    }
+fn seconds(span: TimeDelta) -> f64 {
+    span.num_milliseconds().max(0) as f64 / 1_000.0
 }
 
-fn left(shell: &Shell, facts: &Facts, counts: &Counts) -> String {
-    if counts.open() == 0 || facts.per_second <= 0.0 {
+/// "About 2 h 57 min left, done around 12:38."
+fn left(shell: &Shell, counts: &Counts, per_second: f64) -> String {
+    if counts.open() == 0 || per_second <= 0.0 {
         return shell.t("mailings.gate.last");
     }
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "an estimate for people"
-    )]
-    let seconds = (counts.open() as f64 / facts.per_second).ceil().min(1e12) as i64;
-    shell.tf("mailings.gate.left", &[duration(shell, seconds)])
+    #[expect(clippy::cast_possible_truncation, reason = "an estimate for people")]
+    let rest = (counts.open() as f64 / per_second).ceil().min(1e9) as i64;
+    let end = shell.now + TimeDelta::seconds(rest);
+    shell.tf(
+        "mailings.left_done",
+        &[duration(shell, rest), shell.date(&end)],
+    )
 }
 
-/// Whether a page of this state changes by itself.
-pub fn is_live(state: State) -> bool {
-    matches!(state, State::Submitted | State::Sending | State::Paused)
+/// `None` where nothing has left.
+fn speed(
+    shell: &Shell,
+    mailing: &Mailing,
+    counts: &Counts,
+    curve: &Counted<Curve>,
+) -> Option<Speed> {
+    let began = mailing.started_at?;
+    let over = mailing.finished_at.unwrap_or(curve.taken_at) - began;
+    let tried = counts.sent() + counts.failed() + counts.of("uncertain");
+    if tried == 0 {
+        return None;
+    }
+    let within = seconds(curve.taken_at - began).clamp(1.0, curve.value.within as f64);
+    let now = (mailing.state() == State::Sending)
+        .then(|| rate(shell, curve.value.recent as f64 / within));
+    Some(Speed {
+        now,
+        average: rate(shell, tried as f64 / seconds(over).max(1.0)),
+    })
+}
+
+fn counted(shell: &Shell, taken_at: DateTime<Utc>, outdated: bool) -> String {
+    let time = taken_at.with_timezone(&shell.zone);
+    let time = [time.format("%H:%M:%S").to_string()];
+    if outdated {
+        shell.tf("mailings.counting", &time)
+    } else if shell.now - taken_at > FRESH {
+        shell.tf("mailings.counted", &time)
+    } else {
+        String::new()
+    }
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -368,19 +411,25 @@ pub struct From {
     from: String,
 }
 
-/// Settled: the page that asks stands for another state than the mailing is in, or nothing follows.
+/// Settled: 1 where the page that asks stands for another state than the mailing is in, `rest` where nothing
+/// follows. Again: after how many milliseconds to ask once more.
 pub async fn fragment(visit: Visit, id: web::Path<i64>, from: web::Query<From>) -> WebResult {
     let mut conn = visit.conn().await?;
     let mailing = query::find(&mut conn, MailingId(*id)).await?;
     let shell = fragment_shell(&visit)?;
-    let standing = Standing::load(&mut conn, &shell, &mailing, visit.app.config.sending).await?;
+    let standing = Standing::load(&visit.app, &mut conn, &shell, &mailing).await?;
+    // The connection goes back to the others instead of being closed: this is asked every two seconds.
+    conn.commit().await?;
     let changed = !from.from.is_empty() && from.from != mailing.state;
+    let (name, value) = match standing.again_after() {
+        _ if changed => ("x-settled", "1".to_owned()),
+        None => ("x-settled", "rest".to_owned()),
+        Some(after) => ("x-again", after.to_string()),
+    };
     let mut answer = html(standing);
-    if changed || !is_live(mailing.state()) {
-        answer.headers_mut().insert(
-            actix_web::http::header::HeaderName::from_static("x-settled"),
-            actix_web::http::header::HeaderValue::from_static("1"),
-        );
-    }
+    let value = HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static(""));
+    answer
+        .headers_mut()
+        .insert(HeaderName::from_static(name), value);
     Ok(answer)
 }

@@ -7,7 +7,7 @@ use askama::Template;
 use super::buttons::{self, Button};
 use super::form::{self, Shown};
 use super::preview::{self, Aside, Bubble};
-use super::progress::{Standing, is_live};
+use super::progress::Standing;
 use super::{Asked, href, may, told};
 use crate::error::FieldErrors;
 use crate::ids::MailingId;
@@ -63,16 +63,10 @@ impl ShowPage {
         }
     }
 
-    /// Where the page asks for its figures while they change; empty when they rest.
+    /// Where the page asks for its figures while they change.
     fn poll(&self) -> String {
-        if is_live(self.mailing.state()) {
-            format!(
-                "/mailings/{}/progress?from={}",
-                self.mailing.id, self.mailing.state
-            )
-        } else {
-            String::new()
-        }
+        let Mailing { id, state, .. } = &self.mailing;
+        format!("/mailings/{id}/progress?from={state}")
     }
 
     /// The date can be changed.
@@ -162,7 +156,7 @@ async fn record(visit: &Visit, id: MailingId, shown: Shown, date: Option<String>
         return form::render(visit, shown).await;
     }
     let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
-    let standing = Standing::load(&mut conn, &shell, &mailing, visit.app.config.sending).await?;
+    let standing = Standing::load(&visit.app, &mut conn, &shell, &mailing).await?;
     let aside = if mailing.released() || mailing.state() == State::Canceled {
         None
     } else {
@@ -192,6 +186,8 @@ async fn record(visit: &Visit, id: MailingId, shown: Shown, date: Option<String>
         standing,
         aside,
     };
+    // Committed, so that the connection goes back to the others.
+    conn.commit().await?;
     let status = if page.errors.is_empty() {
         StatusCode::OK
     } else {

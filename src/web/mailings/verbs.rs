@@ -11,9 +11,8 @@ use super::{href, noted, own, show};
 use crate::audit;
 use crate::error::{Error, Result};
 use crate::ids::MailingId;
-use crate::mailings::{self, Mailing, State, Verb, input::instant, preflight, query};
+use crate::mailings::{self, Mailing, State, Verb, figures, input::instant, preflight, query};
 use crate::outgoing::open;
-use crate::outgoing::query::counts;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::page::{Menu, Shell, html};
@@ -102,7 +101,8 @@ pub async fn ask_cancel(visit: Visit, id: web::Path<i64>) -> WebResult {
     let mut conn = visit.conn().await?;
     let mailing = own(&visit, &mut conn, id).await?;
     mailings::require(&mailing, Verb::Cancel)?;
-    let counts = counts(&mut conn, id).await?;
+    let tally = figures::tally(&visit.app, &mut conn, &mailing).await?;
+    let counts = tally.value.counts();
     let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
     let (text, figures, button) = if mailing.released() {
         let figures = vec![
