@@ -114,6 +114,7 @@ pub(super) fn settings(purpose: Purpose) -> Vec<String> {
                 "max_connections=400",
                 "shared_buffers=128MB",
                 "autovacuum=off",
+                "max_wal_size=512MB",
             ] {
                 settings.push(setting.to_owned());
             }

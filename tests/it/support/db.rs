@@ -1,6 +1,7 @@
 //! A database per test, cloned from one migrated template in one private cluster per run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use tokio_postgres::NoTls;
@@ -10,8 +11,6 @@ use wablast::embedded::{Embedded, Purpose};
 struct Cluster {
     /// How to reach it, without the database's name.
     server: String,
-    /// Removed when the process ends.
-    _folder: tempfile::TempDir,
 }
 
 static CLUSTER: OnceLock<Cluster> = OnceLock::new();
@@ -40,12 +39,30 @@ fn cluster() -> &'static Cluster {
                 .await;
                 // It lives as long as the process.
                 std::mem::forget(embedded);
-                Cluster { server, _folder: folder }
+                sweep_afterwards(folder.keep());
+                Cluster { server }
             })
         })
         .join()
         .unwrap()
     })
+}
+
+/// Removes the cluster's gigabytes when this process is gone, however it ended: nothing in it runs then,
+/// so somebody waits for the end of a pipe that only this process holds, and for PostgreSQL's own end.
+fn sweep_afterwards(folder: PathBuf) {
+    let script = "trap '' INT TERM; cat >/dev/null
+        for _ in $(seq 100); do ls \"$0\"/*/postmaster.pid >/dev/null 2>&1 || break; sleep 0.1; done
+        rm -rf \"$0\"";
+    let mut sweeper = Command::new("sh")
+        .args(["-c", script])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::mem::forget(sweeper.stdin.take());
 }
 
 pub struct TestDatabase {
