@@ -284,42 +284,44 @@ impl Database {
 }
 
 async fn serve(app: App, part: Part) -> anyhow::Result<()> {
-    let running = runner::start_as(app.clone(), part)?;
+    // Before anybody can see that it runs: who asks it to stop then is heard.
+    let stop = asked_to_stop()?;
     let setup = match part {
-        Part::Worker => {
-            println!("Infinys WhatsApp Blasting works in the background");
-            None
-        }
-        Part::All | Part::Web => {
-            println!(
-                "Infinys WhatsApp Blasting listens on http://{}",
-                running.address
-            );
-            settings::new_setup_token(&app).await.map_err(in_words)?
-        }
+        Part::Worker => None,
+        Part::All | Part::Web => settings::new_setup_token(&app).await.map_err(in_words)?,
     };
+    let running = runner::start_as(app.clone(), part)?;
+    match part {
+        Part::Worker => println!("Infinys WhatsApp Blasting works in the background"),
+        Part::All | Part::Web => println!(
+            "Infinys WhatsApp Blasting listens on http://{}",
+            running.address
+        ),
+    }
     if let Some(token) = setup {
         println!(
             "Set it up here, once: {}/setup?token={token}",
             app.config.public_url()
         );
     }
-    asked_to_stop().await?;
+    stop.await;
     tracing::info!("stopping: what has begun is finished first");
     running.stop().await;
     Ok(())
 }
 
-async fn asked_to_stop() -> anyhow::Result<()> {
+/// Ends with the first SIGINT or SIGTERM from now on.
+fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
     );
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
 async fn open_demo(reset: bool) -> anyhow::Result<()> {
@@ -347,7 +349,7 @@ async fn run_demo(
     let running = runner::start(app.clone())?;
     let gateway = demo::gateway(&app, running.address).await?;
     println!("{}", demo::welcome(running.address, &gateway));
-    asked_to_stop().await?;
+    asked_to_stop()?.await;
     running.stop().await;
     gateway.stop().await;
     Ok(())
