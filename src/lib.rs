@@ -17,6 +17,7 @@ pub mod text;
 pub mod schema;
 pub mod embedded;
 pub mod db;
+pub mod prepared;
 pub mod search;
 pub mod storage;
 

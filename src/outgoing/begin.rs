@@ -5,16 +5,17 @@
 //! in the same statement. What was to be tried again and may not go ends as it had ended before.
 
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{
     Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, SmallInt, Text, Uuid as SqlUuid,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::queue::{Claimed, seconds};
+use super::claim::Claimed;
+use super::queue::seconds;
 use super::{LEASE_SECONDS, MEDIA_LEASE_SECONDS};
 use crate::ids::{CompanyId, LogId, MediaId, OutgoingId, VersionId};
+use crate::prepared::prepared;
 
 /// A message whose attempt is committed: its request must start now.
 #[derive(Debug, Clone, QueryableByName)]
@@ -55,7 +56,7 @@ WITH wanted AS (
   SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $6::bool[]) AS w(id, fence, own_ref, has_file)
 ), held AS (
   SELECT o.id FROM outgoing o JOIN wanted w ON w.id = o.id
-  WHERE o.fence = w.fence AND o.state = 'claimed' AND o.owner = $4 AND o.lease_until > wablast_now()
+  WHERE o.id = ANY ($1) AND o.fence = w.fence AND o.state = 'claimed' AND o.owner = $4 AND o.lease_until > wablast_now()
   ORDER BY o.id FOR UPDATE OF o
 ), judged AS (
   SELECT o.id, w.fence, w.own_ref, w.has_file,
@@ -69,7 +70,7 @@ WITH wanted AS (
       WHEN NOT c.active THEN 'inactive'
       ELSE 'go'
     END AS verdict, e.state AS ended, e.code AS ended_code, e.reason AS ended_reason
-  FROM held JOIN outgoing o ON o.id = held.id JOIN wanted w ON w.id = o.id
+  FROM held JOIN outgoing o ON o.id = held.id AND o.id = ANY ($1) JOIN wanted w ON w.id = o.id
   JOIN accounts a ON a.id = o.account_id
   LEFT JOIN mailings m ON m.id = o.mailing_id
   LEFT JOIN contacts c ON c.id = o.contact_id
@@ -77,7 +78,7 @@ WITH wanted AS (
 ), begun AS (
   UPDATE outgoing o SET state = 'sending', attempts = o.attempts + 1, begun_at = wablast_now(),
     lease_until = wablast_now() + make_interval(secs => CASE WHEN j.has_file THEN $7 ELSE $5 END), code = NULL, reason = NULL
-  FROM judged j WHERE o.id = j.id AND j.verdict = 'go' AND o.state = 'claimed' AND o.fence = j.fence
+  FROM judged j WHERE o.id = ANY ($1) AND o.id = j.id AND j.verdict = 'go' AND o.state = 'claimed' AND o.fence = j.fence
   RETURNING o.id, o.company_id, o.account_id, o.fence, o.attempts, o.version_id, o.log_id, o.content_id, o.number, o.field_values, j.own_ref
 ), tried AS (
   INSERT INTO attempts (company_id, account_id, outgoing_id, log_id, fence, own_ref, begun_at)
@@ -89,7 +90,7 @@ WITH wanted AS (
     reason = CASE WHEN j.verdict = 'back' THEN o.reason ELSE j.ended_reason END,
     skipped_number = CASE WHEN j.verdict = 'back' OR j.ended IS NOT NULL THEN o.skipped_number ELSE o.number END,
     number = CASE WHEN j.verdict = 'back' OR j.ended IS NOT NULL THEN o.number END
-  FROM judged j WHERE o.id = j.id AND j.verdict <> 'go' AND o.state = 'claimed' AND o.fence = j.fence
+  FROM judged j WHERE o.id = ANY ($1) AND o.id = j.id AND j.verdict <> 'go' AND o.state = 'claimed' AND o.fence = j.fence
 )
 SELECT b.id, b.company_id, b.fence, b.attempts, b.version_id, b.log_id, ct.text, ct.quoted, coalesce(v.media_id, ct.media_id) AS media_id, b.number, b.field_values, b.own_ref
 FROM begun b LEFT JOIN outgoing_content ct ON ct.id = b.content_id LEFT JOIN mailing_versions v ON v.id = b.version_id
@@ -106,7 +107,7 @@ pub async fn begin(
     let ids: Vec<OutgoingId> = claimed.iter().map(|one| one.id).collect();
     let fences: Vec<i32> = claimed.iter().map(|one| one.fence).collect();
     let files: Vec<bool> = claimed.iter().map(|one| one.media_id.is_some()).collect();
-    sql_query(BEGIN)
+    prepared(BEGIN)
         .bind::<Array<BigInt>, _>(ids)
         .bind::<Array<Integer>, _>(fences)
         .bind::<Array<Nullable<Text>>, _>(own_refs)

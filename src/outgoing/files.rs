@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use diesel_async::AsyncPgConnection;
 
-use super::queue::Claimed;
+use super::claim::Claimed;
 use crate::app::App;
 use crate::gateways::{Attachment, Source};
 use crate::ids::{MailingId, MediaId};

@@ -1,9 +1,7 @@
-//! Who is next: claiming with pace, giving back, reaping what a dead holder left.
+//! The queue around a claim: which accounts have work and when, giving back, reaping what a dead holder
+//! left.
 //!
-//! Invariants: tokens are granted in the statement that claims, so all instances together never
-//! exceed an account's pace; a claim raises the fence; urgent kinds come first, then the running
-//! mailings of the account, an equal share each. Where delivery is batched a mailing's messages go only
-//! when they were opened (`open.rs`); what the account's delivery is now decides.
+//! Invariant: whatever takes a message from its holder raises the fence, so that the holder changes nothing.
 
 use std::time::Duration;
 
@@ -13,22 +11,9 @@ use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, Uuid as SqlUui
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{GRACE_SECONDS, LEASE_SECONDS};
-use crate::ids::{AccountId, MailingId, MediaId, OutgoingId};
-
-/// A message held by one deliverer until its lease ends.
-#[derive(Debug, Clone, Copy, QueryableByName)]
-pub struct Claimed {
-    #[diesel(sql_type = BigInt)]
-    pub id: OutgoingId,
-    #[diesel(sql_type = Integer)]
-    pub fence: i32,
-    /// The file it carries.
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub media_id: Option<MediaId>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub mailing_id: Option<MailingId>,
-}
+use super::GRACE_SECONDS;
+use super::claim::Claimed;
+use crate::ids::{AccountId, MailingId, OutgoingId};
 
 #[derive(QueryableByName)]
 struct Account {
@@ -61,75 +46,6 @@ pub async fn accounts_with_work(conn: &mut AsyncPgConnection) -> QueryResult<Vec
     .load(conn)
     .await?;
     Ok(accounts.into_iter().map(|account| account.id).collect())
-}
-
-/// `direct` and `opened` are the same reading over two indexes; of an account one of them is empty.
-const CLAIM: &str = "
-WITH pace AS (
-  SELECT p.account_id, a.delivery = 'batched' AS batched,
-    least(a.burst, p.tokens + a.per_second * greatest(0, extract(epoch FROM wablast_now() - p.tokens_at)))::float8 AS available
-  FROM account_pace p JOIN accounts a ON a.id = p.account_id
-  WHERE p.account_id = $1 AND a.active AND a.health = 'running'
-    AND (p.blocked_until IS NULL OR p.blocked_until <= wablast_now())
-  FOR UPDATE OF p
-), running AS (
-  SELECT m.id FROM mailings m WHERE m.account_id = $1 AND m.state = 'sending'
-), budget AS (
-  SELECT least(floor(available), $2)::int AS n,
-    ceil(least(floor(available), $2) / greatest(1, (SELECT count(*) FROM running)))::int AS share
-  FROM pace
-), urgent AS (
-  SELECT o.id FROM outgoing o
-  WHERE o.account_id = $1 AND o.state = 'queued' AND o.kind <> 'mailing'
-    AND (o.not_before IS NULL OR o.not_before <= (SELECT wablast_now()))
-    AND (o.not_after IS NULL OR o.not_after > (SELECT wablast_now()))
-  ORDER BY CASE o.kind WHEN 'confirmation' THEN 0 WHEN 'reply' THEN 1 WHEN 'welcome' THEN 3 ELSE 2 END, o.id
-  LIMIT coalesce((SELECT n FROM budget), 0) FOR UPDATE OF o SKIP LOCKED
-), direct AS (
-  SELECT q.id FROM running r CROSS JOIN LATERAL (
-    SELECT o.id FROM outgoing o
-    WHERE o.mailing_id = r.id AND o.state = 'queued'
-      AND (o.not_before IS NULL OR o.not_before <= (SELECT wablast_now()))
-      AND (o.not_after IS NULL OR o.not_after > (SELECT wablast_now()))
-    ORDER BY o.id LIMIT (SELECT share FROM budget) FOR UPDATE OF o SKIP LOCKED) q
-  WHERE NOT (SELECT batched FROM pace)
-  LIMIT greatest(0, (SELECT n FROM budget) - (SELECT count(*) FROM urgent))
-), opened AS (
-  SELECT q.id FROM running r CROSS JOIN LATERAL (
-    SELECT o.id FROM outgoing o
-    WHERE o.mailing_id = r.id AND o.state = 'queued' AND o.opened_at IS NOT NULL
-      AND (o.not_before IS NULL OR o.not_before <= (SELECT wablast_now()))
-      AND (o.not_after IS NULL OR o.not_after > (SELECT wablast_now()))
-    ORDER BY o.id LIMIT (SELECT share FROM budget) FOR UPDATE OF o SKIP LOCKED) q
-  WHERE (SELECT batched FROM pace)
-  LIMIT greatest(0, (SELECT n FROM budget) - (SELECT count(*) FROM urgent))
-), taken AS (
-  UPDATE outgoing o SET state = 'claimed', fence = o.fence + 1, owner = $3,
-    lease_until = wablast_now() + make_interval(secs => $4)
-  WHERE o.id IN (SELECT id FROM urgent UNION ALL SELECT id FROM direct UNION ALL SELECT id FROM opened) AND o.state = 'queued'
-  RETURNING o.id, o.fence, o.mailing_id, o.version_id, o.content_id
-), spent AS (
-  UPDATE account_pace p SET tokens = pace.available - (SELECT count(*) FROM taken), tokens_at = wablast_now()
-  FROM pace WHERE p.account_id = pace.account_id AND EXISTS (SELECT FROM taken)
-)
-SELECT t.id, t.fence, t.mailing_id, coalesce(v.media_id, ct.media_id) AS media_id
-FROM taken t LEFT JOIN mailing_versions v ON v.id = t.version_id LEFT JOIN outgoing_content ct ON ct.id = t.content_id
-ORDER BY t.id";
-
-/// Claims at most `limit` messages of an account that may go now, as far as its pace allows.
-pub async fn claim(
-    conn: &mut AsyncPgConnection,
-    account: AccountId,
-    owner: Uuid,
-    limit: usize,
-) -> QueryResult<Vec<Claimed>> {
-    sql_query(CLAIM)
-        .bind::<BigInt, _>(account)
-        .bind::<Integer, _>(i32::try_from(limit).unwrap_or(i32::MAX))
-        .bind::<SqlUuid, _>(owner)
-        .bind::<Double, _>(seconds(LEASE_SECONDS))
-        .load(conn)
-        .await
 }
 
 /// When an account that got nothing should be asked again.

@@ -6,12 +6,12 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::gateways::Rank;
 use crate::ids::{AccountId, OutgoingId};
+use crate::prepared::prepared;
 
 /// One piece of news about one message.
 #[derive(Debug, Clone)]
@@ -84,12 +84,12 @@ pub async fn apply(
     let references: Vec<&str> = receipts.iter().map(|one| one.reference.as_str()).collect();
     let ranks: Vec<i16> = receipts.iter().map(|one| rank_number(one.rank)).collect();
     let times: Vec<DateTime<Utc>> = receipts.iter().map(|one| one.at).collect();
-    sql_query(HOLD)
+    prepared(HOLD)
         .bind::<Array<BigInt>, _>(&accounts)
         .bind::<Array<Text>, _>(&references)
         .execute(conn)
         .await?;
-    let touched: Vec<Touched> = sql_query(APPLY)
+    let touched: Vec<Touched> = prepared(APPLY)
         .bind::<Array<BigInt>, _>(accounts)
         .bind::<Array<Text>, _>(references)
         .bind::<Array<SmallInt>, _>(ranks)
@@ -138,7 +138,7 @@ pub(super) async fn apply_parked_for(
 ) -> QueryResult<()> {
     let accounts: Vec<AccountId> = known.iter().map(|(account, _)| *account).collect();
     let references: Vec<&str> = known.iter().map(|(_, reference)| *reference).collect();
-    let parked: Vec<Parked> = sql_query(
+    let parked: Vec<Parked> = prepared(
         "DELETE FROM parked_receipts p USING unnest($1::bigint[], $2::text[]) AS k(account_id, reference)
          WHERE p.account_id = k.account_id AND p.reference = k.reference
          RETURNING p.account_id, p.reference, p.rank, p.at",
@@ -155,7 +155,7 @@ pub(super) async fn apply_parked_for(
 /// Picks up what both sides missed: receipts parked while their message was being recorded. Returns the
 /// messages they spoke of. Run it inside a transaction.
 pub async fn sweep(conn: &mut AsyncPgConnection) -> QueryResult<Vec<OutgoingId>> {
-    let parked: Vec<Parked> = sql_query(
+    let parked: Vec<Parked> = prepared(
         "DELETE FROM parked_receipts p WHERE EXISTS (SELECT FROM attempts a WHERE a.account_id = p.account_id AND a.provider_id = p.reference)
            OR EXISTS (SELECT FROM attempts a WHERE a.account_id = p.account_id AND a.own_ref = p.reference)
          RETURNING p.account_id, p.reference, p.rank, p.at",
@@ -199,7 +199,7 @@ WHERE o.id = v.outgoing_id AND v.rank IS NOT NULL
 /// attempt, but one that turns out to have left counts first. That an earlier attempt failed, said again,
 /// does not take back that a person wants it tried once more.
 pub async fn weigh(conn: &mut AsyncPgConnection, ids: &[OutgoingId]) -> QueryResult<usize> {
-    sql_query(WEIGH)
+    prepared(WEIGH)
         .bind::<Array<BigInt>, _>(ids)
         .execute(conn)
         .await

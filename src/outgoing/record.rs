@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
 use super::receipts;
 use crate::gateways::{Accepted, SendError};
 use crate::ids::{AccountId, LogId, OutgoingId};
+use crate::prepared::prepared;
 
 /// The end of one attempt.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ pub async fn record(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> Query
     let waits: Vec<f64> = outcomes.iter().map(|one| one.wait.as_secs_f64()).collect();
     let accounts: Vec<AccountId> = outcomes.iter().map(|one| one.account).collect();
     conn.transaction(async |conn| {
-        let recorded: Vec<Recorded> = sql_query(RECORD)
+        let recorded: Vec<Recorded> = prepared(RECORD)
             .bind::<Array<BigInt>, _>(&ids)
             .bind::<Array<Integer>, _>(&fences)
             .bind::<Array<Text>, _>(&words)

@@ -5,13 +5,18 @@
 
 use std::time::Duration;
 
+use diesel::QueryableByName;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Integer, Nullable, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::queue::{self, Claimed};
+use super::claim::Claimed;
+use super::queue;
 use super::record::{self, Outcome};
 use crate::app::App;
 use crate::gateways::{FailureCode, SendError};
-use crate::ids::AccountId;
+use crate::ids::{AccountId, LogId, OutgoingId};
 
 /// Gives back what a worker claimed. `unsure`: it asked to begin these and got no answer, so that some
 /// may stand as *sending* although nothing left.
@@ -24,18 +29,56 @@ pub(super) async fn give_back(
     let mut conn = app.db.system().await?;
     // First those that are not begun: a begin that is committed this very moment is waited for.
     queue::give_back(&mut conn, unsure).await?;
-    let begun: Vec<Outcome> = unsure.iter().map(|one| not_sent(account, one)).collect();
+    let begun: Vec<Outcome> = unsure
+        .iter()
+        .map(|one| not_sent(account, one.id, one.fence, None))
+        .collect();
     record::record(&mut conn, &begun).await?;
     queue::give_back_all(&mut conn, account, owner).await?;
     Ok(())
 }
 
-fn not_sent(account: AccountId, claimed: &Claimed) -> Outcome {
+#[derive(QueryableByName)]
+struct Held {
+    #[diesel(sql_type = BigInt)]
+    id: OutgoingId,
+    #[diesel(sql_type = Integer)]
+    fence: i32,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    log_id: Option<LogId>,
+}
+
+/// Gives back what was begun when it was taken without the answer being heard. To be asked only when no
+/// request of this worker is under way and every outcome is recorded: then nothing *sending* has left.
+pub(super) async fn never_sent(app: &App, account: AccountId, owner: Uuid) -> anyhow::Result<()> {
+    let mut conn = app.db.system().await?;
+    // A statement that takes holds this row: one that is committed this very moment is waited for.
+    sql_query("SELECT 1 FROM account_pace WHERE account_id = $1 FOR UPDATE")
+        .bind::<BigInt, _>(account)
+        .execute(&mut conn)
+        .await?;
+    queue::give_back_all(&mut conn, account, owner).await?;
+    let held: Vec<Held> = sql_query(
+        "SELECT id, fence, log_id FROM outgoing WHERE state = 'sending' AND account_id = $1 AND owner = $2",
+    )
+    .bind::<BigInt, _>(account)
+    .bind::<SqlUuid, _>(owner)
+    .load(&mut conn)
+    .await?;
+    let begun: Vec<Outcome> = held
+        .iter()
+        .map(|one| not_sent(account, one.id, one.fence, one.log_id))
+        .collect();
+    record::record(&mut conn, &begun).await?;
+    Ok(())
+}
+
+fn not_sent(account: AccountId, id: OutgoingId, fence: i32, log: Option<LogId>) -> Outcome {
     Outcome {
-        id: claimed.id,
+        id,
         account,
-        fence: claimed.fence,
-        log: None,
+        fence,
+        log,
         result: Err(SendError::NotSent {
             after: None,
             code: FailureCode::Unreachable,

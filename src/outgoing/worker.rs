@@ -1,40 +1,40 @@
-//! One account's deliverer inside one process: claim, begin, send, over and over.
+//! One account's deliverer inside one process: take, prepare what needs it, send, over and over.
 //!
 //! Invariants: a request starts only after its attempt is committed and within a second of it by a
 //! monotonic clock, long before the lease ends; no transaction is open while a gateway answers; a message whose
 //! end cannot be noted stays *sending* until the reaper calls it uncertain.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use futures_util::{StreamExt as _, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use uuid::Uuid;
 
 use super::backoff;
 use super::begin::{Begun, begin};
+use super::claim::{Claimed, Ready, Taken, Trail, take};
 use super::files::Files;
-use super::queue::{self, Claimed, Next};
+use super::own_ids::OwnIds;
+use super::posting::{Posting, not_ready};
+use super::queue::{self, Next};
 use super::record::Outcome;
 use super::recover;
 use super::way::{self, Way};
 use crate::accounts::{self, Account};
 use crate::app::App;
 use crate::gateways::webhook::Push;
-use crate::gateways::{Attachment, FailureCode, SendError, TextMessage};
+use crate::gateways::{FailureCode, SendError};
 use crate::ids::{AccountId, OutgoingId, VersionId};
 use crate::logs;
 use crate::schema::mailing_versions;
-use crate::text::merge::{self, Parts, Values, compose};
+use crate::text::merge::Parts;
 
 /// Counted from before the statement that began it, so that no request starts later than a second after
 /// a pause, a cancel or an opt-out that the statement did not see yet.
 pub(super) const START_WITHIN: Duration = Duration::from_millis(900);
-/// How many ids are asked for at once.
-const IDS_AT_ONCE: usize = 16;
 /// How long what a gateway can do is believed.
 const BELIEVE: Duration = Duration::from_secs(300);
 
@@ -52,6 +52,7 @@ pub(super) struct Worker {
     most: usize,
     versions: HashMap<VersionId, Arc<Parts>>,
     gateway: Option<Gateway>,
+    trail: Trail,
     /// Asked to begin, and nobody said whether they are.
     unsure: Vec<Claimed>,
     files: Files,
@@ -63,8 +64,15 @@ struct Gateway {
     account: Account,
     way: Way,
     own_ids: bool,
-    ids: VecDeque<String>,
+    ids: OwnIds,
     loaded: Instant,
+}
+
+impl Gateway {
+    /// Whether it is still what the account says, and was asked not long ago.
+    fn is_fresh(&self, account: &Account) -> bool {
+        self.loaded.elapsed() < BELIEVE && self.account.updated_at == account.updated_at
+    }
 }
 
 impl Worker {
@@ -85,6 +93,7 @@ impl Worker {
             most: 1,
             versions: HashMap::new(),
             gateway: None,
+            trail: Trail::default(),
             unsure: Vec::new(),
             files: Files::default(),
             failures: Arc::default(),
@@ -102,10 +111,29 @@ impl Worker {
 
     /// Holds nothing any more: only then another worker may take this account over.
     async fn recover(&mut self) {
+        self.insist(async |worker: &Self| {
+            recover::give_back(&worker.app, worker.account, worker.owner, &worker.unsure).await
+        })
+        .await;
+        // What is under way keeps its places until it is recorded.
+        let all = u32::try_from(self.most).unwrap_or(u32::MAX);
+        let places = Arc::clone(&self.places);
+        let all_recorded = tokio::select! {
+            taken = places.acquire_many(all) => taken.is_ok(),
+            _ = self.stop.changed() => false,
+        };
+        if all_recorded {
+            self.insist(async |worker: &Self| {
+                recover::never_sent(&worker.app, worker.account, worker.owner).await
+            })
+            .await;
+        }
+    }
+
+    /// Until the database takes it, or the process stops.
+    async fn insist(&mut self, what: impl AsyncFn(&Self) -> anyhow::Result<()>) {
         let mut wait = Duration::from_millis(50);
-        while let Err(error) =
-            recover::give_back(&self.app, self.account, self.owner, &self.unsure).await
-        {
+        while let Err(error) = what(self).await {
             if *self.stop.borrow() {
                 return;
             }
@@ -115,12 +143,6 @@ impl Worker {
             );
             self.rest(wait).await;
             wait = (wait * 2).min(Duration::from_secs(1));
-        }
-        // What is under way keeps its places until it is recorded.
-        let all = u32::try_from(self.most).unwrap_or(u32::MAX);
-        tokio::select! {
-            _ = self.places.acquire_many(all) => {}
-            _ = self.stop.changed() => {}
         }
     }
 
@@ -133,25 +155,76 @@ impl Worker {
             let account = self.read().await?;
             self.make_places(way::places(&account)).await?;
             let places = self.free_places().await?;
-            let claimed = {
-                let mut conn = self.app.db.system().await?;
-                queue::claim(&mut conn, self.account, self.owner, places).await?
-            };
-            if claimed.is_empty() {
-                let next = {
-                    let mut conn = self.app.db.system().await?;
-                    queue::next(&mut conn, self.account).await?
-                };
-                match next {
-                    // What is under way keeps its places until it is recorded; a worker that went
-                    // sooner would leave room for twice as many.
-                    Next::Idle if self.places.available_permits() == self.most => return Ok(()),
-                    Next::Idle => self.rest(Duration::from_millis(50)).await,
-                    Next::In(wait) => self.rest(wait).await,
+            let ready = self.ready(&account, places);
+            let started = Instant::now();
+            let taken = self.take(&ready, places).await?;
+            if taken.claimed.is_empty() && taken.begun.is_empty() {
+                if self.is_over().await? {
+                    return Ok(());
                 }
                 continue;
             }
-            self.send(account, claimed).await?;
+            let unfetched = taken.claimed.len();
+            self.send_begun(taken.begun, started).await?;
+            self.send(account, taken.claimed).await?;
+            self.fetch_ahead(places.max(unfetched));
+        }
+    }
+
+    /// Nothing may go now: waits for the moment it may, or says that nothing is left.
+    async fn is_over(&mut self) -> anyhow::Result<bool> {
+        let next = {
+            let mut conn = self.app.db.system().await?;
+            queue::next(&mut conn, self.account).await?
+        };
+        match next {
+            // What is under way keeps its places until it is recorded; a worker that went
+            // sooner would leave room for twice as many.
+            Next::Idle if self.places.available_permits() == self.most => return Ok(true),
+            Next::Idle => self.rest(Duration::from_millis(50)).await,
+            Next::In(wait) => self.rest(wait).await,
+        }
+        Ok(false)
+    }
+
+    /// What is at hand for messages that need no preparation: a gateway that is known, and ids.
+    fn ready(&self, account: &Account, places: usize) -> Ready {
+        match self
+            .gateway
+            .as_ref()
+            .filter(|gateway| gateway.is_fresh(account))
+        {
+            Some(gateway) if !account.sends_through_webhook() => Ready {
+                begin: true,
+                own_refs: gateway.own_ids.then(|| gateway.ids.take(places)),
+            },
+            _ => Ready::default(),
+        }
+    }
+
+    async fn take(&mut self, ready: &Ready, places: usize) -> anyhow::Result<Taken> {
+        let mut conn = self.app.db.system().await?;
+        let taken = take(
+            &mut conn,
+            self.account,
+            self.owner,
+            places,
+            ready,
+            &mut self.trail,
+        )
+        .await?;
+        if let (Some(gateway), Some(own_refs)) = (&self.gateway, &ready.own_refs) {
+            gateway
+                .ids
+                .put_back(own_refs.iter().skip(taken.begun.len()).cloned());
+        }
+        Ok(taken)
+    }
+
+    /// Ids for the next batch, while the requests of this one run.
+    fn fetch_ahead(&self, next: usize) {
+        if let Some(gateway) = self.gateway.as_ref().filter(|gateway| gateway.own_ids) {
+            gateway.ids.fetch_ahead(&gateway.way, 2 * next);
         }
     }
 
@@ -192,23 +265,50 @@ impl Worker {
         }
     }
 
+    /// Prepares and begins what was only claimed.
     async fn send(&mut self, account: Account, claimed: Vec<Claimed>) -> anyhow::Result<()> {
-        let prepared = match self.prepare(account, &claimed).await {
+        if claimed.is_empty() {
+            return Ok(());
+        }
+        let (way, own_refs) = match self.prepare(account, &claimed).await {
             Ok(prepared) => prepared,
             Err(error) => return self.could_not_prepare(&claimed, error).await,
         };
         if *self.stop.borrow() {
             return self.give_back(&claimed).await;
         }
-        let (way, own_refs) = prepared;
         let started = Instant::now();
-        let (begun, mut around) = match self.begin(&claimed, &own_refs).await {
+        let (begun, around) = match self.begin(&claimed, &own_refs).await {
             Ok(begun) => begun,
             Err(error) => {
                 self.unsure = claimed;
                 return Err(error);
             }
         };
+        self.post(&way, begun, around, &claimed, started).await
+    }
+
+    /// Sends what was begun when it was taken.
+    async fn send_begun(&mut self, begun: Vec<Begun>, started: Instant) -> anyhow::Result<()> {
+        let Some(way) = self.gateway.as_ref().map(|gateway| gateway.way.clone()) else {
+            return Ok(());
+        };
+        if begun.iter().any(|message| !self.knows_version(message)) {
+            let mut conn = self.app.db.system().await?;
+            self.load_versions(&mut conn, &begun).await?;
+        }
+        self.post(&way, begun, HashMap::new(), &[], started).await
+    }
+
+    /// Starts the requests of begun messages.
+    async fn post(
+        &mut self,
+        way: &Way,
+        begun: Vec<Begun>,
+        mut around: HashMap<OutgoingId, Push>,
+        claimed: &[Claimed],
+        started: Instant,
+    ) -> anyhow::Result<()> {
         for message in begun {
             let media = claimed
                 .iter()
@@ -219,7 +319,7 @@ impl Worker {
             let parts = message
                 .version_id
                 .and_then(|version| self.versions.get(&version).cloned());
-            let task = Posting {
+            let posting = Posting {
                 account: self.account,
                 way: way.clone(),
                 push: around.remove(&message.id),
@@ -231,12 +331,18 @@ impl Worker {
             };
             let recorder = self.recorder.clone();
             tokio::spawn(async move {
-                let outcome = task.post().await;
+                let outcome = posting.post().await;
                 // The recorder lives until every place is free again.
                 let _ = recorder.send((outcome, place)).await;
             });
         }
         Ok(())
+    }
+
+    fn knows_version(&self, message: &Begun) -> bool {
+        message
+            .version_id
+            .is_none_or(|version| self.versions.contains_key(&version))
     }
 
     async fn begin(
@@ -266,13 +372,14 @@ impl Worker {
                 tracing::error!(account = self.account.0, "reading a mailing's file: {error:#}");
                 not_ready("The file of a mailing could not be read from the storage. Nothing was sent; it is tried again.")
             })?;
-        let fresh = self.gateway.as_ref().is_some_and(|gateway| {
-            gateway.loaded.elapsed() < BELIEVE && gateway.account.updated_at == account.updated_at
-        });
-        if !fresh {
+        if !self
+            .gateway
+            .as_ref()
+            .is_some_and(|gateway| gateway.is_fresh(&account))
+        {
             self.gateway = Some(self.connect(account).await?);
         }
-        let Some(gateway) = self.gateway.as_mut() else {
+        let Some(gateway) = self.gateway.as_ref() else {
             return Err(not_ready("the account could not be read"));
         };
         let way = gateway.way.clone();
@@ -280,21 +387,10 @@ impl Worker {
         let own_ids = gateway.own_ids;
         let takes_id = |one: &Claimed| own_ids && one.media_id.is_none();
         let messages = claimed.iter().filter(|one| takes_id(one)).count();
-        if gateway.ids.len() < messages {
-            let missing = messages - gateway.ids.len();
-            let fetched: Vec<Result<String, SendError>> = stream::iter(0..missing)
-                .map(|_| way.new_message_id())
-                .buffer_unordered(IDS_AT_ONCE)
-                .collect()
-                .await;
-            for id in fetched {
-                gateway.ids.push_back(id?);
-            }
-        }
-        let takes: Vec<bool> = claimed.iter().map(takes_id).collect();
-        let own_refs = takes
-            .into_iter()
-            .map(|takes| if takes { gateway.ids.pop_front() } else { None })
+        let mut ids = gateway.ids.fetch(&way, messages).await?.into_iter();
+        let own_refs = claimed
+            .iter()
+            .map(|one| if takes_id(one) { ids.next() } else { None })
             .collect();
         Ok((way, own_refs))
     }
@@ -309,7 +405,7 @@ impl Worker {
             account,
             way,
             own_ids,
-            ids: VecDeque::new(),
+            ids: OwnIds::default(),
             loaded: Instant::now(),
         })
     }
@@ -392,112 +488,5 @@ impl Worker {
             );
         }
         Ok(())
-    }
-}
-
-/// One request.
-struct Posting {
-    account: AccountId,
-    way: Way,
-    /// What a flow gets to know; none where no flow is.
-    push: Option<Push>,
-    parts: Option<Arc<Parts>>,
-    message: Begun,
-    media: Option<Attachment>,
-    start_before: Instant,
-    failures: Arc<std::sync::atomic::AtomicU32>,
-}
-
-impl Posting {
-    async fn post(mut self) -> Outcome {
-        let result = self.attempt().await;
-        let wait = match &result {
-            Err(SendError::NotSent { after, .. }) => {
-                let failures = self
-                    .failures
-                    .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
-                    + 1;
-                backoff::wait(
-                    failures.min(u32::from(self.message.attempts.unsigned_abs())),
-                    *after,
-                    crate::random::jitter(),
-                )
-            }
-            _ => {
-                self.failures.store(0, std::sync::atomic::Ordering::Relaxed);
-                Duration::ZERO
-            }
-        };
-        Outcome {
-            id: self.message.id,
-            account: self.account,
-            fence: self.message.fence,
-            log: self.message.log_id,
-            result,
-            wait,
-        }
-    }
-
-    async fn attempt(&mut self) -> Result<crate::gateways::Accepted, SendError> {
-        let Some(number) = self.message.number.clone() else {
-            return Err(SendError::Refused {
-                code: FailureCode::InvalidNumber,
-                reason: "The message has no number to go to.".to_owned(),
-            });
-        };
-        let text = match (&self.parts, &self.message.text) {
-            (Some(parts), _) => compose(parts, &values(&self.message.field_values)),
-            (None, Some(text)) => text.clone(),
-            (None, None) => return Err(not_ready("the text of the message could not be read")),
-        };
-        if self.media.is_none() && self.message.media_id.is_some() {
-            return Err(not_ready("the file of the message could not be read"));
-        }
-        if self.media.is_some() && merge::length(&text) > merge::CAPTION_MAX {
-            return Err(SendError::Refused {
-                code: FailureCode::MediaRejected,
-                reason: format!(
-                    "With this person's values the text under the file has {} characters; WhatsApp takes at most {}.",
-                    merge::length(&text),
-                    merge::CAPTION_MAX
-                ),
-            });
-        }
-        let message = TextMessage {
-            to: number,
-            text,
-            media: self.media.clone(),
-            own_ref: self.message.own_ref.clone(),
-            quoted: self.message.quoted.clone(),
-        };
-        // Nothing has left yet: a process that slept too long sends nothing.
-        if Instant::now() > self.start_before {
-            return Err(not_ready(
-                "this process was held up and did not start the request in time",
-            ));
-        }
-        self.way.send(message, self.push.take()).await
-    }
-}
-
-fn values(stored: &serde_json::Value) -> Values {
-    stored
-        .as_object()
-        .map(|object| {
-            object
-                .iter()
-                .filter_map(|(key, value)| {
-                    value.as_str().map(|value| (key.clone(), value.to_owned()))
-                })
-                .collect()
-        })
-        .unwrap_or_default()
-}
-
-fn not_ready(reason: &str) -> SendError {
-    SendError::NotSent {
-        after: None,
-        code: FailureCode::Unreachable,
-        reason: reason.to_owned(),
     }
 }

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use wablast::ids::AccountId;
 use wablast::mailings::release;
+use wablast::outgoing::claim;
 use wablast::outgoing::queue::{self, Next};
 use wablast::simulator::Options;
 
@@ -460,7 +461,7 @@ async fn an_account_that_waits_sends_nothing_urgent_either() {
     let mut conn = app.app.db.system().await.unwrap();
     queue::accounts_with_work(&mut conn).await.unwrap();
     let claim = async |conn: &mut _| {
-        queue::claim(conn, AccountId(account), uuid::Uuid::new_v4(), 10)
+        claim::claim(conn, AccountId(account), uuid::Uuid::new_v4(), 10)
             .await
             .unwrap()
             .len()

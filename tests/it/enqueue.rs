@@ -9,7 +9,7 @@ use uuid::Uuid;
 use wablast::ids::{AccountId, MailingId};
 use wablast::mailings::{self, Verb, release, settle};
 use wablast::outgoing::begin::begin;
-use wablast::outgoing::{deliver, open, queue};
+use wablast::outgoing::{claim, deliver, open, queue};
 use wablast::simulator::{Options, Running};
 
 use crate::support::browser::Browser;
@@ -198,12 +198,12 @@ async fn what_is_opened_is_not_topped_up_and_runs_at_the_same_time_open_one_batc
     let mut conn = app.app.db.system().await.unwrap();
     let (id, owner) = (AccountId(account), Uuid::new_v4());
     queue::accounts_with_work(&mut conn).await.unwrap();
-    let claimed = queue::claim(&mut conn, id, owner, 64).await.unwrap();
+    let claimed = claim::claim(&mut conn, id, owner, 64).await.unwrap();
     assert_eq!(claimed.len(), 10, "what rests is not claimed");
     assert_eq!(run(&app).await, 0);
     queue::give_back(&mut conn, &claimed).await.unwrap();
     assert_eq!(opened(&app, mailing).await, 10);
-    queue::claim(&mut conn, id, owner, 64).await.unwrap();
+    claim::claim(&mut conn, id, owner, 64).await.unwrap();
     app.advance(TimeDelta::hours(1)).await;
     queue::reap(&mut conn).await.unwrap();
     assert_eq!((opened(&app, mailing).await, run(&app).await), (10, 0));
@@ -314,7 +314,7 @@ async fn pausing_closes_what_was_opened_and_the_next_run_after_resuming_goes_on(
     let mut conn = app.app.db.system().await.unwrap();
     let owner = Uuid::new_v4();
     queue::accounts_with_work(&mut conn).await.unwrap();
-    let claimed = queue::claim(&mut conn, AccountId(account), owner, 3)
+    let claimed = claim::claim(&mut conn, AccountId(account), owner, 3)
         .await
         .unwrap();
     assert_eq!(claimed.len(), 3);

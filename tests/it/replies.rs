@@ -10,7 +10,7 @@ use wablast::error::Error;
 use wablast::gateways::waha::events::{IncomingMessage, Sender};
 use wablast::ids::{AccountId, CompanyId};
 use wablast::outgoing::query::{Single, add_single};
-use wablast::outgoing::{deliver, queue};
+use wablast::outgoing::{claim, deliver, queue};
 use wablast::simulator::{Options, Running};
 use wablast::{accounts, incoming, intake};
 
@@ -410,7 +410,7 @@ async fn confirmations_and_replies_leave_before_welcomes() {
     queue::accounts_with_work(&mut conn).await.unwrap();
     let mut order = Vec::new();
     for _ in 0..4 {
-        let claimed = queue::claim(&mut conn, AccountId(account), Uuid::new_v4(), 1)
+        let claimed = claim::claim(&mut conn, AccountId(account), Uuid::new_v4(), 1)
             .await
             .unwrap();
         let query = format!("SELECT kind FROM outgoing WHERE id = {}", claimed[0].id);
