@@ -53,6 +53,15 @@ impl Process {
         let _ = self.0.wait();
     }
 
+    /// Seconds of CPU of this process alone so far, and of everything it started that still runs.
+    pub fn cpu(&self) -> (f64, f64) {
+        let own = i64::from(self.0.id());
+        (
+            cpu_of(own).unwrap_or(0.0),
+            descendants(own).into_iter().filter_map(cpu_of).sum(),
+        )
+    }
+
     /// The most memory it ever had, in MiB.
     pub fn peak_mib(&self) -> f64 {
         let path = format!("/proc/{}/status", self.0.id());
@@ -67,6 +76,41 @@ impl Process {
             .unwrap();
         kib / 1024.0
     }
+}
+
+/// The fields of `/proc/PID/stat` behind the name: state, parent ...
+fn stat(pid: i64) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    Some(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+fn cpu_of(pid: i64) -> Option<f64> {
+    let stat = stat(pid)?;
+    // utime and stime in ticks of 10 ms, see proc(5).
+    Some((stat[11].parse::<f64>().ok()? + stat[12].parse::<f64>().ok()?) / 100.0)
+}
+
+fn descendants(of: i64) -> Vec<i64> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    let parents: Vec<(i64, i64)> = entries
+        .filter_map(|entry| {
+            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            Some((pid, stat(pid)?[1].parse().ok()?))
+        })
+        .collect();
+    let mut found = vec![of];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(
+            parents
+                .iter()
+                .filter(|(_, its)| *its == parent)
+                .map(|(pid, _)| *pid),
+        );
+        next += 1;
+    }
+    found.split_off(1)
 }
 
 impl Drop for Process {
@@ -123,7 +167,8 @@ pub struct Instance {
     pub url: String,
     pub client: reqwest::Client,
     token: String,
-    database: String,
+    /// How to reach its PostgreSQL as the owner of everything.
+    pub database: String,
     _data: TempDir,
 }
 
@@ -251,6 +296,26 @@ impl Instance {
             "message": "Hello {{contact.name}}, our shop opens at nine." });
         let mailing = self.api("POST", "/mailings", body).await;
         mailing["id"].as_i64().unwrap()
+    }
+
+    /// What *Send Now* makes of a mailing to everybody, written in one statement.
+    pub async fn release_by_hand(&self, mailing: i64) {
+        self.sql(&format!(
+            "WITH version AS (
+               INSERT INTO mailing_versions (company_id, mailing_id, subject, header, message, footer, fields)
+               SELECT company_id, id, subject, header, message, footer, '{{contact.name}}' FROM mailings WHERE id = {mailing} RETURNING id
+             ), started AS (
+               UPDATE mailings m SET state = 'sending', version_id = v.id, release_done = true, started_at = now()
+               FROM version v WHERE m.id = {mailing} RETURNING m.*
+             )
+             INSERT INTO outgoing (company_id, account_id, kind, mailing_id, version_id, contact_id, number, field_values, state)
+             SELECT s.company_id, s.account_id, 'mailing', s.id, s.version_id, c.id, c.whatsapp_number,
+               jsonb_build_object('contact.name', c.name), 'queued' FROM started s, contacts c ORDER BY c.id;
+             INSERT INTO account_pace (account_id, company_id, tokens, tokens_at) SELECT id, company_id, burst, now() FROM accounts
+               ON CONFLICT DO NOTHING;
+             VACUUM ANALYZE outgoing"
+        ))
+        .await;
     }
 
     pub async fn sign_in(&self) {

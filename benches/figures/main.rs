@@ -17,11 +17,13 @@ mod release;
 mod report;
 mod send;
 mod start;
+mod statements;
 
 use report::Report;
 
 const NAMES: &str =
     "  send [10000] [100000]   messages a second, from the button to the last outcome
+  statements [100000]     what taking and recording reach alone, without a gateway
   release [1000000]       freezing an audience and writing its messages, beside the bare statement
   import [100000]         rows a second of a CSV file
   pages [1000000]         latencies of the main pages with so many people
@@ -65,12 +67,14 @@ async fn measure(name: &str, sizes: &[usize]) {
     let mut report = Report::new(name);
     match name {
         "send" => send::measure(&mut report, &or(&[10_000, 100_000])).await,
+        "statements" => statements::measure(&mut report, one(100_000)).await,
         "release" => release::measure(&mut report, one(1_000_000)).await,
         "import" => import::measure(&mut report, one(100_000)).await,
         "pages" => pages::measure(&mut report, one(1_000_000)).await,
         "start" => start::measure(&mut report, one(5)).await,
         "all" => {
             send::measure(&mut report, &[1_000, 10_000]).await;
+            statements::measure(&mut report, 10_000).await;
             release::measure(&mut report, 100_000).await;
             import::measure(&mut report, 10_000).await;
             pages::measure(&mut report, 100_000).await;

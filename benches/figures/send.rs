@@ -17,7 +17,7 @@ pub async fn measure(report: &mut Report, sizes: &[usize]) {
 }
 
 async fn run(report: &mut Report, size: usize, acks: bool) {
-    let (_waha, address) = simulate(acks);
+    let (waha, address) = simulate(acks);
     let instance = Instance::start(true).await;
     let account = instance.account(&address).await;
     let hook = json!({ "url": format!("{}/webhooks/waha/{}", instance.url, account["account_key"].as_str().unwrap()),
@@ -32,7 +32,10 @@ async fn run(report: &mut Report, size: usize, acks: bool) {
         .api("POST", &format!("{path}/send_now"), json!({}))
         .await;
     let (mut first, mut accepted) = (None, None);
+    let (own, postgres) = instance.process.cpu();
+    let (simulator, _) = waha.cpu();
     let all = loop {
+        let asked = Instant::now();
         let counts = instance.api("GET", &path, Value::Null).await["counts"].clone();
         let of = |states: &[&str]| -> u64 {
             states
@@ -59,8 +62,19 @@ async fn run(report: &mut Report, size: usize, acks: bool) {
             begin.elapsed() < Duration::from_secs(3600),
             "it does not end: {counts}"
         );
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Looking costs the measured machine at most a twentieth.
+        tokio::time::sleep(
+            (asked.elapsed() * 20).clamp(Duration::from_millis(50), Duration::from_secs(2)),
+        )
+        .await;
     };
+    let each = |seconds: f64| seconds * 1e6 / size as f64;
+    let now = instance.process.cpu();
+    let spent = [
+        ("application", now.0 - own),
+        ("PostgreSQL", now.1 - postgres),
+        ("simulator", waha.cpu().0 - simulator),
+    ];
     let what = format!(
         "{size} messages, {} acknowledgements",
         if acks { 3 } else { 0 }
@@ -78,6 +92,13 @@ async fn run(report: &mut Report, size: usize, acks: bool) {
     );
     if acks {
         report.row(format!("{what}: read by all"), rate(all), "messages/s");
+    }
+    for (who, seconds) in spent {
+        report.row(
+            format!("{what}: CPU of the {who}"),
+            each(seconds),
+            "us/message",
+        );
     }
     report.row(
         format!("{what}: peak memory"),
