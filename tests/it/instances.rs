@@ -46,6 +46,12 @@ async fn the_ready_work_of_an_instance_that_dies_goes_on_at_once_on_the_others()
     browser.sign_in().await;
     let page = browser.get("/instances").await.text();
     assert!(page.contains("There") && page.contains("Gone"), "{page}");
+    until("it has settled", SOON, || async {
+        app.value("SELECT count(*) FROM mailings WHERE state = 'sending'")
+            .await
+            == "0"
+    })
+    .await;
     shared.run(&["check"], "");
     other.stop();
 }

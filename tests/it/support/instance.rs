@@ -49,7 +49,8 @@ fn finish(mut command: Command, arguments: &[&str], input: &str) -> String {
     let output = child.wait_with_output().unwrap();
     assert!(
         output.status.success(),
-        "{arguments:?}: {}",
+        "{arguments:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
