@@ -68,7 +68,8 @@ impl Api {
                 .iter()
                 .map(|state| shown["counts"][*state].as_i64().unwrap())
                 .sum::<i64>();
-            open == 0 && shown["counts"]["total"] == people
+            // It settles within a second of its last message.
+            open == 0 && shown["counts"]["total"] == people && shown["state"] != "sending"
         })
         .await;
     }

@@ -50,6 +50,7 @@ fn cluster() -> &'static Cluster {
 
 /// Removes the cluster's gigabytes when this process is gone, however it ended: nothing in it runs then,
 /// so somebody waits for the end of a pipe that only this process holds, and for PostgreSQL's own end.
+#[expect(clippy::zombie_processes, reason = "it ends after this process")]
 fn sweep_afterwards(folder: PathBuf) {
     let script = "trap '' INT TERM; cat >/dev/null
         for _ in $(seq 100); do ls \"$0\"/*/postmaster.pid >/dev/null 2>&1 || break; sleep 0.1; done
