@@ -1,7 +1,7 @@
 //! Waiting until a pause or a cancel that was committed holds over all instances.
 //!
 //! Invariant: when this returns no request of the mailing begins any more. What began before the commit
-//! was seen, or by a statement that could not see it, starts its request within [`START_WITHIN`] of before
+//! was seen, or by a statement that could not see it, starts its request within `START_WITHIN` of before
 //! that statement, in whatever process; and a cancel that is through has waited for such statements. Knows
 //! no verbs.
 
@@ -18,7 +18,7 @@ use crate::ids::MailingId;
 
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Returns at once when nothing of the mailing is open, and after [`START_WITHIN`] at the latest. Call it
+/// Returns at once when nothing of the mailing is open, and after `START_WITHIN` at the latest. Call it
 /// after the commit, holding no connection.
 pub async fn until_nothing_begins(app: &App, mailing: MailingId) -> Result<()> {
     let over = Instant::now() + START_WITHIN;
