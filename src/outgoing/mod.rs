@@ -7,7 +7,6 @@
 //! `account_recent`, `mailing_stops` and `parked_receipts`. Never names mailings: it wakes those who settle them.
 
 pub mod again;
-mod answers;
 pub mod autopause;
 pub mod backoff;
 pub mod begin;

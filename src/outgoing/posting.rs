@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::answers::Answers;
 use super::backoff;
 use super::begin::Begun;
 use super::record::Outcome;
@@ -27,7 +26,6 @@ pub(super) struct Posting {
     pub message: Begun,
     pub media: Option<Attachment>,
     pub start_before: Instant,
-    pub answers: Arc<Answers>,
     pub failures: Arc<AtomicU32>,
 }
 
@@ -96,10 +94,7 @@ impl Posting {
                 "this process was held up and did not start the request in time",
             ));
         }
-        let asked = Instant::now();
-        let result = self.way.send(message, self.push.take()).await;
-        self.answers.note(asked.elapsed());
-        result
+        self.way.send(message, self.push.take()).await
     }
 }
 

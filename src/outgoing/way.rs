@@ -10,13 +10,15 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::answers;
 use crate::accounts::Account;
 use crate::app::App;
 use crate::gateways::waha::Waha;
 use crate::gateways::webhook::{Push, Webhook};
 use crate::gateways::{Accepted, Attachment, FailureCode, SendError, Source, TextMessage};
 use crate::ids::{ContactId, ListId, LogId, MailingId, OutgoingId};
+
+/// Requests of one account at one time where it sends by API.
+const BY_API: usize = 64;
 
 /// How one account sends.
 #[derive(Clone)]
@@ -92,12 +94,12 @@ fn not_as_link() -> SendError {
     }
 }
 
-/// How many requests of this account may be under way at one time, whatever its gateway is like.
+/// How many requests of this account may be under way at one time.
 pub(super) fn places(account: &Account) -> usize {
     if account.sends_through_webhook() {
         usize::try_from(account.at_once).unwrap_or(1).clamp(1, 5)
     } else {
-        answers::PLACES
+        BY_API
     }
 }
 

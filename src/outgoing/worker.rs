@@ -13,7 +13,6 @@ use diesel_async::RunQueryDsl;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use uuid::Uuid;
 
-use super::answers::Answers;
 use super::backoff;
 use super::begin::{Begun, begin};
 use super::claim::{Claimed, Ready, Taken, Trail, take};
@@ -57,7 +56,6 @@ pub(super) struct Worker {
     /// Asked to begin, and nobody said whether they are.
     unsure: Vec<Claimed>,
     files: Files,
-    answers: Arc<Answers>,
     /// Answers in a row that proved nothing was sent.
     failures: Arc<std::sync::atomic::AtomicU32>,
 }
@@ -98,7 +96,6 @@ impl Worker {
             trail: Trail::default(),
             unsure: Vec::new(),
             files: Files::default(),
-            answers: Arc::default(),
             failures: Arc::default(),
         }
     }
@@ -233,18 +230,14 @@ impl Worker {
 
     /// How many requests may start now. Waits until it is worth a round trip to the database.
     async fn free_places(&self) -> anyhow::Result<usize> {
-        let mut looks = 0;
-        loop {
-            drop(self.places.acquire().await?);
-            let allowed = self.answers.allow(self.most);
-            let under_way = self.most - self.places.available_permits();
-            let free = allowed.saturating_sub(under_way);
-            if free >= allowed.div_ceil(2) || free > 0 && looks >= 4 {
-                return Ok(free);
+        drop(self.places.acquire().await?);
+        for _ in 0..4 {
+            if self.places.available_permits() >= self.most.div_ceil(2) {
+                break;
             }
-            looks += 1;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        Ok(self.places.available_permits().max(1))
     }
 
     async fn read(&self) -> anyhow::Result<Account> {
@@ -334,7 +327,6 @@ impl Worker {
                 message,
                 media,
                 start_before: started + START_WITHIN,
-                answers: Arc::clone(&self.answers),
                 failures: Arc::clone(&self.failures),
             };
             let recorder = self.recorder.clone();

@@ -163,7 +163,7 @@ async fn a_crash_between_claim_and_finish_sends_nothing_twice_and_loses_nobody()
     api.until_nothing_is_open(&path, PEOPLE).await;
     let uncertain = check(&api, &path, &waha, PEOPLE).await;
     // Never more than the requests of one account at one time.
-    assert!(uncertain <= 256, "{uncertain} uncertain after one kill");
+    assert!(uncertain <= 64, "{uncertain} uncertain after one kill");
     run(&data, &["check"], "");
     instance.stop();
     tell(&waha, "/simulator/reset", &json!({})).await;
