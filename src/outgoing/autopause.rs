@@ -16,6 +16,7 @@ use diesel::sql_types::{Array, BigInt, Bool, Integer, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio::sync::watch;
 
+use super::posting::HELD_UP;
 use super::record::Outcome;
 use crate::accounts::health;
 use crate::app::App;
@@ -29,15 +30,13 @@ const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Says that it was our own process, not the account.
-const HELD_UP: &str = "this process was held up and did not start the request in time";
-
 /// What an outcome says of the account; `None`: nothing.
 fn mark(outcome: &Outcome) -> Option<char> {
     match &outcome.result {
         Ok(_) => Some('.'),
         Err(SendError::Refused { .. }) => Some('f'),
         Err(SendError::Uncertain { code, .. }) => (*code != FailureCode::HandedOver).then_some('u'),
+        // That our own process was held up says nothing of the account.
         Err(SendError::NotSent { code, reason, .. }) => {
             (*code != FailureCode::RateLimited && reason != HELD_UP).then_some('n')
         }

@@ -16,6 +16,9 @@ use crate::gateways::{Accepted, Attachment, FailureCode, SendError, TextMessage}
 use crate::ids::AccountId;
 use crate::text::merge::{self, Parts, Values, compose};
 
+/// Why a request was not started: nothing had left when its moment was over.
+pub(super) const HELD_UP: &str = "this process was held up and did not start the request in time";
+
 /// One request.
 pub(super) struct Posting {
     pub account: AccountId,
@@ -90,9 +93,7 @@ impl Posting {
         };
         // Nothing has left yet: a process that slept too long sends nothing.
         if Instant::now() > self.start_before {
-            return Err(not_ready(
-                "this process was held up and did not start the request in time",
-            ));
+            return Err(not_ready(HELD_UP));
         }
         self.way.send(message, self.push.take()).await
     }
