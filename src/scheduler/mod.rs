@@ -21,6 +21,9 @@ use crate::intake;
 use crate::jobs::query;
 use crate::mailings::{release, settle};
 
+/// How often work is looked for that nobody woke us for.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Looks for due jobs every second, until `stop`.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     let mut ticks = JobScheduler::new()
@@ -119,25 +122,63 @@ async fn execute(app: &App, name: &str, run: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Work that follows a signal or a short interval instead of a job's row: releasing what has started,
-/// settling, applying webhook events.
-pub async fn follow(app: App, mut stop: watch::Receiver<bool>) {
-    let mut slow = tokio::time::interval(Duration::from_secs(1));
+/// Work that follows a signal or a short interval instead of a job's row. Each kind has a loop of its own,
+/// so that a million messages being released keep no receipt waiting.
+pub async fn follow(app: App, stop: watch::Receiver<bool>) {
+    tokio::join!(
+        follow_intake(&app, stop.clone()),
+        follow_release(&app, stop.clone()),
+        follow_time(&app, stop),
+    );
+}
+
+/// Applies webhook events.
+async fn follow_intake(app: &App, mut stop: watch::Receiver<bool>) {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        let done = tokio::select! {
+            () = app.wake.intake.notified() => intake::apply::all(app).await,
+            _ = look.tick() => intake::apply::all(app).await,
+            _ = stop.changed() => return,
+        };
+        rest_after_failure("applying webhook events", done).await;
+    }
+}
+
+/// Writes the messages of mailings that have started.
+async fn follow_release(app: &App, mut stop: watch::Receiver<bool>) {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        let done = tokio::select! {
+            () = app.wake.release.notified() => release::advance(app).await,
+            _ = look.tick() => release::advance(app).await,
+            _ = stop.changed() => return,
+        };
+        rest_after_failure("releasing mailings", done).await;
+    }
+}
+
+/// Settles mailings, and sweeps.
+async fn follow_time(app: &App, mut stop: watch::Receiver<bool>) {
+    let mut running = tokio::time::interval(LOOK);
     let mut ended = tokio::time::interval(Duration::from_secs(60));
     let mut sweep = tokio::time::interval(Duration::from_secs(3600));
     loop {
         let done = tokio::select! {
-            () = app.wake.intake.notified() => intake::apply::all(&app).await.map(|_| ()),
-            () = app.wake.release.notified() => release::advance(&app).await.map(|_| ()),
-            _ = slow.tick() => each_second(&app).await,
-            _ = ended.tick() => settle::ended(&app).await.map(|_| ()),
-            _ = sweep.tick() => each_hour(&app).await,
+            _ = running.tick() => settle::all(app).await,
+            _ = ended.tick() => settle::ended(app).await,
+            _ = sweep.tick() => each_hour(app).await.map(|()| 0),
             _ = stop.changed() => return,
         };
-        if let Err(error) = done {
-            tracing::error!("background work: {error:#}");
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
+        rest_after_failure("settling and sweeping", done).await;
+    }
+}
+
+/// What failed is tried again soon, not at once.
+async fn rest_after_failure(what: &str, done: anyhow::Result<usize>) {
+    if let Err(error) = done {
+        tracing::error!("{what}: {error:#}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
@@ -154,13 +195,6 @@ pub async fn import(app: App, mut stop: watch::Receiver<bool>) {
             tracing::error!("working on imports: {error:#}");
         }
     }
-}
-
-async fn each_second(app: &App) -> anyhow::Result<()> {
-    intake::apply::all(app).await?;
-    release::advance(app).await?;
-    settle::all(app).await?;
-    Ok(())
 }
 
 async fn each_hour(app: &App) -> anyhow::Result<()> {
