@@ -21,6 +21,7 @@ use crate::incoming;
 use crate::logs;
 use crate::mailings::settle;
 use crate::outgoing::receipts::{self, Receipt};
+use crate::prepared::prepared;
 
 const BATCH: i32 = 500;
 const TRIES: i16 = 5;
@@ -71,7 +72,7 @@ pub async fn all(app: &App) -> anyhow::Result<usize> {
 }
 
 async fn take(conn: &mut AsyncPgConnection, limit: i32) -> QueryResult<Vec<Stored>> {
-    sql_query(
+    prepared(
         "SELECT id, company_id, account_id, source, event, dedupe, body, received_at, tries FROM inbox
          WHERE state = 'new' AND (next_try IS NULL OR next_try <= wablast_now())
          ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED",
@@ -88,7 +89,7 @@ async fn batch(conn: &mut AsyncPgConnection, limit: i32) -> Result<usize, Error>
     }
     apply(conn, &stored).await?;
     let ids: Vec<i64> = stored.iter().map(|one| one.id).collect();
-    sql_query("UPDATE inbox SET state = 'applied', applied_at = wablast_now(), error = NULL WHERE id = ANY ($1)")
+    prepared("UPDATE inbox SET state = 'applied', applied_at = wablast_now(), error = NULL WHERE id = ANY ($1)")
         .bind::<Array<BigInt>, _>(ids)
         .execute(conn)
         .await?;

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::app::App;
 use crate::ids::{AccountId, CompanyId};
+use crate::prepared::prepared;
 
 /// How long the first of a group waits for others.
 const GROUP: Duration = Duration::from_millis(5);
@@ -105,7 +106,7 @@ async fn store_all(app: &App, arrivals: &[Arrival]) -> anyhow::Result<()> {
     let dedupes: Vec<String> = arrivals.iter().map(|one| one.dedupe(minute)).collect();
     let headers: Vec<&serde_json::Value> = arrivals.iter().map(|one| &one.headers).collect();
     let bodies: Vec<&[u8]> = arrivals.iter().map(|one| one.body.as_slice()).collect();
-    sql_query(
+    prepared(
         "INSERT INTO inbox (company_id, account_id, source, event, dedupe, headers, body)
          SELECT company_id, account_id, 'waha', event, dedupe, headers, body
          FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[], $6::bytea[])
