@@ -313,7 +313,7 @@ impl Instance {
                jsonb_build_object('contact.name', c.name), 'queued' FROM started s, contacts c ORDER BY c.id;
              INSERT INTO account_pace (account_id, company_id, tokens, tokens_at) SELECT id, company_id, burst, now() FROM accounts
                ON CONFLICT DO NOTHING;
-             VACUUM ANALYZE outgoing"
+             ANALYZE outgoing"
         ))
         .await;
     }
