@@ -9,6 +9,7 @@ pub mod binaries;
 mod cluster;
 pub mod launcher;
 mod leftovers;
+mod mark;
 mod place;
 mod postmaster;
 mod space;

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::binaries::Binaries;
 use super::place::Place;
-use super::{Purpose, cluster, leftovers};
+use super::{Purpose, cluster, leftovers, mark};
 
 /// After a crash PostgreSQL repeats what it had promised, which takes as long as it takes.
 const READY_WITHIN: Duration = Duration::from_secs(600);
@@ -54,6 +54,8 @@ impl Postmaster {
         for setting in cluster::settings(purpose) {
             command.args(["-c", &setting]);
         }
+        // Part of the database's identity (`wablast_cluster()`).
+        command.args(["-c", &format!("wablast.folder={}", mark::of(place)?)]);
         command.stdout(log.try_clone()?).stderr(log.try_clone()?);
         let child = command.spawn().context("starting PostgreSQL")?;
         let mut postmaster = Self::Ours(child);

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use wablast::db;
+use wablast::db::{self, Db};
 use wablast::embedded::binaries::Binaries;
 use wablast::embedded::{Embedded, Opened, Options, Purpose, Role};
 
@@ -160,6 +160,57 @@ fn own_mounts() -> &'static [&'static str] {
     } else {
         &["unshare", "-rm"]
     }
+}
+
+/// Why sending is locked there; nothing where it is not. Connects as the program does.
+async fn locked(data: &Path) -> String {
+    let cluster = start(data).await.unwrap();
+    drop(
+        Db::connect(cluster.url())
+            .await
+            .unwrap()
+            .system()
+            .await
+            .unwrap(),
+    );
+    let why = "SELECT coalesce(lock_reason, '') FROM installation";
+    let why = value(cluster.url(), why).await.unwrap();
+    cluster.stop().await;
+    why
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copied_data_folder_locks_sending_and_a_moved_one_does_not() {
+    let folder = open_folder();
+    let data = ready_made(folder.path()).await;
+    assert_eq!(locked(&data).await, "");
+    let (moved, copy) = (folder.path().join("moved"), folder.path().join("copy"));
+    fs::rename(&data, &moved).unwrap();
+    assert_eq!(locked(&moved).await, "");
+    assert!(
+        run("cp", &["-a", text(&moved), text(&copy)])
+            .status
+            .success()
+    );
+    assert_eq!(locked(&copy).await, "folder");
+    assert_eq!(locked(&moved).await, "", "the original is what it was");
+    // Restored over the original.
+    fs::remove_dir_all(&moved).unwrap();
+    fs::remove_file(copy.join("pg.mark")).unwrap();
+    assert!(
+        run("cp", &["-a", text(&copy), text(&moved)])
+            .status
+            .success()
+    );
+    let cluster = start(&moved).await.unwrap();
+    let unlock = "UPDATE installation SET locked_at = NULL, lock_reason = NULL RETURNING id";
+    value(cluster.url(), unlock).await.unwrap();
+    cluster.stop().await;
+    assert_eq!(locked(&moved).await, "folder", "without its mark");
+    let cluster = start(&moved).await.unwrap();
+    value(cluster.url(), unlock).await.unwrap();
+    cluster.stop().await;
+    assert_eq!(locked(&moved).await, "", "unlocked once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
