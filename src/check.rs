@@ -6,7 +6,7 @@
 
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt};
+use diesel::sql_types::{Array, BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::app::App;
@@ -292,6 +292,35 @@ struct Row {
     broken: i64,
     #[diesel(sql_type = Array<BigInt>)]
     examples: Vec<i64>,
+}
+
+#[derive(QueryableByName)]
+struct Setting {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+/// Settings of the server under which a loss of power takes back what was promised; a connection of ours
+/// waits for its commits anyway (`db.rs`). As sentences.
+pub async fn durability(conn: &mut AsyncPgConnection) -> QueryResult<Vec<&'static str>> {
+    let off: Vec<Setting> = sql_query(
+        "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit')
+         AND setting NOT IN ('on', 'remote_apply') ORDER BY name",
+    )
+    .load(conn)
+    .await?;
+    let words = |setting: Setting| match setting.name.as_str() {
+        "fsync" => {
+            "PostgreSQL runs with fsync off: after a loss of power people may get messages twice. Set fsync = on."
+        }
+        "full_page_writes" => {
+            "PostgreSQL runs with full_page_writes off: a loss of power may damage the database. Set full_page_writes = on."
+        }
+        _ => {
+            "PostgreSQL does not wait for the commits of this program (synchronous_commit): after a crash people may get messages twice. Connect without a pooler that changes it."
+        }
+    };
+    Ok(off.into_iter().map(words).collect())
 }
 
 /// Looks at everything, in one snapshot.

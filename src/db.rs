@@ -6,11 +6,12 @@
 //! which rolls back. Knows no table.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use diesel::sql_types::{BigInt, Bool, Text};
-use diesel::{QueryableByName, sql_query};
+use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
@@ -24,6 +25,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::watch;
 
 use crate::embedded::Status;
+use crate::eras::Eras;
 use crate::error::{Error, Result};
 use crate::ids::CompanyId;
 
@@ -48,6 +50,7 @@ pub struct Db {
     worker: Pool<AsyncPgConnection>,
     walled: bool,
     private: Option<watch::Receiver<Status>>,
+    eras: Arc<Eras>,
 }
 
 /// How the database is, for those who watch over this process.
@@ -74,11 +77,14 @@ impl Db {
     /// Connects; `url` is anything tokio-postgres understands.
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
         let walled = has_wall(url).await?;
+        let eras = Arc::<Eras>::default();
+        let pool = |role, size| pool(url, walled.then_some(role), size, Arc::clone(&eras));
         Ok(Self {
-            app: pool(url, walled.then_some("wablast_app"), APP_CONNECTIONS)?,
-            worker: pool(url, walled.then_some("wablast_worker"), WORKER_CONNECTIONS)?,
+            app: pool("wablast_app", APP_CONNECTIONS)?,
+            worker: pool("wablast_worker", WORKER_CONNECTIONS)?,
             walled,
             private: None,
+            eras,
         })
     }
 
@@ -110,6 +116,16 @@ impl Db {
         }
     }
 
+    /// The number of the era: another one, and what is known of the database may be no more.
+    pub fn era(&self) -> u64 {
+        self.eras.now()
+    }
+
+    /// Asks over an old connection whether this is still the database it was, and which era it is in.
+    pub async fn ask_again(&self, conn: &mut AsyncPgConnection) -> QueryResult<u64> {
+        Ok(self.eras.of(guard(conn).await?))
+    }
+
     /// Whether row-level security stands behind the queries.
     pub fn is_walled(&self) -> bool {
         self.walled
@@ -117,7 +133,7 @@ impl Db {
 
     /// A transaction that sees `company` only. Commit it, or nothing happened.
     pub async fn company(&self, company: CompanyId) -> Result<CompanyConn> {
-        let mut connection = take(&self.app).await?;
+        let mut connection = self.take(&self.app).await?;
         AnsiTransactionManager::begin_transaction(&mut *connection).await?;
         let mut conn = CompanyConn {
             connection: Some(connection),
@@ -131,7 +147,7 @@ impl Db {
 
     /// A transaction that sees every company; without `commit` it leaves nothing behind either.
     pub async fn across(&self) -> Result<CompanyConn> {
-        let mut connection = take(&self.worker).await?;
+        let mut connection = self.take(&self.worker).await?;
         AnsiTransactionManager::begin_transaction(&mut *connection).await?;
         Ok(CompanyConn {
             connection: Some(connection),
@@ -141,8 +157,20 @@ impl Db {
     /// The door of those who work for all companies.
     pub async fn system(&self) -> Result<SystemConn> {
         Ok(SystemConn {
-            connection: take(&self.worker).await?,
+            connection: self.take(&self.worker).await?,
         })
+    }
+
+    async fn take(&self, pool: &Pool<AsyncPgConnection>) -> Result<Object<AsyncPgConnection>> {
+        match tokio::time::timeout(WAIT, pool.get()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => {
+                self.eras.is_away();
+                tracing::warn!(%error, "no connection to the database");
+                Err(Error::Busy)
+            }
+            Err(_) => Err(Error::Busy),
+        }
     }
 }
 
@@ -204,16 +232,10 @@ impl DerefMut for SystemConn {
     }
 }
 
-async fn take(pool: &Pool<AsyncPgConnection>) -> Result<Object<AsyncPgConnection>> {
-    match tokio::time::timeout(WAIT, pool.get()).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "no connection to the database");
-            Err(Error::Busy)
-        }
-        Err(_) => Err(Error::Busy),
-    }
-}
+/// What every connection is given once. The promise needs commits that stay, whatever the server does by
+/// default; where it waits for replicas to show a commit too, that is more and remains.
+const SET: &str = "SET TIME ZONE 'UTC'; SET statement_timeout = '120s'; SET application_name = 'wablast';
+  SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'";
 
 /// Every connection asks first whether this is still the database it was: where it is not, sending is
 /// locked before anything is claimed (`mailings/lock.rs`).
@@ -221,26 +243,42 @@ fn pool(
     url: &str,
     role: Option<&'static str>,
     size: usize,
+    eras: Arc<Eras>,
 ) -> anyhow::Result<Pool<AsyncPgConnection>> {
     let mut config = ManagerConfig::<AsyncPgConnection>::default();
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |url| {
-        let url = url.to_owned();
+        let (url, eras) = (url.to_owned(), Arc::clone(&eras));
         async move {
             let mut connection = AsyncPgConnection::establish(&url).await?;
             let role = role.map_or(String::new(), |role| format!("SET ROLE {role};"));
-            connection
-                .batch_execute(&format!(
-                    "{role} SET TIME ZONE 'UTC'; SET statement_timeout = '120s'; SET application_name = 'wablast'; SELECT wablast_guard()"
-                ))
+            let set_up = async {
+                connection.batch_execute(&format!("{role} {SET}")).await?;
+                guard(&mut connection).await
+            };
+            let here = set_up
                 .await
                 .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+            eras.of(here);
             Ok(connection)
         }
         .boxed()
     });
     let manager = AsyncDieselConnectionManager::new_with_config(url, config);
     Ok(Pool::builder(manager).max_size(size).build()?)
+}
+
+/// Which database this is, and which run of its server; locks sending where it is not the one it was.
+async fn guard(conn: &mut AsyncPgConnection) -> QueryResult<String> {
+    #[derive(QueryableByName)]
+    struct Here {
+        #[diesel(sql_type = Text)]
+        here: String,
+    }
+    let found: Here = sql_query("SELECT wablast_guard() AS here")
+        .get_result(conn)
+        .await?;
+    Ok(found.here)
 }
 
 #[derive(QueryableByName)]

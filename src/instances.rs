@@ -87,9 +87,7 @@ struct Time {
 pub async fn beat(app: &App, id: Uuid, name: &str, role: Role) -> anyhow::Result<()> {
     let mut conn = app.db.system().await?;
     // A pooler may have led this connection to another database since it was made.
-    sql_query("SELECT wablast_guard()")
-        .execute(&mut *conn)
-        .await?;
+    app.db.ask_again(&mut conn).await?;
     let before = app.clock.now();
     let database: Time = sql_query("SELECT wablast_now() AS now")
         .get_result(&mut *conn)

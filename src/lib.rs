@@ -16,6 +16,7 @@ pub mod crypt;
 pub mod text;
 pub mod schema;
 pub mod embedded;
+pub mod eras;
 pub mod db;
 pub mod prepared;
 pub mod search;

@@ -361,6 +361,11 @@ async fn examine(app: &App) -> anyhow::Result<()> {
     for finding in &findings {
         println!("{}", finding.line());
     }
+    let mut conn = app.db.system().await.map_err(in_words)?;
+    for warning in check::durability(&mut conn).await? {
+        println!("WARNING  {warning}");
+    }
+    drop(conn);
     let broken = findings.iter().filter(|one| one.broken > 0).count();
     anyhow::ensure!(
         broken == 0,

@@ -386,6 +386,9 @@ diesel::table! {
         cluster -> Nullable<Text>,
         locked_at -> Nullable<Timestamptz>,
         releases_wait_until -> Nullable<Timestamptz>,
+        lock_reason -> Nullable<Text>,
+        left_uncertain -> BigInt,
+        left_unknown -> BigInt,
     }
 }
 

@@ -110,13 +110,14 @@ pub enum FailureCode {
     GatewayError,
     GatewayRefused,
     WorkerLost,
+    DatabaseWentBack,
     HandedOver,
     NoCallback,
     WorkflowInactive,
 }
 
 impl FailureCode {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidNumber,
         Self::NotOnWhatsapp,
         Self::RateLimited,
@@ -130,6 +131,7 @@ impl FailureCode {
         Self::GatewayError,
         Self::GatewayRefused,
         Self::WorkerLost,
+        Self::DatabaseWentBack,
         Self::HandedOver,
         Self::NoCallback,
     ];
@@ -158,6 +160,7 @@ impl FailureCode {
             Self::GatewayError => "gateway_error",
             Self::GatewayRefused => "gateway_refused",
             Self::WorkerLost => "worker_lost",
+            Self::DatabaseWentBack => "database_went_back",
             Self::HandedOver => "handed_over",
             Self::NoCallback => "no_callback",
             Self::WorkflowInactive => "workflow_inactive",

@@ -8,7 +8,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Bool, Nullable, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
 use crate::error::{Error, Result};
@@ -19,6 +19,9 @@ pub struct Held {
     /// Since then sending is locked.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub locked_at: Option<DateTime<Utc>>,
+    /// Why: folder, restored, promoted, forgot.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub lock_reason: Option<String>,
     /// Until then nothing is released by itself.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub releases_wait_until: Option<DateTime<Utc>>,
@@ -26,7 +29,7 @@ pub struct Held {
 
 pub async fn held(conn: &mut AsyncPgConnection) -> QueryResult<Held> {
     sql_query(
-        "SELECT locked_at, CASE WHEN releases_wait_until BETWEEN wablast_now() AND wablast_now() + interval '10 minutes'
+        "SELECT locked_at, lock_reason, CASE WHEN releases_wait_until BETWEEN wablast_now() AND wablast_now() + interval '10 minutes'
            THEN releases_wait_until END AS releases_wait_until FROM installation",
     )
     .get_result(conn)
@@ -53,6 +56,12 @@ pub struct MayRepeat {
     /// Submitted, and due meanwhile: they become Missed.
     #[diesel(sql_type = BigInt)]
     pub missed: i64,
+    /// Instances remembered to have sent them; they do not wait but are uncertain.
+    #[diesel(sql_type = BigInt)]
+    pub left_uncertain: i64,
+    /// Sent too, and not known here at all.
+    #[diesel(sql_type = BigInt)]
+    pub left_unknown: i64,
 }
 
 /// Over all companies; `conn` sees all.
@@ -62,7 +71,8 @@ pub async fn may_repeat(conn: &mut AsyncPgConnection) -> QueryResult<MayRepeat> 
              WHERE m.state IN ('sending', 'paused') AND o.state IN ('queued', 'claimed')) AS messages,
            (SELECT count(*) FROM mailings m WHERE m.state IN ('sending', 'paused')) AS mailings,
            (SELECT count(*) FROM outgoing o WHERE o.kind <> 'mailing' AND o.state IN ('queued', 'claimed')) AS singles,
-           (SELECT count(*) FROM mailings m WHERE m.state = 'submitted' AND m.schedule_date <= wablast_now()) AS missed",
+           (SELECT count(*) FROM mailings m WHERE m.state = 'submitted' AND m.schedule_date <= wablast_now()) AS missed,
+           left_uncertain, left_unknown FROM installation",
     )
     .get_result(conn)
     .await
@@ -71,9 +81,12 @@ pub async fn may_repeat(conn: &mut AsyncPgConnection) -> QueryResult<MayRepeat> 
 /// Lets messages leave again. Mailings that were on their way stay paused, each for a person to resume.
 pub async fn unlock(conn: &mut AsyncPgConnection) -> Result<()> {
     conn.transaction(async |conn| {
-        let unlocked = sql_query("UPDATE installation SET locked_at = NULL WHERE locked_at IS NOT NULL")
-            .execute(conn)
-            .await?;
+        let unlocked = sql_query(
+            "UPDATE installation SET locked_at = NULL, lock_reason = NULL, left_uncertain = 0, left_unknown = 0
+             WHERE locked_at IS NOT NULL",
+        )
+        .execute(conn)
+        .await?;
         if unlocked == 0 {
             return Err(Error::conflict("Sending is not locked."));
         }

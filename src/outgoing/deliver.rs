@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::record::{self, Outcome};
+use super::remember::Memory;
 use super::worker::{Ended, Worker};
 use super::{autopause, handed_over, queue, receipts, stops};
 use crate::accounts::{self, health};
@@ -32,17 +33,19 @@ const BATCH: usize = 500;
 /// Delivers until `stop` turns true and everything begun is recorded.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let owner = Uuid::new_v4();
+    let memory = Memory::default();
     let (sender, receiver) = mpsc::channel::<Ended>(4 * BATCH);
     let recorder = tokio::spawn(record_all(app.clone(), receiver));
     let mut workers: HashMap<AccountId, JoinHandle<anyhow::Result<()>>> = HashMap::new();
     while !*stop.borrow() {
         workers.retain(|_, worker| !worker.is_finished());
-        match find_work(&app).await {
+        match find_work(&app, &memory).await {
             Ok(accounts) => {
                 for account in accounts {
                     workers.entry(account).or_insert_with(|| {
+                        let (sender, stop) = (sender.clone(), stop.clone());
                         let worker =
-                            Worker::new(app.clone(), account, owner, sender.clone(), stop.clone());
+                            Worker::new(app.clone(), account, owner, sender, stop, memory.clone());
                         tokio::spawn(async move {
                             let ended = worker.run().await;
                             if let Err(error) = &ended {
@@ -73,8 +76,9 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let _ = recorder.await;
 }
 
-async fn find_work(app: &App) -> anyhow::Result<Vec<AccountId>> {
+async fn find_work(app: &App, memory: &Memory) -> anyhow::Result<Vec<AccountId>> {
     let mut conn = app.db.system().await?;
+    memory.assure(app, &mut conn).await?;
     Ok(queue::accounts_with_work(&mut conn).await?)
 }
 

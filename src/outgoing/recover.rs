@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use diesel::QueryableByName;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Integer, Nullable, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Double, Integer, Nullable, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::claim::Claimed;
 use super::queue;
 use super::record::{self, Outcome};
+use super::remember::Memory;
 use crate::app::App;
 use crate::gateways::{FailureCode, SendError};
 use crate::ids::{AccountId, LogId, OutgoingId};
@@ -46,11 +47,20 @@ struct Held {
     fence: i32,
     #[diesel(sql_type = Nullable<BigInt>)]
     log_id: Option<LogId>,
+    /// How long ago it was begun.
+    #[diesel(sql_type = Double)]
+    seconds: f64,
 }
 
 /// Gives back what was begun when it was taken without the answer being heard. To be asked only when no
-/// request of this worker is under way and every outcome is recorded: then nothing *sending* has left.
-pub(super) async fn never_sent(app: &App, account: AccountId, owner: Uuid) -> anyhow::Result<()> {
+/// request of this worker is under way and every outcome is recorded: then nothing *sending* has left. But
+/// for what did, where the database came back as it was some time ago: that is left to the reaper.
+pub(super) async fn never_sent(
+    app: &App,
+    account: AccountId,
+    owner: Uuid,
+    memory: &Memory,
+) -> anyhow::Result<()> {
     let mut conn = app.db.system().await?;
     // A statement that takes holds this row: one that is committed this very moment is waited for.
     sql_query("SELECT 1 FROM account_pace WHERE account_id = $1 FOR UPDATE")
@@ -59,7 +69,8 @@ pub(super) async fn never_sent(app: &App, account: AccountId, owner: Uuid) -> an
         .await?;
     queue::give_back_all(&mut conn, account, owner).await?;
     let held: Vec<Held> = sql_query(
-        "SELECT id, fence, log_id FROM outgoing WHERE state = 'sending' AND account_id = $1 AND owner = $2",
+        "SELECT id, fence, log_id, greatest(0, extract(epoch FROM wablast_now() - begun_at))::float8 AS seconds
+         FROM outgoing WHERE state = 'sending' AND account_id = $1 AND owner = $2",
     )
     .bind::<BigInt, _>(account)
     .bind::<SqlUuid, _>(owner)
@@ -67,6 +78,10 @@ pub(super) async fn never_sent(app: &App, account: AccountId, owner: Uuid) -> an
     .await?;
     let begun: Vec<Outcome> = held
         .iter()
+        .filter(|one| {
+            let begun = Duration::try_from_secs_f64(one.seconds).unwrap_or(Duration::MAX);
+            !memory.may_have_left(one.id, one.fence, begun)
+        })
         .map(|one| not_sent(account, one.id, one.fence, one.log_id))
         .collect();
     record::record(&mut conn, &begun).await?;

@@ -22,6 +22,7 @@ use super::posting::{Posting, not_ready};
 use super::queue::{self, Next};
 use super::record::Outcome;
 use super::recover;
+use super::remember::Memory;
 use super::way::{self, Way};
 use crate::accounts::{self, Account};
 use crate::app::App;
@@ -53,6 +54,7 @@ pub(super) struct Worker {
     versions: HashMap<VersionId, Arc<Parts>>,
     gateway: Option<Gateway>,
     trail: Trail,
+    memory: Memory,
     /// Asked to begin, and nobody said whether they are.
     unsure: Vec<Claimed>,
     files: Files,
@@ -82,6 +84,7 @@ impl Worker {
         owner: Uuid,
         recorder: mpsc::Sender<Ended>,
         stop: watch::Receiver<bool>,
+        memory: Memory,
     ) -> Self {
         Self {
             app,
@@ -94,6 +97,7 @@ impl Worker {
             versions: HashMap::new(),
             gateway: None,
             trail: Trail::default(),
+            memory,
             unsure: Vec::new(),
             files: Files::default(),
             failures: Arc::default(),
@@ -124,7 +128,8 @@ impl Worker {
         };
         if all_recorded {
             self.insist(async |worker: &Self| {
-                recover::never_sent(&worker.app, worker.account, worker.owner).await
+                let (app, memory) = (&worker.app, &worker.memory);
+                recover::never_sent(app, worker.account, worker.owner, memory).await
             })
             .await;
         }
@@ -204,6 +209,7 @@ impl Worker {
 
     async fn take(&mut self, ready: &Ready, places: usize) -> anyhow::Result<Taken> {
         let mut conn = self.app.db.system().await?;
+        self.memory.assure(&self.app, &mut conn).await?;
         let taken = take(
             &mut conn,
             self.account,
@@ -309,6 +315,7 @@ impl Worker {
         claimed: &[Claimed],
         started: Instant,
     ) -> anyhow::Result<()> {
+        self.memory.note(&begun);
         for message in begun {
             let media = claimed
                 .iter()
@@ -351,6 +358,7 @@ impl Worker {
         own_refs: &[Option<String>],
     ) -> anyhow::Result<(Vec<Begun>, HashMap<OutgoingId, Push>)> {
         let mut conn = self.app.db.system().await?;
+        self.memory.assure(&self.app, &mut conn).await?;
         let begun = begin(&mut conn, self.owner, claimed, own_refs).await?;
         self.load_versions(&mut conn, &begun).await?;
         let around = self.around(&mut conn, &begun).await?;

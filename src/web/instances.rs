@@ -6,6 +6,7 @@ use askama::Template;
 
 use crate::audit;
 use crate::auth::Role;
+use crate::check;
 use crate::instances::{self, Instance};
 use crate::mailings::lock::{self, Held, MayRepeat};
 use crate::web::error::WebResult;
@@ -28,11 +29,19 @@ struct InstancesPage {
     held: Held,
     /// While sending is locked.
     may_repeat: Option<MayRepeat>,
+    /// What the database's server is set to and should not be.
+    durability: Vec<&'static str>,
 }
 
 impl InstancesPage {
     fn role(&self, instance: &Instance) -> String {
         self.shell.t(&format!("instances.role_{}", instance.role))
+    }
+
+    /// What happened to the database.
+    fn why(&self) -> String {
+        let why = self.held.lock_reason.as_deref().unwrap_or("restored");
+        self.shell.t(&format!("instances.why_{why}"))
     }
 
     /// "12 s ahead", "2 min behind", as far as it matters.
@@ -50,19 +59,20 @@ impl InstancesPage {
 async fn list(visit: Visit) -> WebResult {
     visit.require(Role::Administrator)?;
     // What may repeat is counted over all companies: it is the installation that is locked.
-    let (held, may_repeat) = {
+    let (held, may_repeat, durability) = {
         let mut system = visit.app.db.system().await?;
         let held = lock::held(&mut system).await?;
         let may_repeat = match held.locked_at {
             Some(_) => Some(lock::may_repeat(&mut system).await?),
             None => None,
         };
-        (held, may_repeat)
+        (held, may_repeat, check::durability(&mut system).await?)
     };
     let mut conn = visit.conn().await?;
     Ok(html(InstancesPage {
         held,
         may_repeat,
+        durability,
         instances: instances::all(&mut conn).await?,
         shell: visit.shell(Menu::Technical, &mut conn).await?,
     }))

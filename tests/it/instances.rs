@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wablast::simulator::Options;
+use wablast::simulator::{Options, Running};
 
 use crate::proof::{begin, check, set_up_by};
 use crate::support::browser::Browser;
@@ -12,8 +12,8 @@ use crate::support::{TestApp, simulator, until};
 const PEOPLE: usize = 3_000;
 const SOON: Duration = Duration::from_secs(30);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_ready_work_of_an_instance_that_dies_goes_on_at_once_on_the_others() {
+/// A database that several programs share, set up, with a gateway that is not of the quickest.
+async fn shared() -> (TestApp, Running, Shared, String) {
     let app = TestApp::bare().await;
     let waha = simulator(Options {
         acks: false,
@@ -23,6 +23,12 @@ async fn the_ready_work_of_an_instance_that_dies_goes_on_at_once_on_the_others()
     .await;
     let shared = Shared::new(app.url());
     let token = set_up_by(|arguments, input| shared.run(arguments, input));
+    (app, waha, shared, token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ready_work_of_an_instance_that_dies_goes_on_at_once_on_the_others() {
+    let (app, waha, shared, token) = shared().await;
     let mut one = shared.start("serve").await;
     let mut other = shared.start("serve").await;
     let (api, path) = begin(&other.url, token, &waha, PEOPLE).await;
@@ -58,15 +64,7 @@ async fn the_ready_work_of_an_instance_that_dies_goes_on_at_once_on_the_others()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_of_web_and_workers_under_load_leaves_nothing_uncertain() {
-    let app = TestApp::bare().await;
-    let waha = simulator(Options {
-        acks: false,
-        latency: Duration::from_millis(50),
-        ..Options::default()
-    })
-    .await;
-    let shared = Shared::new(app.url());
-    let token = set_up_by(|arguments, input| shared.run(arguments, input));
+    let (app, waha, shared, token) = shared().await;
     let mut web = shared.start("web").await;
     let mut workers = vec![shared.worker(), shared.worker()];
     let roles = "SELECT string_agg(role, ' ' ORDER BY role) FROM instances";

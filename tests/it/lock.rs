@@ -4,11 +4,13 @@ use chrono::TimeDelta;
 use serde_json::json;
 use tokio::sync::watch;
 use wablast::app::{App, Wake};
+use wablast::check;
 use wablast::db::Db;
-use wablast::mailings::release;
+use wablast::ids::CompanyId;
+use wablast::mailings::{release, settle};
 use wablast::outgoing::deliver;
 use wablast::scheduler::jump::{self, Looks};
-use wablast::simulator::Options;
+use wablast::simulator::{Options, Running};
 
 use crate::support::browser::Browser;
 use crate::support::{TestApp, arrived, simulator};
@@ -22,8 +24,14 @@ async fn reconnected(app: &TestApp, url: &str) -> App {
     }
 }
 
-async fn began(app: &TestApp, waha: &wablast::simulator::Running) -> (i64, i64) {
-    let account = app.account(waha).await;
+/// A mailing to 20 people that is being sent, and one that is due in an hour.
+async fn began(app: &TestApp) -> (Running, i64, i64) {
+    let waha = simulator(Options {
+        acks: false,
+        ..Options::default()
+    })
+    .await;
+    let account = app.account(&waha).await;
     let list = app.list_of(20).await;
     let mailing = app.mailing(account, list, "Hello").await;
     app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
@@ -37,18 +45,13 @@ async fn began(app: &TestApp, waha: &wablast::simulator::Running) -> (i64, i64) 
         Some(&json!({ "schedule_date": due.to_rfc3339() })),
     )
     .await;
-    (mailing, later)
+    (waha, mailing, later)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copied_database_sends_nothing_until_an_administrator_has_unlocked_it() {
     let app = TestApp::new().await;
-    let waha = simulator(Options {
-        acks: false,
-        ..Options::default()
-    })
-    .await;
-    let (mailing, later) = began(&app, &waha).await;
+    let (waha, mailing, later) = began(&app).await;
     // A copy is taken; the original goes on and sends everything.
     let copy = app.copied().await;
     app.deliver(mailing).await;
@@ -102,12 +105,7 @@ async fn a_copied_database_sends_nothing_until_an_administrator_has_unlocked_it(
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_unlocks_reads_how_many_may_repeat_and_what_was_due_is_missed() {
     let app = TestApp::new().await;
-    let waha = simulator(Options {
-        acks: false,
-        ..Options::default()
-    })
-    .await;
-    let (mailing, later) = began(&app, &waha).await;
+    let (_waha, mailing, later) = began(&app).await;
     // What a promoted replica finds: another timeline than the one that was noted.
     app.execute("UPDATE installation SET cluster = '1/00000001/1'")
         .await;
@@ -141,11 +139,93 @@ async fn whoever_unlocks_reads_how_many_may_repeat_and_what_was_due_is_missed() 
     assert_eq!(sent["counts"]["accepted"], 20, "{sent}");
 }
 
+/// Set back in the middle of a mailing, to before it sent anything. `noted`: without its identity changing, as
+/// where a server lost its last moments.
+async fn set_back(noted: bool, why: &str) {
+    let app = TestApp::new().await;
+    let (waha, mailing, _) = began(&app).await;
+    app.execute("UPDATE accounts SET per_second = 10, burst = 1")
+        .await;
+    let earlier = app.copied().await;
+    if noted {
+        earlier
+            .execute("UPDATE installation SET cluster = wablast_cluster()")
+            .await;
+    }
+    let (stop, stopped) = watch::channel(false);
+    let deliverer = tokio::spawn(deliver::run(app.app.clone(), stopped));
+    let total = async || arrived(&waha).await["total"].as_i64().unwrap();
+    app.until("some have arrived", || async { total().await >= 5 })
+        .await;
+    app.set_back_to(earlier).await;
+    app.until("the instance has told what it sent", || async {
+        let uncertain = "SELECT count(*) FROM outgoing WHERE state = 'uncertain'";
+        app.value(uncertain).await == total().await.to_string()
+    })
+    .await;
+    let left = total().await;
+    assert!(left < 20, "it came too late to prove anything");
+    assert_eq!(app.show(mailing).await["state"], "paused");
+    app.holds().await;
+
+    let mut browser = Browser::new(&app);
+    browser.sign_in().await;
+    let page = browser.get("/instances").await;
+    let text = page.text();
+    assert!(text.contains(why), "{text}");
+    assert!(
+        text.contains(&format!("{left} messages waited here")),
+        "{text}"
+    );
+    browser.submit(page.form("/instances/unlock")).await;
+    app.ok("POST", &format!("/mailings/{mailing}/resume"), None)
+        .await;
+    app.until("everybody has it", || async { total().await == 20 })
+        .await;
+    stop.send(true).unwrap();
+    deliverer.await.unwrap();
+    settle::all(&app.app).await.unwrap();
+    let counts = app.show(mailing).await["counts"].clone();
+    assert_eq!(counts["uncertain"], left, "{counts}");
+    assert_eq!(counts["accepted"], 20 - left, "{counts}");
+    assert_eq!(arrived(&waha).await["doubled"], 0);
+    app.holds().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_database_is_told_what_was_sent_and_nobody_gets_it_twice() {
+    set_back(false, "it was restored from a backup or copied").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_lost_its_last_moments_is_found_out_before_anything_leaves() {
+    set_back(true, "The database lost its last moments").await;
+}
+
+#[tokio::test]
+async fn a_commit_is_waited_for_whatever_the_server_does_and_what_it_risks_is_said() {
+    let app = TestApp::new().await;
+    let default = "SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'";
+    assert_eq!(app.value(default).await, "off");
+    let mut system = app.app.db.system().await.unwrap();
+    let mut company = app.app.db.company(CompanyId(1)).await.unwrap();
+    for conn in [&mut *system, &mut *company] {
+        let words = check::durability(conn).await.unwrap();
+        assert_eq!(words.len(), 2, "{words:?}");
+        assert!(words[0].contains("fsync off"), "{words:?}");
+        assert!(words[1].contains("full_page_writes off"), "{words:?}");
+    }
+    drop((system, company));
+    let mut browser = Browser::new(&app);
+    browser.sign_in().await;
+    let page = browser.get("/instances").await.text();
+    assert!(page.contains("fsync off"), "{page}");
+}
+
 #[tokio::test]
 async fn after_a_jump_of_the_clock_releases_wait_ten_minutes_or_for_a_person() {
     let app = TestApp::new().await;
-    let waha = simulator(Options::default()).await;
-    let (_, later) = began(&app, &waha).await;
+    let (_waha, _, later) = began(&app).await;
     let mut looks = Looks::default();
     assert!(!jump::look(&app.app, &mut looks).await.unwrap());
     app.advance(TimeDelta::hours(2)).await;

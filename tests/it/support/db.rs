@@ -110,6 +110,20 @@ impl TestDatabase {
         }
     }
 
+    /// It becomes what `earlier` is, as after a restore; who is connected connects again.
+    pub async fn set_back_to(&self, earlier: Self) {
+        let server = &tokio::task::spawn_blocking(cluster).await.unwrap().server;
+        let admin = format!("{server} dbname=postgres");
+        let name = |url: &str| url.rsplit('=').next().unwrap().to_owned();
+        let (own, earlier) = (name(&self.url), name(&earlier.url));
+        for statement in [
+            format!("DROP DATABASE {own} WITH (FORCE)"),
+            format!("ALTER DATABASE {earlier} RENAME TO {own}"),
+        ] {
+            execute_at(&admin, &statement).await;
+        }
+    }
+
     pub async fn execute(&self, statement: &str) {
         execute_at(&self.url, statement).await;
     }

@@ -130,6 +130,11 @@ impl TestApp {
         self._database.copied().await
     }
 
+    /// Its database becomes what `earlier` is.
+    pub async fn set_back_to(&self, earlier: db::TestDatabase) {
+        self._database.set_back_to(earlier).await;
+    }
+
     pub fn url(&self) -> &str {
         &self._database.url
     }
