@@ -1,12 +1,9 @@
 //! Replies, the welcome of who writes first, the confirmation of a stop: each once, to whom it may go.
 
-use std::time::Duration;
-
-use diesel_async::AsyncConnection as _;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use uuid::Uuid;
-use wablast::error::Error;
+use wablast::db::CompanyConn;
 use wablast::gateways::waha::events::{IncomingMessage, Sender};
 use wablast::ids::{AccountId, CompanyId};
 use wablast::outgoing::query::{Single, add_single};
@@ -218,36 +215,41 @@ async fn the_welcome_goes_once_to_who_writes_for_the_first_time() {
     assert!(shown.contains("Welcome") && shown.contains("Halo Siti!"));
 }
 
-async fn receive(
-    app: &TestApp,
-    account: i64,
-    sender: Sender,
-    stanza: &str,
-    before: u64,
-    after: u64,
-) {
-    tokio::time::sleep(Duration::from_millis(before)).await;
-    let mut conn = app.app.db.system().await.unwrap();
+/// Reads a message, in a transaction that is not committed yet.
+async fn receive(app: &TestApp, account: i64, sender: &Sender, stanza: &str) -> CompanyConn {
+    let mut conn = app.app.db.across().await.unwrap();
     let account = accounts::query::find(&mut conn, AccountId(account))
         .await
         .unwrap();
     let message = IncomingMessage {
         stanza: stanza.to_owned(),
         full_id: format!("false_1@c.us_{stanza}"),
-        sender,
+        sender: sender.clone(),
         sender_name: Some("Siti".into()),
         text: Some("Halo".into()),
         media: None,
         quoted: None,
         sent_at: None,
     };
-    conn.transaction(async |conn| {
-        incoming::receive(conn, &account, &message, 1).await?;
-        tokio::time::sleep(Duration::from_millis(after)).await;
-        Ok::<(), Error>(())
-    })
-    .await
-    .unwrap();
+    incoming::receive(&mut conn, &account, &message, 1)
+        .await
+        .unwrap();
+    conn
+}
+
+/// Two messages read at one time: the second is read while the first is not committed yet, and waits for it.
+async fn receive_at_once(app: &TestApp, account: i64, sender: &Sender, first: &str, second: &str) {
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let first = receive(app, account, sender, first).await;
+    let commit = async {
+        app.until("the second waits for the first", || async {
+            app.value(waits).await != "0"
+        })
+        .await;
+        first.commit().await.unwrap();
+    };
+    let (second, ()) = tokio::join!(receive(app, account, sender, second), commit);
+    second.commit().await.unwrap();
 }
 
 #[tokio::test]
@@ -262,11 +264,8 @@ async fn two_first_messages_read_at_the_same_time_are_welcomed_once() {
         },
     ];
     for (n, sender) in (1..).zip(people) {
-        let (one, other) = (format!("{n}A"), format!("{n}B"));
-        tokio::join!(
-            receive(&app, account, sender.clone(), &one, 0, 300),
-            receive(&app, account, sender.clone(), &other, 100, 0),
-        );
+        let (first, second) = (format!("{n}A"), format!("{n}B"));
+        receive_at_once(&app, account, &sender, &first, &second).await;
     }
     assert_eq!(
         kinds(&app).await,
