@@ -31,7 +31,7 @@ use crate::error::{Error, FieldErrors, Result, violated_constraint};
 use crate::ids::{AccountId, CompanyId, LogId, MailingId, MediaId, UserId, VersionId};
 use crate::logs::{self, Trigger};
 use crate::media;
-use crate::outgoing;
+use crate::outgoing::{self, hold::Whose};
 use crate::schema::mailings;
 
 pub use input::{MailingDraft, MailingInput};
@@ -252,7 +252,9 @@ pub async fn change(conn: &mut AsyncPgConnection, id: MailingId, verb: Verb) -> 
 /// After a pause or a cancel was committed: returns when it holds over all instances, within a second.
 pub async fn took_effect(app: &App, id: MailingId, verb: Verb) -> Result<()> {
     match verb {
-        Verb::Pause | Verb::Cancel => outgoing::hold::until_nothing_begins(app, id).await,
+        Verb::Pause | Verb::Cancel => {
+            outgoing::hold::until_nothing_begins(app, Whose::Mailing(id)).await
+        }
         _ => Ok(()),
     }
 }

@@ -18,6 +18,7 @@ use crate::auth::{Caller, Role};
 use crate::db::CompanyConn;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{AccountId, UserId};
+use crate::outgoing::hold::{self, Whose};
 use crate::outgoing::open;
 use crate::outgoing::query::{Single, add_single};
 use crate::text::merge::TEXT_MAX;
@@ -585,6 +586,10 @@ async fn change(
             noted(caller, conn, id, &verb).await
         })
         .await?;
+    drop(system);
+    if matches!(verb.as_str(), "pause" | "archive") {
+        hold::until_nothing_begins(&visit.app, Whose::Account(id)).await?;
+    }
     visit.app.wake.deliver.notify_one();
     Ok(see_other(format!("/accounts/{id}")))
 }

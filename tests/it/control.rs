@@ -128,6 +128,43 @@ async fn when_pause_and_cancel_answer_no_instance_sends_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn when_the_pause_of_an_account_answers_no_instance_sends_over_it_any_more() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options {
+        acks: false,
+        ..Options::default()
+    })
+    .await;
+    let (account, mailing) = sending(&app, &waha, 1_000, 300.0).await;
+    let two = Two::start(&app).await;
+    let mut before = 0;
+    for _ in 0..3 {
+        more_than(&app, &waha, before + 50).await;
+        let asked = Instant::now();
+        let path = format!("/accounts/{account}/pause");
+        app.ok("POST", &path, None).await;
+        let took = asked.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        let at_answer = total(&waha).await;
+        at_rest(&app).await;
+        assert_eq!(
+            total(&waha).await,
+            at_answer,
+            "sent after pause had answered"
+        );
+        before = at_answer;
+        app.ok("POST", &format!("/accounts/{account}/resume"), None)
+            .await;
+    }
+    app.until("everybody has it", || async { total(&waha).await == 1_000 })
+        .await;
+    at_rest(&app).await;
+    two.end().await;
+    assert_eq!(app.show(mailing).await["counts"]["accepted"], 1_000);
+    app.holds().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_begins_a_second_after_somebody_opted_out() {
     let app = TestApp::new().await;
     let waha = simulator(Options {

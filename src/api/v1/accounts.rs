@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::auth::Role;
 use crate::error::Result;
 use crate::ids::AccountId;
+use crate::outgoing::hold::{self, Whose};
 
 #[derive(Debug, Default, serde::Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -412,7 +413,7 @@ pub async fn test(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) ->
     Ok(HttpResponse::Ok().json(tested))
 }
 
-/// Let nothing leave over this account
+/// Let nothing leave over this account; the answer comes when this holds, within a second
 #[utoipa::path(post, path = "/accounts/{id}/pause", tag = "Accounts", operation_id = "pauseAccount", params(("id" = i64, Path, description = "The account")),
     responses((status = 200, description = "The account", body = Shown), (status = 403, description = "Administrators only")))]
 pub async fn pause(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
@@ -422,6 +423,7 @@ pub async fn pause(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -
     health::pause(&mut conn, AccountId(*id)).await?;
     let account = query::find(&mut conn, AccountId(*id)).await?;
     conn.commit().await?;
+    hold::until_nothing_begins(&app, Whose::Account(account.id)).await?;
     Ok(HttpResponse::Ok().json(shown(&app, &account)))
 }
 
