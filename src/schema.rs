@@ -445,6 +445,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    late_marks (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        account_id -> BigInt,
+        mark -> Text,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
     list_columns (company_id, user_id, list) {
         company_id -> BigInt,
         user_id -> BigInt,
@@ -788,6 +798,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     job_runs,
     jobs,
     kept_forms,
+    late_marks,
     list_columns,
     list_members,
     lists,

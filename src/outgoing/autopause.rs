@@ -3,7 +3,8 @@
 //!
 //! Invariants: counted in the database over all instances, in the order outcomes are recorded; a batch in
 //! which all were accepted writes nothing unless something went wrong lately; what a flow took and will
-//! report does not count, neither does a gateway that asks for patience (`queue::block` heeds that). After
+//! report does not count, neither does a gateway that asks for patience (`queue::block` heeds that). What
+//! is known later only, receipts that say *failed* and workers that are gone, waits in `late_marks`. After
 //! a minute, then two, up to half an hour, one message at a time is tried (the triggers of the migration
 //! hold back the others); the first that is accepted lets the account run. Does not know mailings.
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Integer, SmallInt, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 use tokio::sync::watch;
 
 use super::posting::HELD_UP;
@@ -26,14 +27,17 @@ use crate::ids::AccountId;
 const FAILURES: usize = 10;
 const UNCERTAIN: usize = 5;
 const WINDOW: usize = 200;
+/// A share of fewer says little: a tenth of them would be what five uncertain ones in a row are already, and
+/// a few mistyped numbers of a small list would do.
+const ENOUGH: usize = 50;
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What an outcome says of the account; `None`: nothing.
-fn mark(outcome: &Outcome) -> Option<char> {
-    match &outcome.result {
-        Ok(_) => Some('.'),
+fn mark(result: Result<(), &SendError>) -> Option<char> {
+    match result {
+        Ok(()) => Some('.'),
         Err(SendError::Refused { .. }) => Some('f'),
         Err(SendError::Uncertain { code, .. }) => (*code != FailureCode::HandedOver).then_some('u'),
         // That our own process was held up says nothing of the account.
@@ -49,11 +53,13 @@ fn mark(outcome: &Outcome) -> Option<char> {
 enum Why {
     Failures,
     Uncertain,
-    Share(usize),
+    /// So many, of so many.
+    Share(usize, usize),
 }
 
-/// `recent`: a letter an outcome, the newest last.
-fn verdict(recent: &str, percent: i32) -> Option<Why> {
+/// `recent`: a letter an outcome, the newest last; `seen`: of so many outcomes, where those before the
+/// first of these were all well.
+fn verdict(recent: &str, seen: usize, percent: i32) -> Option<Why> {
     let in_a_row = |letter| {
         recent
             .chars()
@@ -61,18 +67,24 @@ fn verdict(recent: &str, percent: i32) -> Option<Why> {
             .take_while(|one| *one == letter)
             .count()
     };
-    let bad = recent
-        .chars()
-        .filter(|one| matches!(one, 'f' | 'u'))
-        .count();
-    let most = WINDOW * usize::try_from(percent).unwrap_or(100) / 100;
     if in_a_row('n') >= FAILURES {
         Some(Why::Failures)
     } else if in_a_row('u') >= UNCERTAIN {
         Some(Why::Uncertain)
     } else {
-        (percent < 100 && bad > most).then_some(Why::Share(bad))
+        share(recent, seen, percent)
     }
+}
+
+fn share(recent: &str, seen: usize, percent: i32) -> Option<Why> {
+    let bad = recent
+        .chars()
+        .filter(|one| matches!(one, 'f' | 'u'))
+        .count();
+    let percent = usize::try_from(percent).unwrap_or(100);
+    // As many as pass the share of the whole window need not wait until it is full.
+    let passes = bad * 100 > percent * seen && (seen >= ENOUGH || bad * 100 > percent * WINDOW);
+    (percent < 100 && passes).then_some(Why::Share(bad, seen))
 }
 
 impl Why {
@@ -85,8 +97,8 @@ impl Why {
             Self::Uncertain => format!(
                 "Paused by itself: of {UNCERTAIN} messages in a row nobody knows whether they arrived. {said}"
             ),
-            Self::Share(bad) => format!(
-                "Paused by itself: {bad} of the last {WINDOW} messages failed or are uncertain. {said}"
+            Self::Share(bad, seen) => format!(
+                "Paused by itself: {bad} of the last {seen} messages failed or are uncertain. {said}"
             ),
         }
     }
@@ -125,30 +137,112 @@ struct Said<'a> {
     last: &'a str,
 }
 
+impl<'a> Said<'a> {
+    fn hear(&mut self, result: Result<(), &'a SendError>) {
+        self.marks.extend(mark(result));
+        match result {
+            Ok(()) => self.took = true,
+            Err(error) if error.code() == FailureCode::HandedOver => self.took = true,
+            Err(error) => self.last = error.reason(),
+        }
+    }
+}
+
 /// Takes note of a batch of outcomes, and pauses or starts accounts by it.
 pub async fn note(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> QueryResult<()> {
     let mut said: BTreeMap<i64, Said<'_>> = BTreeMap::new();
     for outcome in outcomes {
         let account = said.entry(outcome.account.0).or_default();
-        account.marks.extend(mark(outcome));
-        match &outcome.result {
-            Ok(_) => account.took = true,
-            Err(error) if error.code() == FailureCode::HandedOver => account.took = true,
-            Err(error) => account.last = error.reason(),
-        }
+        account.hear(outcome.result.as_ref().map(|_| ()));
     }
-    for recent in remember(conn, &said).await? {
-        let Some(said) = said.get(&recent.account_id.0) else {
+    weigh(conn, &said).await
+}
+
+/// Takes note that a gateway could not even be prepared for messages; they wait, and one failure is counted.
+pub(super) async fn not_prepared(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    error: &SendError,
+) -> QueryResult<()> {
+    let mut said = Said::default();
+    said.hear(Err(error));
+    weigh(conn, &BTreeMap::from([(account.0, said)])).await
+}
+
+async fn weigh(conn: &mut AsyncPgConnection, said: &BTreeMap<i64, Said<'_>>) -> QueryResult<()> {
+    for recent in remember(conn, said).await? {
+        let (id, Some(said)) = (recent.account_id, said.get(&recent.account_id.0)) else {
             continue;
         };
         if recent.probing {
             probed(conn, &recent, said).await?;
-        } else if let Some(why) = verdict(&recent.recent, recent.percent) {
-            let (id, words) = (recent.account_id, why.words(said.last));
-            health::auto_pause(conn, id, &words, FIRST_WAIT, false).await?;
+            continue;
+        }
+        let mut seen = recent.recent.len();
+        if seen < WINDOW && share(&recent.recent, seen.max(ENOUGH), recent.percent).is_some() {
+            seen = seen.max(sent_lately(conn, id).await?);
+        }
+        if let Some(why) = verdict(&recent.recent, seen, recent.percent) {
+            health::auto_pause(conn, id, &why.words(said.last), FIRST_WAIT, false).await?;
         }
     }
     Ok(())
+}
+
+/// How many messages of the account ended lately, as far as the newest attempts of all show: what went well
+/// before something went wrong is not written down.
+async fn sent_lately(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResult<usize> {
+    #[derive(QueryableByName)]
+    struct Ended {
+        #[diesel(sql_type = BigInt)]
+        ended: i64,
+    }
+    let found: Ended = sql_query(
+        "SELECT least($2, count(*)) AS ended FROM (SELECT account_id, outcome FROM attempts ORDER BY id DESC LIMIT 5000) a
+         WHERE a.account_id = $1 AND a.outcome IN ('accepted', 'refused', 'uncertain')",
+    )
+    .bind::<BigInt, _>(account)
+    .bind::<BigInt, _>(i64::try_from(WINDOW).unwrap_or(i64::MAX))
+    .get_result(conn)
+    .await?;
+    Ok(usize::try_from(found.ended).unwrap_or(WINDOW))
+}
+
+#[derive(QueryableByName)]
+struct Late {
+    #[diesel(sql_type = BigInt)]
+    account_id: AccountId,
+    #[diesel(sql_type = Text)]
+    marks: String,
+    #[diesel(sql_type = Text)]
+    reason: String,
+}
+
+/// Counts what was known later only.
+async fn count_late(conn: &mut AsyncPgConnection) -> QueryResult<()> {
+    let late: Vec<Late> = sql_query(
+        "WITH taken AS (DELETE FROM late_marks RETURNING id, account_id, mark, reason)
+         SELECT account_id, string_agg(mark, '' ORDER BY id) AS marks, (array_agg(reason ORDER BY id DESC))[1] AS reason
+         FROM taken GROUP BY account_id",
+    )
+    .load(conn)
+    .await?;
+    let said: BTreeMap<i64, Said<'_>> = late
+        .iter()
+        .map(|late| {
+            let said = Said {
+                marks: late.marks.clone(),
+                took: false,
+                last: &late.reason,
+            };
+            (late.account_id.0, said)
+        })
+        .collect();
+    if said.is_empty() {
+        return Ok(());
+    }
+    conn.transaction(async |conn| weigh(conn, &said).await)
+        .await
 }
 
 /// Writes what went wrong, and what went well where something went wrong lately. Accounts in the order of
@@ -210,9 +304,10 @@ async fn probed(conn: &mut AsyncPgConnection, recent: &Recent, said: &Said<'_>) 
     Ok(())
 }
 
-/// Lets accounts whose time has come try a message; true: some do.
+/// Counts late news, and lets accounts whose time has come try a message; true: some do.
 pub async fn look(app: &App) -> anyhow::Result<bool> {
     let mut conn = app.db.system().await?;
+    count_late(&mut conn).await?;
     let begun = health::begin_probes(&mut conn).await?;
     if begun > 0 {
         app.wake.deliver.notify_one();
@@ -240,6 +335,7 @@ mod tests {
 
     #[test]
     fn failures_and_uncertain_outcomes_count_in_a_row_and_by_their_share() {
+        let verdict = |recent: &str, percent| verdict(recent, recent.len(), percent);
         assert_eq!(verdict("", 10), None);
         assert_eq!(verdict("nnnnnnnnn", 10), None);
         assert_eq!(verdict(".nnnnnnnnnn", 10), Some(Why::Failures));
@@ -247,9 +343,20 @@ mod tests {
         assert_eq!(verdict("uuuu.uuuu", 10), None);
         assert_eq!(verdict("fuuuuu", 10), Some(Why::Uncertain));
         assert_eq!(verdict(&"f".repeat(20), 10), None);
-        assert_eq!(verdict(&".f".repeat(21), 10), Some(Why::Share(21)));
+        assert_eq!(verdict(&".f".repeat(21), 10), Some(Why::Share(21, 42)));
         assert_eq!(verdict(&".f".repeat(21), 11), None);
         assert_eq!(verdict(&"f".repeat(200), 100), None);
+    }
+
+    #[test]
+    fn a_share_counts_from_fifty_messages_on_and_of_all_that_were_sent() {
+        let bad = |bad: usize, seen: usize| share(&"f".repeat(bad), seen, 10);
+        assert_eq!(bad(6, 49), None);
+        assert_eq!(bad(6, 50), Some(Why::Share(6, 50)));
+        assert_eq!(bad(5, 50), None);
+        assert_eq!(bad(6, 200), None);
+        assert_eq!(bad(20, 200), None);
+        assert_eq!(bad(21, 200), Some(Why::Share(21, 200)));
     }
 
     #[test]

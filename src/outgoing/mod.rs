@@ -4,7 +4,7 @@
 //! an attempt is committed before the first byte of its request; what cannot be known rests as
 //! *uncertain* and is never sent again by itself, only by a person (`again.rs`); an old fence changes nothing; no transaction is open
 //! while a gateway answers. Owns `outgoing`, `attempts`, `outgoing_content`, `account_pace`,
-//! `account_recent`, `mailing_stops` and `parked_receipts`. Never names mailings: it wakes those who settle them.
+//! `account_recent`, `late_marks`, `mailing_stops` and `parked_receipts`. Never names mailings: it wakes those who settle them.
 
 pub mod again;
 pub mod autopause;

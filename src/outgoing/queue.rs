@@ -182,7 +182,11 @@ pub async fn reap(conn: &mut AsyncPgConnection) -> QueryResult<Reaped> {
            UPDATE outgoing SET state = 'uncertain', fence = fence + 1, owner = NULL, lease_until = NULL, code = 'worker_lost',
              reason = 'The process that was sending this message ended before it could note the answer.'
            WHERE state = 'sending' AND lease_until + make_interval(secs => $1) < wablast_now()
-           RETURNING id, fence - 1 AS fence, mailing_id
+           RETURNING id, company_id, account_id, reason, fence - 1 AS fence, mailing_id
+         ), late AS (
+           -- One for each account: that a process ended is one event, however much it had begun.
+           INSERT INTO late_marks (company_id, account_id, mark, reason)
+           SELECT DISTINCT ON (account_id) company_id, account_id, 'u', reason FROM lost
          ), noted AS (
            UPDATE attempts a SET outcome = 'uncertain', code = 'worker_lost' FROM lost
            WHERE a.outgoing_id = lost.id AND a.fence = lost.fence AND a.outcome IS NULL

@@ -175,7 +175,7 @@ WITH weighed AS (
   FROM attempts a WHERE a.outgoing_id = ANY ($1) GROUP BY a.outgoing_id
 ), verdict AS (
   SELECT outgoing_id, provider_id, failure, coalesce(good, CASE WHEN newest = 3 THEN 3 END)::int AS rank FROM weighed
-)
+), moved AS (
 UPDATE outgoing o SET
   state = (ARRAY['accepted', 'sent', 'failed', 'delivered', 'read'])[v.rank],
   fence = CASE WHEN o.state IN ('queued', 'claimed', 'sending') THEN o.fence + 1 ELSE o.fence END,
@@ -193,14 +193,29 @@ FROM verdict v
 WHERE o.id = v.outgoing_id AND v.rank IS NOT NULL
   AND NOT (v.rank = 3 AND o.state IN ('queued', 'claimed'))
   AND (v.rank > CASE o.state WHEN 'accepted' THEN 1 WHEN 'sent' THEN 2 WHEN 'failed' THEN 3 WHEN 'delivered' THEN 4 WHEN 'read' THEN 5 ELSE 0 END
-    OR (v.rank = 3 AND o.state = 'failed' AND v.failure IS DISTINCT FROM o.reason AND v.failure IS NOT NULL))";
+    OR (v.rank = 3 AND o.state = 'failed' AND v.failure IS DISTINCT FROM o.reason AND v.failure IS NOT NULL))
+  RETURNING o.company_id, o.account_id, o.reason,
+    CASE WHEN v.rank = 3 THEN (SELECT b.state FROM outgoing b WHERE b.id = o.id) <> 'failed' ELSE false END AS failed_now
+), late AS (
+  INSERT INTO late_marks (company_id, account_id, mark, reason)
+  SELECT company_id, account_id, 'f', coalesce(reason, '') FROM moved WHERE failed_now
+)
+SELECT count(*) AS moved FROM moved";
 
 /// Lets the evidence of their attempts decide the state of messages. A message shows its newest
 /// attempt, but one that turns out to have left counts first. That an earlier attempt failed, said again,
-/// does not take back that a person wants it tried once more.
+/// does not take back that a person wants it tried once more. Those that failed after all count for their
+/// account.
 pub async fn weigh(conn: &mut AsyncPgConnection, ids: &[OutgoingId]) -> QueryResult<usize> {
-    prepared(WEIGH)
+    let weighed: Weighed = prepared(WEIGH)
         .bind::<Array<BigInt>, _>(ids)
-        .execute(conn)
-        .await
+        .get_result(conn)
+        .await?;
+    Ok(usize::try_from(weighed.moved).unwrap_or_default())
+}
+
+#[derive(QueryableByName)]
+struct Weighed {
+    #[diesel(sql_type = BigInt)]
+    moved: i64,
 }

@@ -13,6 +13,7 @@ use diesel_async::RunQueryDsl;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use uuid::Uuid;
 
+use super::autopause;
 use super::backoff;
 use super::begin::{Begun, begin};
 use super::claim::{Claimed, Ready, Taken, Trail, take};
@@ -36,6 +37,8 @@ use crate::text::merge::Parts;
 /// Counted from before the statement that began it, so that no request starts later than a second after
 /// a pause, a cancel or an opt-out that the statement did not see yet.
 pub(super) const START_WITHIN: Duration = Duration::from_millis(900);
+/// Why messages with a file wait.
+const NO_FILE: &str = "The file of a mailing could not be read from the storage. Nothing was sent; it is tried again.";
 /// How long what a gateway can do is believed.
 const BELIEVE: Duration = Duration::from_secs(300);
 
@@ -377,8 +380,11 @@ impl Worker {
             .fetch(&self.app, claimed, as_links)
             .await
             .map_err(|error| {
-                tracing::error!(account = self.account.0, "reading a mailing's file: {error:#}");
-                not_ready("The file of a mailing could not be read from the storage. Nothing was sent; it is tried again.")
+                tracing::error!(
+                    account = self.account.0,
+                    "reading a mailing's file: {error:#}"
+                );
+                not_ready(NO_FILE)
             })?;
         if !self
             .gateway
@@ -441,6 +447,10 @@ impl Worker {
                 + 1;
             let wait = backoff::wait(failures, asked, crate::random::jitter());
             queue::block(&mut conn, self.account, wait, error.reason()).await?;
+            // That our own storage is away says nothing of the account.
+            if error.reason() != NO_FILE {
+                autopause::not_prepared(&mut conn, self.account, &error).await?;
+            }
         }
         Ok(())
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use wablast::gateways::{FailureCode, SendError};
+use wablast::gateways::{FailureCode, Rank, SendError};
 use wablast::ids::{AccountId, OutgoingId};
 use wablast::mailings::{release, stop};
+use wablast::outgoing::receipts::{self, Receipt};
 use wablast::outgoing::record::Outcome;
 use wablast::outgoing::{autopause, deliver, stops};
 use wablast::simulator::{Options, Running};
@@ -37,6 +38,20 @@ async fn begun(app: &TestApp, waha: &Running, people: usize) -> (i64, i64) {
     (account, mailing)
 }
 
+/// A mailing that has begun over a gateway that fails in this way, every time.
+async fn failing(fault: &str, people: usize) -> (TestApp, Running, i64, i64) {
+    let app = TestApp::new().await;
+    let waha = simulator(Options {
+        version: "2026.2.1".into(),
+        acks: false,
+        ..Options::default()
+    })
+    .await;
+    all(&waha, fault).await;
+    let (account, mailing) = begun(&app, &waha, people).await;
+    (app, waha, account, mailing)
+}
+
 async fn health(app: &TestApp, account: i64) -> Value {
     app.ok("GET", &format!("/accounts/{account}"), None).await["health"].clone()
 }
@@ -58,15 +73,7 @@ async fn deliver_until(app: &TestApp, state: &str, code: &str) {
 
 #[tokio::test]
 async fn five_uncertain_in_a_row_pause_and_a_single_message_finds_out_whether_it_works_again() {
-    let app = TestApp::new().await;
-    let waha = simulator(Options {
-        version: "2026.2.1".into(),
-        acks: false,
-        ..Options::default()
-    })
-    .await;
-    all(&waha, "error_after").await;
-    let (account, mailing) = begun(&app, &waha, 30).await;
+    let (app, waha, account, mailing) = failing("error_after", 30).await;
     deliver_until(&app, "paused", "auto").await;
     let paused = health(&app, account).await;
     let reason = paused["reason"].as_str().unwrap();
@@ -165,15 +172,7 @@ async fn ten_failures_in_a_row_over_all_instances_pause_and_patience_that_was_as
 
 #[tokio::test]
 async fn a_person_s_pause_is_not_ended_by_the_account_itself() {
-    let app = TestApp::new().await;
-    let waha = simulator(Options {
-        version: "2026.2.1".into(),
-        acks: false,
-        ..Options::default()
-    })
-    .await;
-    all(&waha, "error_before").await;
-    let (account, _) = begun(&app, &waha, 12).await;
+    let (app, waha, account, _) = failing("error_before", 12).await;
     deliver_until(&app, "paused", "auto").await;
     let paused = app
         .ok("POST", &format!("/accounts/{account}/pause"), None)
@@ -254,10 +253,109 @@ async fn a_tenth_of_the_last_two_hundred_pauses_and_the_share_is_the_account_s()
         .unwrap()
         .to_owned();
     assert!(
-        reason.contains("of the last 200 messages failed or are uncertain"),
+        reason.contains("messages failed or are uncertain"),
         "{reason}"
     );
     let counts = app.show(mailing).await["counts"].clone();
     assert!(counts["failed"].as_i64().unwrap() < 20, "{counts}");
     assert!(counts["queued"].as_i64().unwrap() > 0, "{counts}");
+}
+
+#[tokio::test]
+async fn what_is_known_later_counts_too() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options {
+        acks: false,
+        ..Options::default()
+    })
+    .await;
+    let (account, mailing) = begun(&app, &waha, 60).await;
+    app.execute("UPDATE accounts SET per_second = 5000, burst = 5000")
+        .await;
+    app.deliver(mailing).await;
+    let receipts = |ids: &str| {
+        let ids = format!("SELECT string_agg(provider_id, ' ') FROM outgoing WHERE {ids}");
+        let (app, account) = (&app, AccountId(account));
+        async move {
+            let found = app.value(&ids).await;
+            let receipt = |reference: &str| Receipt {
+                account,
+                reference: reference.to_owned(),
+                rank: Rank::Failed,
+                at: app.app.clock.now(),
+            };
+            let all: Vec<Receipt> = found.split(' ').map(receipt).collect();
+            let mut conn = app.app.db.system().await.unwrap();
+            receipts::apply(&mut conn, &all).await.unwrap();
+            autopause::look(&app.app).await.unwrap();
+        }
+    };
+    let six = "id IN (SELECT id FROM outgoing ORDER BY id LIMIT 6)";
+    receipts(six).await;
+    assert_eq!(health(&app, account).await["state"], "running");
+    // Said again it is the same.
+    receipts(six).await;
+    assert_eq!(
+        app.value("SELECT recent FROM account_recent").await,
+        "ffffff"
+    );
+    receipts("id IN (SELECT id FROM outgoing ORDER BY id LIMIT 7)").await;
+    let paused = health(&app, account).await;
+    assert_eq!(paused["state"], "paused");
+    let reason = paused["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("Paused by itself: 7 of the last 60 messages failed"),
+        "{reason}"
+    );
+    assert_eq!(app.value("SELECT count(*) FROM late_marks").await, "0");
+}
+
+#[tokio::test]
+async fn worker_after_worker_that_is_gone_pauses_the_account_and_one_does_not() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let (account, _) = begun(&app, &waha, 50).await;
+    for gone in 1..=5 {
+        // Ten at a time were under way.
+        app.execute(
+            "WITH begun AS (
+               UPDATE outgoing SET state = 'sending', attempts = 1, fence = 1, owner = gen_random_uuid(), lease_until = wablast_now() - interval '1 minute'
+               WHERE id IN (SELECT id FROM outgoing WHERE state = 'queued' ORDER BY id LIMIT 10) RETURNING *)
+             INSERT INTO attempts (company_id, account_id, outgoing_id, log_id, fence, begun_at)
+             SELECT company_id, account_id, id, log_id, 1, wablast_now() FROM begun",
+        )
+        .await;
+        deliver::reap_once(&app.app).await.unwrap();
+        autopause::look(&app.app).await.unwrap();
+        let state = health(&app, account).await["state"].clone();
+        assert_eq!(state == "paused", gone == 5, "{gone}: {state}");
+    }
+    app.holds().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_cannot_even_be_asked_pauses_the_account() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let (account, mailing) = begun(&app, &waha, 3).await;
+    waha.stop().await;
+    let (stop, stopped) = watch::channel(false);
+    let deliverer = tokio::spawn(deliver::run(app.app.clone(), stopped));
+    app.until("the account has paused itself", || async {
+        // Nobody waits for its patience here.
+        app.execute("UPDATE account_pace SET blocked_until = NULL")
+            .await;
+        health(&app, account).await["state"] == "paused"
+    })
+    .await;
+    stop.send(true).unwrap();
+    deliverer.await.unwrap();
+    let reason = health(&app, account).await["reason"].clone();
+    let reason = reason.as_str().unwrap();
+    assert!(
+        reason.starts_with("Paused by itself: 10 messages in a row could not be sent."),
+        "{reason}"
+    );
+    assert_eq!(app.show(mailing).await["counts"]["queued"], 3);
+    app.holds().await;
 }
