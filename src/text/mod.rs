@@ -10,3 +10,4 @@ pub mod merge;
 mod numbering;
 pub mod phone;
 mod written;
+pub mod zones;
