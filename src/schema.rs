@@ -17,6 +17,12 @@ diesel::table! {
         blocked_until -> Nullable<Timestamptz>,
         blocked_reason -> Nullable<Text>,
         probing -> Bool,
+        slow -> Double,
+        slowed_at -> Nullable<Timestamptz>,
+        next_at -> Nullable<Timestamptz>,
+        slot -> BigInt,
+        sent -> Array<Integer>,
+        rules_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -84,6 +90,17 @@ diesel::table! {
         at_once -> Integer,
         health_retry_at -> Nullable<Timestamptz>,
         auto_pause_percent -> Integer,
+        hourly_cap -> Nullable<Integer>,
+        daily_cap -> Nullable<Integer>,
+        delay_min -> Nullable<Double>,
+        delay_max -> Nullable<Double>,
+        warm_up_first -> Nullable<Integer>,
+        warm_up_days -> Nullable<Integer>,
+        warm_up_since -> Nullable<Timestamptz>,
+        person_gap -> Integer,
+        quiet_from -> Nullable<Time>,
+        quiet_until -> Nullable<Time>,
+        quiet_local -> Bool,
     }
 }
 
@@ -210,6 +227,8 @@ diesel::table! {
         active -> Bool,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        frequency_mailings -> Nullable<Integer>,
+        frequency_days -> Nullable<Integer>,
     }
 }
 
@@ -606,6 +625,7 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         media_id -> Nullable<BigInt>,
+        not_after -> Nullable<Timestamptz>,
     }
 }
 

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use wablast::db::Db;
 use wablast::gateways::Accepted;
 use wablast::ids::{AccountId, LogId, OutgoingId};
-use wablast::outgoing::claim::{Ready, Trail, take};
+use wablast::outgoing::claim::{Ask, Ready, Trail, take};
+use wablast::outgoing::pace::Gates;
 use wablast::outgoing::record::{Outcome, record};
 
 use crate::instance::Instance;
@@ -59,9 +60,14 @@ async fn work(db: Db, account: AccountId, done: Arc<AtomicUsize>, size: usize) {
             own_refs: Some(own_refs),
         };
         let mut conn = db.system().await.unwrap();
-        let taken = take(&mut conn, account, owner, BATCH, &ready, &mut trail)
-            .await
-            .unwrap();
+        let ask = Ask {
+            account,
+            owner,
+            limit: BATCH,
+            ready: &ready,
+            gates: &Gates::default(),
+        };
+        let taken = take(&mut conn, &ask, &mut trail).await.unwrap();
         assert!(
             taken.claimed.is_empty(),
             "everybody can be written to at once"

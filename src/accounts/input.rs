@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::Secret;
+use super::pace::{self, Rules};
 use crate::error::{FieldErrors, Result};
 use crate::gateways::webhook;
 use crate::ids::{CompanyId, UserId};
@@ -52,6 +53,21 @@ pub struct AccountInput {
     pub per_second: String,
     pub burst: String,
     pub auto_pause_percent: String,
+    /// The next ten are the rules of `pace`; blank: no such rule.
+    pub hourly_cap: String,
+    pub daily_cap: String,
+    /// Seconds.
+    pub delay_min: String,
+    pub delay_max: String,
+    pub warm_up_first: String,
+    pub warm_up_days: String,
+    /// Seconds.
+    pub person_gap: String,
+    /// `20:00`.
+    pub quiet_from: String,
+    pub quiet_until: String,
+    /// `recipient` or `company`.
+    pub quiet_zone: String,
     /// Counts where delivery is batched.
     pub batch_size: String,
     /// Beside the owner.
@@ -83,6 +99,7 @@ pub struct AccountDraft {
     pub per_second: f64,
     pub burst: i32,
     pub auto_pause_percent: i32,
+    pub rules: Rules,
     pub batch_size: i32,
     pub allowed_company_ids: Vec<CompanyId>,
     pub callback_minutes: i32,
@@ -213,6 +230,7 @@ impl AccountInput {
                 );
                 AUTO_PAUSE_PERCENT
             });
+        let rules = pace::parse(self, provider == "meta", &mut errors);
         let batch_size = whole(&self.batch_size, BATCH_SIZE, 10_000).unwrap_or_else(|| {
             // Where delivery is direct the field is not shown, so nobody could mend it.
             if delivery == "batched" {
@@ -271,6 +289,7 @@ impl AccountInput {
             )]
             burst: burst as i32,
             auto_pause_percent,
+            rules,
             batch_size,
             allowed_company_ids: self
                 .allowed_company_ids

@@ -9,6 +9,7 @@ pub mod callback_token;
 pub mod health;
 pub mod input;
 pub mod list;
+pub mod pace;
 pub mod query;
 pub mod sharing;
 pub mod test;
@@ -28,6 +29,7 @@ use crate::schema::accounts;
 use crate::text::merge::{self, Template};
 
 pub use input::{AccountDraft, AccountInput};
+pub use pace::Rules;
 
 #[derive(Debug, Clone, Queryable, Selectable, Identifiable)]
 #[diesel(table_name = accounts)]
@@ -66,6 +68,8 @@ pub struct Account {
     pub burst: i32,
     /// How many of the last 200 messages may fail or be uncertain before it pauses itself; 100: any.
     pub auto_pause_percent: i32,
+    #[diesel(embed)]
+    pub rules: Rules,
     /// How many messages are opened at a time where delivery is batched.
     pub batch_size: i32,
     /// How long a flow may take to report what became of a message, in minutes.

@@ -1,8 +1,9 @@
 //! SQL of accounts. Row-level security decides which of them a company sees.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
@@ -186,6 +187,22 @@ pub(super) async fn write(
                 accounts::counts_as_sent.eq(draft.counts_as_sent),
                 accounts::at_once.eq(draft.at_once),
                 accounts::auto_pause_percent.eq(draft.auto_pause_percent),
+                accounts::hourly_cap.eq(draft.rules.hourly_cap),
+                accounts::daily_cap.eq(draft.rules.daily_cap),
+                accounts::delay_min.eq(draft.rules.delay_min),
+                accounts::delay_max.eq(draft.rules.delay_max),
+                accounts::person_gap.eq(draft.rules.person_gap),
+                accounts::quiet_from.eq(draft.rules.quiet_from),
+                accounts::quiet_until.eq(draft.rules.quiet_until),
+                accounts::quiet_local.eq(draft.rules.quiet_local),
+            ),
+            (
+                accounts::warm_up_first.eq(draft.rules.warm_up_first),
+                accounts::warm_up_days.eq(draft.rules.warm_up_days),
+                // A warm-up that goes on keeps its first day.
+                accounts::warm_up_since.eq(sql::<Nullable<Timestamptz>>("CASE WHEN ")
+                    .bind::<Bool, _>(draft.rules.warm_up_first.is_some())
+                    .sql(" THEN coalesce(warm_up_since, wablast_now()) END")),
             ),
         ))
         .execute(conn)
@@ -248,7 +265,7 @@ pub(super) async fn store_test(
     .bind::<Bool, _>(passed)
     .bind::<diesel::sql_types::Jsonb, _>(checks)
     .bind::<Nullable<Text>, _>(number)
-    .bind::<Nullable<diesel::sql_types::Timestamptz>, _>(untested)
+    .bind::<Nullable<Timestamptz>, _>(untested)
     .execute(conn)
     .await
 }

@@ -7,6 +7,8 @@ const NAME_MAX: usize = 200;
 /// A year: later than that nobody waits for a mailing.
 const LATEST_HOURS: f64 = 8_760.0;
 const MOST_WORDS: usize = 50;
+const MOST_MAILINGS: i32 = 1_000;
+const MOST_DAYS: i32 = 366;
 const WORD_MAX: usize = 40;
 
 /// The form, as text. Words stand one a line.
@@ -18,6 +20,9 @@ pub struct CompanyInput {
     pub time_zone: String,
     /// Hours.
     pub late_tolerance: String,
+    /// At most so many mailings to one person in so many days; both blank: as many as there are.
+    pub frequency_mailings: String,
+    pub frequency_days: String,
     pub opt_out_words: String,
     pub opt_in_words: String,
 }
@@ -28,6 +33,7 @@ pub struct CompanyDraft {
     pub country: &'static str,
     pub time_zone: String,
     pub late_tolerance_minutes: i32,
+    pub frequency: Option<(i32, i32)>,
     pub opt_out_words: Vec<String>,
     pub opt_in_words: Vec<String>,
 }
@@ -64,6 +70,7 @@ impl CompanyInput {
                 "The late tolerance is a number of hours from 0 to 8,760.",
             );
         }
+        let frequency = self.frequency(&mut errors);
         let opt_out_words = words(&self.opt_out_words, "opt_out_words", &mut errors);
         let opt_in_words = words(&self.opt_in_words, "opt_in_words", &mut errors);
         if opt_out_words.is_empty() {
@@ -92,9 +99,37 @@ impl CompanyInput {
             country,
             time_zone: zone.name().to_owned(),
             late_tolerance_minutes,
+            frequency,
             opt_out_words,
             opt_in_words,
         }))
+    }
+}
+
+impl CompanyInput {
+    fn frequency(&self, errors: &mut FieldErrors) -> Option<(i32, i32)> {
+        let (most, days) = (self.frequency_mailings.trim(), self.frequency_days.trim());
+        if most.is_empty() && days.is_empty() {
+            return None;
+        }
+        let read = |text: &str, largest: i32| {
+            let number = text.parse().ok();
+            number.filter(|number| (1..=largest).contains(number))
+        };
+        let (most, days) = (read(most, MOST_MAILINGS), read(days, MOST_DAYS));
+        if most.is_none() {
+            errors.add(
+                "frequency_mailings",
+                "Enter how many mailings a person may get, from 1 to 1,000, and in how many days; or leave both empty.",
+            );
+        }
+        if days.is_none() {
+            errors.add(
+                "frequency_days",
+                "Enter in how many days, from 1 to 366; or leave both empty.",
+            );
+        }
+        most.zip(days)
     }
 }
 
@@ -132,6 +167,7 @@ mod tests {
             late_tolerance: "1,5".into(),
             opt_out_words: "stop\nBerhenti, STOP".into(),
             opt_in_words: "start".into(),
+            ..CompanyInput::default()
         }
     }
 

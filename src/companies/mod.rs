@@ -43,10 +43,18 @@ pub struct Company {
     pub opt_in_words: Vec<String>,
     /// A mailing later than this becomes Missed instead of going out.
     pub late_tolerance_minutes: i32,
+    /// At most so many mailings to one person in so many days.
+    pub frequency_mailings: Option<i32>,
+    pub frequency_days: Option<i32>,
     pub active: bool,
 }
 
 impl Company {
+    /// Most mailings to one person, and in how many days.
+    pub fn frequency(&self) -> Option<(i32, i32)> {
+        self.frequency_mailings.zip(self.frequency_days)
+    }
+
     pub fn zone(&self) -> chrono_tz::Tz {
         self.time_zone.parse().unwrap_or(chrono_tz::UTC)
     }
@@ -119,6 +127,8 @@ pub async fn update(
             companies::country.eq(draft.country),
             companies::time_zone.eq(&draft.time_zone),
             companies::late_tolerance_minutes.eq(draft.late_tolerance_minutes),
+            companies::frequency_mailings.eq(draft.frequency.map(|(most, _)| most)),
+            companies::frequency_days.eq(draft.frequency.map(|(_, days)| days)),
             companies::opt_out_words.eq(&draft.opt_out_words),
             companies::opt_in_words.eq(&draft.opt_in_words),
             companies::updated_at.eq(wablast_now()),

@@ -83,6 +83,14 @@ impl SendError {
         }
     }
 
+    /// Whether nothing left, so that the message is still to be sent.
+    pub fn stays(&self) -> bool {
+        matches!(
+            self,
+            Self::NotSent { .. } | Self::AccountStop { .. } | Self::MailingStop { .. }
+        )
+    }
+
     pub fn reason(&self) -> &str {
         match self {
             Self::NotSent { reason, .. }

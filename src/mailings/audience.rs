@@ -40,8 +40,9 @@ pub(super) fn each(alias: &str, id: &str) -> String {
 }
 
 /// The skip reason of a person, over `u` (a row of [`numbered`]), `c` (contacts) and `l` (lists); null:
-/// will be sent. `required`: placeholders whose absence leaves the person out.
-pub(super) fn verdict(required: &[String]) -> String {
+/// will be sent. `required`: placeholders whose absence leaves the person out. `frequency`: most mailings to
+/// one person, and in how many days.
+pub(super) fn verdict(required: &[String], frequency: Option<(i32, i32)>) -> String {
     let missing = if required.is_empty() {
         String::new()
     } else {
@@ -51,6 +52,9 @@ pub(super) fn verdict(required: &[String]) -> String {
             .collect();
         format!(" WHEN {} THEN 'missing_value'", empty.join(" OR "))
     };
+    let often = frequency.map_or_else(String::new, |(most, days)| {
+        format!(" WHEN wablast_mailed(u.contact_id, 0, {days}) >= {most} THEN 'frequency_cap'")
+    });
     format!(
         "CASE WHEN c.erased_at IS NOT NULL THEN 'erased'
           WHEN c.opt_out THEN 'opted_out'
@@ -58,7 +62,7 @@ pub(super) fn verdict(required: &[String]) -> String {
           WHEN NOT c.active THEN 'inactive'
           WHEN u.number IS NULL THEN 'no_number'
           WHEN u.list_opted_out THEN 'list_opted_out'
-          WHEN u.duplicate THEN 'duplicate'{missing} END"
+          WHEN u.duplicate THEN 'duplicate'{missing}{often} END"
     )
 }
 

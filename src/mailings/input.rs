@@ -17,6 +17,10 @@ pub const HEADER_MAX: usize = 60;
 pub const FOOTER_MAX: usize = 150;
 const SUBJECT_MAX: usize = 200;
 
+/// The end comes before the beginning.
+pub(super) const ENDS_FIRST: &str =
+    "Sending would stop before it starts. Choose a later end, or leave it empty.";
+
 /// The form, as text. The API fills the same struct.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -37,6 +41,8 @@ pub struct MailingInput {
     pub footer: String,
     /// `2026-11-24T10:00` in the person's zone, or RFC 3339 with an offset.
     pub schedule_date: String,
+    /// Stop sending after; written as `schedule_date` is.
+    pub not_after: String,
     pub skip_missing_values: Option<String>,
 }
 
@@ -55,6 +61,8 @@ pub struct MailingDraft {
     pub message: String,
     pub footer: String,
     pub schedule_date: Option<DateTime<Utc>>,
+    /// What has not left by then expires.
+    pub not_after: Option<DateTime<Utc>>,
     pub time_zone: Tz,
     pub skip_missing_values: bool,
 }
@@ -135,6 +143,19 @@ impl MailingInput {
                 None
             }
         };
+        let not_after = match instant(&self.not_after, zone) {
+            Ok(date) => date,
+            Err(message) => {
+                errors.add("not_after", message);
+                None
+            }
+        };
+        if schedule_date
+            .zip(not_after)
+            .is_some_and(|(start, end)| end <= start)
+        {
+            errors.add("not_after", ENDS_FIRST);
+        }
         let draft = account_id.map(|account_id| MailingDraft {
             subject,
             account_id,
@@ -149,6 +170,7 @@ impl MailingInput {
             message,
             footer,
             schedule_date,
+            not_after,
             time_zone: zone,
             skip_missing_values: self.skip_missing_values.is_some(),
         });

@@ -53,6 +53,8 @@ pub struct Mailing {
     pub footer: String,
     pub skip_missing_values: bool,
     pub schedule_date: Option<DateTime<Utc>>,
+    /// What has not left by then expires.
+    pub not_after: Option<DateTime<Utc>>,
     pub time_zone: String,
     pub state: String,
     pub state_reason: Option<String>,
@@ -160,6 +162,7 @@ pub async fn submit(
         }
         Some(_) => {}
     }
+    ends_after(&mailing, date.unwrap_or(now).max(now), &mut errors);
     ready(app, conn, user, &mailing, &mut errors).await?;
     let date = errors.or(date)?;
     query::move_to(conn, id, Verb::Submit, State::Submitted, Some(date)).await?;
@@ -182,8 +185,18 @@ pub async fn reschedule(
             "This moment has passed. Choose a later one, or use Send Now.",
         ));
     }
+    let mut errors = FieldErrors::default();
+    ends_after(&mailing, date, &mut errors);
+    errors.or(Some(()))?;
     query::reschedule(conn, id, date, zone.name()).await?;
     Ok(query::find(conn, id).await?)
+}
+
+/// A mailing that starts at `start` must not have ended by then.
+fn ends_after(mailing: &Mailing, start: DateTime<Utc>, errors: &mut FieldErrors) {
+    if mailing.not_after.is_some_and(|end| end <= start) {
+        errors.add("not_after", input::ENDS_FIRST);
+    }
 }
 
 /// *Send Now*: ignores the schedule date; the scheduler cannot release it a second time.
@@ -207,6 +220,7 @@ pub async fn send_now(
         return Err(illegal(&mailing, Verb::SendNow));
     }
     let mut errors = FieldErrors::default();
+    ends_after(&mailing, app.clock.now(), &mut errors);
     ready(app, conn, user, &mailing, &mut errors).await?;
     errors.or(Some(()))?;
     release::start(conn, &mailing, Trigger::SendNow, Some(user)).await?;
@@ -334,7 +348,7 @@ async fn ready(
         Err(Error::Invalid(faults)) => errors.0.extend(faults.0),
         Err(other) => return Err(other),
     }
-    let preflight = preflight::run(conn, mailing).await?;
+    let preflight = preflight::run(conn, mailing, app.clock.now()).await?;
     for name in &preflight.unknown_placeholders {
         errors.add(
             "message",

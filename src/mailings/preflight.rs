@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Nullable, Text};
@@ -11,6 +12,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{Mailing, audience, query};
 use crate::accounts;
+use crate::companies;
 
 /// What would happen if the mailing went out now.
 #[derive(Debug, Clone, Default, serde::Serialize, utoipa::ToSchema)]
@@ -51,7 +53,11 @@ struct Missing {
     n: i64,
 }
 
-pub async fn run(conn: &mut AsyncPgConnection, mailing: &Mailing) -> QueryResult<Preflight> {
+pub async fn run(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    now: DateTime<Utc>,
+) -> QueryResult<Preflight> {
     let (all, bare) = audience::placeholders(&[
         &mailing.subject,
         &mailing.header,
@@ -72,7 +78,8 @@ pub async fn run(conn: &mut AsyncPgConnection, mailing: &Mailing) -> QueryResult
         people = audience::numbered(),
         each = audience::each("c", "u.contact_id")
     );
-    let verdict = audience::verdict(&required);
+    let company = companies::find(conn, mailing.company_id).await?;
+    let verdict = audience::verdict(&required, company.frequency());
     let verdicts: Vec<Verdict> = sql_query(format!(
         "SELECT {verdict} AS verdict, count(*) AS n {from} GROUP BY 1"
     ))
@@ -106,29 +113,23 @@ pub async fn run(conn: &mut AsyncPgConnection, mailing: &Mailing) -> QueryResult
             }
         }
     }
-    preflight.estimated_seconds = seconds(conn, mailing, preflight.will_send).await?;
+    preflight.estimated_seconds = seconds(conn, mailing, preflight.will_send, now).await?;
     Ok(preflight)
 }
 
-/// At the account's pace: the burst goes at once, the rest one by one.
+/// At the account's pace, its caps and its pauses; quiet hours come on top.
 async fn seconds(
     conn: &mut AsyncPgConnection,
     mailing: &Mailing,
     messages: i64,
+    now: DateTime<Utc>,
 ) -> QueryResult<i64> {
     let account = accounts::query::find(conn, mailing.account_id).await;
     // The company may not use it any more: what stands in the way says so.
     let Some(account) = account.optional()? else {
         return Ok(0);
     };
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "an estimate for people"
-    )]
-    let seconds =
-        ((messages - i64::from(account.burst)).max(0) as f64 / account.per_second).ceil() as i64;
-    Ok(seconds)
+    Ok(account.least_seconds(messages, now))
 }
 
 async fn unknown(conn: &mut AsyncPgConnection, names: &[String]) -> QueryResult<Vec<String>> {

@@ -50,6 +50,7 @@ pub(super) async fn insert(
             mailings::footer.eq(&draft.footer),
             mailings::skip_missing_values.eq(draft.skip_missing_values),
             mailings::schedule_date.eq(draft.schedule_date),
+            mailings::not_after.eq(draft.not_after),
             mailings::time_zone.eq(draft.time_zone.name()),
             mailings::created_by.eq(user),
         ))
@@ -78,6 +79,7 @@ pub(super) async fn write(
             mailings::footer.eq(&draft.footer),
             mailings::skip_missing_values.eq(draft.skip_missing_values),
             mailings::schedule_date.eq(draft.schedule_date),
+            mailings::not_after.eq(draft.not_after),
             mailings::time_zone.eq(draft.time_zone.name()),
             mailings::updated_at.eq(wablast_now()),
         ))

@@ -11,6 +11,7 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
 use super::{Mailing, State, audience, lock, query};
 use crate::app::App;
+use crate::companies;
 use crate::ids::{LogId, MailingId, VersionId};
 use crate::logs::{self, Trigger};
 use crate::outgoing::query::{Chunk, add_chunk};
@@ -224,6 +225,7 @@ async fn advance_one(conn: &mut AsyncPgConnection) -> QueryResult<Option<usize>>
     } else {
         Vec::new()
     };
+    let frequency = companies::find(conn, mailing.company_id).await?.frequency();
     let rows = add_chunk(
         conn,
         &Chunk {
@@ -234,7 +236,8 @@ async fn advance_one(conn: &mut AsyncPgConnection) -> QueryResult<Option<usize>>
             log,
             after: position,
             up_to,
-            verdict: &audience::verdict(&required),
+            not_after: mailing.not_after,
+            verdict: &audience::verdict(&required, frequency),
             values: &audience::values(&fields),
         },
     )

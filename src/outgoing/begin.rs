@@ -1,17 +1,19 @@
 //! The last look before the first byte: may this message still go?
 //!
 //! Invariant: a message becomes *sending* only together with its attempt row, in one commit, before its
-//! request starts; whoever opted out, a mailing that stopped and an account that may not send are seen
-//! in the same statement. What was to be tried again and may not go ends as it had ended before.
+//! request starts; whoever opted out, a mailing that stopped, an account that may not send and quiet hours that
+//! began meanwhile are seen in the same statement. What was to be tried again and may not go ends as it had ended before.
 
 use diesel::prelude::*;
 use diesel::sql_types::{
-    Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, SmallInt, Text, Uuid as SqlUuid,
+    Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
+    Uuid as SqlUuid,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::claim::Claimed;
+use super::pace::Gates;
 use super::queue::seconds;
 use super::{LEASE_SECONDS, MEDIA_LEASE_SECONDS};
 use crate::ids::{CompanyId, LogId, MediaId, OutgoingId, VersionId};
@@ -64,14 +66,19 @@ WITH wanted AS (
       WHEN o.kind = 'mailing' AND m.state IS DISTINCT FROM 'sending' THEN 'back'
       WHEN a.health <> 'running' OR NOT a.active THEN 'back'
       WHEN o.kind IN ('reply', 'test', 'confirmation') THEN 'go'
+      WHEN o.kind = 'mailing' AND q.until IS NOT NULL THEN 'quiet_hours'
       WHEN c.erased_at IS NOT NULL THEN 'erased'
       WHEN c.opt_out THEN 'opted_out'
       WHEN EXISTS (SELECT FROM blacklist b WHERE b.company_id = o.company_id AND b.number = o.number) THEN 'blacklisted'
       WHEN NOT c.active THEN 'inactive'
+      WHEN o.kind = 'mailing' AND o.attempts = 0 AND wablast_mailed(o.contact_id, o.mailing_id, co.frequency_days)
+        + (SELECT count(*) FROM outgoing x WHERE x.id = ANY ($1) AND x.contact_id = o.contact_id AND x.mailing_id < o.mailing_id) >= co.frequency_mailings THEN 'frequency_cap'
       ELSE 'go'
-    END AS verdict, e.state AS ended, e.code AS ended_code, e.reason AS ended_reason
+    END AS verdict, q.until, e.state AS ended, e.code AS ended_code, e.reason AS ended_reason
   FROM held JOIN outgoing o ON o.id = held.id AND o.id = ANY ($1) JOIN wanted w ON w.id = o.id
-  JOIN accounts a ON a.id = o.account_id
+  JOIN accounts a ON a.id = o.account_id JOIN companies co ON co.id = o.company_id
+  CROSS JOIN LATERAL (SELECT greatest($10, (SELECT u.until FROM unnest($8::text[], $9::timestamptz[]) AS u(prefix, until)
+    WHERE starts_with(o.number, u.prefix) ORDER BY length(u.prefix) DESC LIMIT 1)) AS until) q
   LEFT JOIN mailings m ON m.id = o.mailing_id
   LEFT JOIN contacts c ON c.id = o.contact_id
   LEFT JOIN LATERAL (SELECT state, code, reason FROM log_ends WHERE outgoing_id = o.id ORDER BY log_id DESC LIMIT 1) e ON true
@@ -85,11 +92,12 @@ WITH wanted AS (
   SELECT company_id, account_id, id, log_id, fence, own_ref, wablast_now() FROM begun
 ), stopped AS (
   UPDATE outgoing o SET fence = o.fence + 1, owner = NULL, lease_until = NULL,
-    state = CASE WHEN j.verdict = 'back' THEN 'queued' ELSE coalesce(j.ended, 'skipped') END,
-    code = CASE WHEN j.verdict = 'back' THEN o.code WHEN j.ended IS NOT NULL THEN j.ended_code ELSE j.verdict END,
-    reason = CASE WHEN j.verdict = 'back' THEN o.reason ELSE j.ended_reason END,
-    skipped_number = CASE WHEN j.verdict = 'back' OR j.ended IS NOT NULL THEN o.skipped_number ELSE o.number END,
-    number = CASE WHEN j.verdict = 'back' OR j.ended IS NOT NULL THEN o.number END
+    state = CASE WHEN j.verdict IN ('back', 'quiet_hours') THEN 'queued' ELSE coalesce(j.ended, 'skipped') END,
+    not_before = CASE WHEN j.verdict = 'quiet_hours' THEN j.until ELSE o.not_before END,
+    code = CASE WHEN j.verdict = 'back' THEN o.code WHEN j.ended IS NOT NULL AND j.verdict <> 'quiet_hours' THEN j.ended_code ELSE j.verdict END,
+    reason = CASE WHEN j.verdict IN ('back', 'quiet_hours') THEN o.reason ELSE j.ended_reason END,
+    skipped_number = CASE WHEN j.verdict IN ('back', 'quiet_hours') OR j.ended IS NOT NULL THEN o.skipped_number ELSE o.number END,
+    number = CASE WHEN j.verdict IN ('back', 'quiet_hours') OR j.ended IS NOT NULL THEN o.number END
   FROM judged j WHERE o.id = ANY ($1) AND o.id = j.id AND j.verdict <> 'go' AND o.state = 'claimed' AND o.fence = j.fence
 )
 SELECT b.id, b.company_id, b.fence, b.attempts, b.version_id, b.log_id, ct.text, ct.quoted, coalesce(v.media_id, ct.media_id) AS media_id, b.number, b.field_values, b.own_ref
@@ -103,6 +111,7 @@ pub async fn begin(
     owner: Uuid,
     claimed: &[Claimed],
     own_refs: &[Option<String>],
+    gates: &Gates,
 ) -> QueryResult<Vec<Begun>> {
     let ids: Vec<OutgoingId> = claimed.iter().map(|one| one.id).collect();
     let fences: Vec<i32> = claimed.iter().map(|one| one.fence).collect();
@@ -115,6 +124,9 @@ pub async fn begin(
         .bind::<Double, _>(seconds(LEASE_SECONDS))
         .bind::<Array<Bool>, _>(files)
         .bind::<Double, _>(seconds(MEDIA_LEASE_SECONDS))
+        .bind::<Array<Text>, _>(&gates.prefixes)
+        .bind::<Array<Nullable<Timestamptz>>, _>(&gates.quiet_until)
+        .bind::<Nullable<Timestamptz>, _>(gates.mailings_until)
         .load(conn)
         .await
 }

@@ -5,20 +5,23 @@
 //! account, an equal share each. Where delivery is batched a mailing's messages go only when they were
 //! opened (`open.rs`); what the account's delivery is now decides. A first try of a mailing's plain text
 //! becomes *sending* here, together with its attempt: one write of its row less. Whoever may not get it is
-//! left *claimed*, and `begin` says why.
+//! left *claimed*, and `begin` says why. Whose quiet hours or whose gap after the last message are not over
+//! costs no token: the message is put off to its moment.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel::sql_types::{
-    Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, SmallInt, Text, Uuid as SqlUuid,
+    Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
+    Uuid as SqlUuid,
 };
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::LEASE_SECONDS;
 use super::begin::Begun;
+use super::pace::{self, Gates};
 use super::queue::seconds;
 use crate::ids::{AccountId, CompanyId, LogId, MailingId, MediaId, OutgoingId, VersionId};
 use crate::prepared::prepared;
@@ -40,6 +43,8 @@ pub struct Taken {
     pub claimed: Vec<Claimed>,
     /// Their attempts are committed: their requests must start now.
     pub begun: Vec<Begun>,
+    /// How many wait for a moment of their own now.
+    pub put_off: usize,
 }
 
 /// What a deliverer has ready for messages that are begun at once.
@@ -87,61 +92,93 @@ impl Trail {
     }
 }
 
-/// `direct` and `opened` are the same reading over two indexes; of an account one of them is empty. People
-/// are looked up by id and rows found by `= ANY`: PostgreSQL expects a tenth of the queue behind the limits
-/// and would read whole tables.
+/// `later`, `direct` and `opened` read the queue over three indexes; of an account one of the last two is
+/// empty. People are looked up by id and rows found by `= ANY`: PostgreSQL expects a tenth of the queue behind
+/// the limits and would read whole tables. What an account does not ask for (a gap, quiet hours, the company's
+/// frequency cap) costs a comparison.
 const TAKE: &str = "
-WITH pace AS (
-  SELECT p.account_id, a.delivery = 'batched' AS batched,
-    least(a.burst, p.tokens + a.per_second * greatest(0, extract(epoch FROM wablast_now() - p.tokens_at)))::float8 AS available
+WITH locked AS (
+  SELECT p.account_id, wablast_room(p, a, wablast_now()) AS room, a.delivery = 'batched' AS batched, a.person_gap AS gap,
+    a.delay_min + (a.delay_max - a.delay_min) * random() AS pause
   FROM account_pace p JOIN accounts a ON a.id = p.account_id
   WHERE p.account_id = $1 AND a.active AND a.health = 'running'
     AND (p.blocked_until IS NULL OR p.blocked_until <= wablast_now())
   FOR UPDATE OF p
+), pace AS (
+  SELECT account_id, (room).tokens, (room).slot, (room).sent, least((room).urgent, $2) AS n,
+    CASE WHEN $12 THEN 0 ELSE least((room).mass, $2) END AS mass, batched, gap, pause FROM locked
 ), running AS (
-  SELECT m.id, coalesce((SELECT f.above FROM unnest($8::bigint[], $9::bigint[]) AS f(id, above) WHERE f.id = m.id), 0) AS above
-  FROM mailings m WHERE m.account_id = $1 AND m.state = 'sending'
+  SELECT m.id, coalesce((SELECT f.above FROM unnest($8::bigint[], $9::bigint[]) AS f(id, above) WHERE f.id = m.id), 0) AS above,
+    c.frequency_mailings AS most, c.frequency_days AS days
+  FROM mailings m JOIN companies c ON c.id = m.company_id WHERE m.account_id = $1 AND m.state = 'sending'
 ), budget AS (
-  SELECT least(floor(available), $2)::int AS n,
-    ceil(least(floor(available), $2) / greatest(1, (SELECT count(*) FROM running)))::int AS share
-  FROM pace
+  SELECT n, mass, ceil(mass / greatest(1, (SELECT count(*) FROM running))::float8)::int AS share FROM pace
 ), urgent AS (
-  SELECT o.id FROM outgoing o
+  SELECT o.id, o.contact_id FROM outgoing o
   WHERE o.account_id = $1 AND o.state = 'queued' AND o.kind <> 'mailing'
     AND (o.not_before IS NULL OR o.not_before <= (SELECT wablast_now()))
     AND (o.not_after IS NULL OR o.not_after > (SELECT wablast_now()))
   ORDER BY CASE o.kind WHEN 'confirmation' THEN 0 WHEN 'reply' THEN 1 WHEN 'welcome' THEN 3 ELSE 2 END, o.id
   LIMIT coalesce((SELECT n FROM budget), 0) FOR UPDATE OF o SKIP LOCKED
+), later AS (
+  SELECT q.*, r.most, r.days FROM running r CROSS JOIN LATERAL (
+    SELECT o.id, o.company_id, o.contact_id, o.version_id, o.number, o.attempts, o.mailing_id FROM outgoing o
+    WHERE o.mailing_id = r.id AND o.state = 'queued' AND o.not_before <= (SELECT wablast_now())
+      AND (o.not_after IS NULL OR o.not_after > (SELECT wablast_now()))
+      AND (o.opened_at IS NOT NULL OR NOT (SELECT batched FROM pace))
+    ORDER BY o.not_before LIMIT (SELECT share FROM budget) FOR UPDATE OF o SKIP LOCKED) q
+  LIMIT greatest(0, (SELECT mass FROM budget) - (SELECT count(*) FROM urgent))
 ), direct AS (
-  SELECT q.* FROM running r CROSS JOIN LATERAL (
-    SELECT o.id, o.company_id, o.contact_id, o.version_id, o.number, o.attempts FROM outgoing o
-    WHERE o.mailing_id = r.id AND o.id > r.above AND o.state = 'queued'
-      AND (o.not_before IS NULL OR o.not_before <= (SELECT wablast_now()))
+  SELECT q.*, r.most, r.days FROM running r CROSS JOIN LATERAL (
+    SELECT o.id, o.company_id, o.contact_id, o.version_id, o.number, o.attempts, o.mailing_id FROM outgoing o
+    WHERE o.mailing_id = r.id AND o.id > r.above AND o.state = 'queued' AND o.not_before IS NULL
       AND (o.not_after IS NULL OR o.not_after > (SELECT wablast_now()))
     ORDER BY o.id LIMIT (SELECT share FROM budget) FOR UPDATE OF o SKIP LOCKED) q
   WHERE NOT (SELECT batched FROM pace)
-  LIMIT greatest(0, (SELECT n FROM budget) - (SELECT count(*) FROM urgent))
+  LIMIT greatest(0, (SELECT mass FROM budget) - (SELECT count(*) FROM urgent) - (SELECT count(*) FROM later))
 ), opened AS (
-  SELECT q.* FROM running r CROSS JOIN LATERAL (
-    SELECT o.id, o.company_id, o.contact_id, o.version_id, o.number, o.attempts FROM outgoing o
-    WHERE o.mailing_id = r.id AND o.id > r.above AND o.state = 'queued' AND o.opened_at IS NOT NULL
-      AND (o.not_before IS NULL OR o.not_before <= (SELECT wablast_now()))
+  SELECT q.*, r.most, r.days FROM running r CROSS JOIN LATERAL (
+    SELECT o.id, o.company_id, o.contact_id, o.version_id, o.number, o.attempts, o.mailing_id FROM outgoing o
+    WHERE o.mailing_id = r.id AND o.id > r.above AND o.state = 'queued' AND o.opened_at IS NOT NULL AND o.not_before IS NULL
       AND (o.not_after IS NULL OR o.not_after > (SELECT wablast_now()))
     ORDER BY o.id LIMIT (SELECT share FROM budget) FOR UPDATE OF o SKIP LOCKED) q
   WHERE (SELECT batched FROM pace)
-  LIMIT greatest(0, (SELECT n FROM budget) - (SELECT count(*) FROM urgent))
+  LIMIT greatest(0, (SELECT mass FROM budget) - (SELECT count(*) FROM urgent) - (SELECT count(*) FROM later))
 ), chosen AS (
-  SELECT id, company_id, contact_id, version_id, number, attempts FROM direct
-  UNION ALL SELECT id, company_id, contact_id, version_id, number, attempts FROM opened
-  UNION ALL SELECT id, NULL, NULL, NULL, NULL, NULL FROM urgent
+  SELECT * FROM later UNION ALL SELECT * FROM direct UNION ALL SELECT * FROM opened
+  UNION ALL SELECT id, NULL, contact_id, NULL, NULL, NULL, NULL, NULL, NULL FROM urgent
+), again AS (
+  SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY contact_id ORDER BY mailing_id NULLS FIRST, id) AS n FROM chosen
+    WHERE (SELECT gap FROM pace) > 0 AND contact_id IS NOT NULL) c WHERE n > 1
+), waits AS (
+  SELECT q.id,
+    CASE WHEN cardinality($10::text[]) > 0 AND q.number IS NOT NULL THEN (
+      SELECT w.until FROM unnest($10::text[], $11::timestamptz[]) AS w(prefix, until) WHERE starts_with(q.number, w.prefix)
+      ORDER BY length(w.prefix) DESC LIMIT 1) END AS quiet,
+    CASE WHEN (SELECT gap FROM pace) > 0 AND q.contact_id IS NOT NULL THEN (
+      SELECT greatest(max(CASE x.state WHEN 'claimed' THEN wablast_now() ELSE x.begun_at END), CASE WHEN q.id IN (SELECT id FROM again) THEN wablast_now() END)
+        + make_interval(secs => (SELECT gap FROM pace))
+      FROM outgoing x WHERE x.contact_id = q.contact_id AND x.account_id = $1
+        AND (x.state = 'claimed' OR x.begun_at > wablast_now() - make_interval(secs => (SELECT gap FROM pace)))) END AS gap
+  FROM chosen q WHERE cardinality($10::text[]) > 0 OR (SELECT gap FROM pace) > 0
+), held AS (
+  SELECT id, greatest(quiet, gap) AS until, CASE WHEN quiet IS NOT NULL THEN 'quiet_hours' ELSE 'person_gap' END AS code
+  FROM waits WHERE quiet IS NOT NULL OR gap IS NOT NULL
+), put_off AS (
+  UPDATE outgoing o SET not_before = h.until, code = h.code, reason = NULL FROM held h
+  WHERE o.id = ANY (ARRAY(SELECT id FROM held)) AND o.id = h.id AND o.state = 'queued'
 ), ready AS (
   SELECT q.id, row_number() OVER (ORDER BY q.id) AS n FROM chosen q
   WHERE $5 AND q.attempts = 0 AND q.number IS NOT NULL
     AND (SELECT v.media_id IS NULL FROM mailing_versions v WHERE v.id = q.version_id)
     AND (SELECT c.active AND NOT c.opt_out AND c.erased_at IS NULL FROM contacts c WHERE c.id = q.contact_id)
     AND NOT EXISTS (SELECT FROM blacklist b WHERE b.company_id = q.company_id AND b.number = q.number)
+    AND (q.most IS NULL OR wablast_mailed(q.contact_id, q.mailing_id, q.days)
+      + (SELECT count(*) FROM chosen x WHERE x.contact_id = q.contact_id AND x.mailing_id < q.mailing_id) < q.most)
+    AND q.id <> ALL (ARRAY(SELECT id FROM held))
 ), judged AS MATERIALIZED (
   SELECT q.id, r.n, coalesce(r.n <= $6, false) AS go FROM chosen q LEFT JOIN ready r ON r.id = q.id
+  WHERE q.id <> ALL (ARRAY(SELECT id FROM held))
 ), taken AS (
   UPDATE outgoing o SET fence = o.fence + 1, owner = $3, lease_until = wablast_now() + make_interval(secs => $4),
     state = CASE WHEN j.go THEN 'sending' ELSE 'claimed' END,
@@ -152,13 +189,15 @@ WITH pace AS (
   INSERT INTO attempts (company_id, account_id, outgoing_id, log_id, fence, own_ref, begun_at)
   SELECT company_id, account_id, id, log_id, fence, ($7::text[])[n], wablast_now() FROM taken WHERE go
 ), spent AS (
-  UPDATE account_pace p SET tokens = pace.available - (SELECT count(*) FROM taken), tokens_at = wablast_now()
-  FROM pace WHERE p.account_id = pace.account_id AND EXISTS (SELECT FROM taken)
+  UPDATE account_pace p SET tokens = pace.tokens - t.n, tokens_at = wablast_now(), slot = pace.slot,
+    sent = wablast_counted(pace.sent, t.n::int), next_at = CASE WHEN pace.pause IS NOT NULL THEN wablast_now() + make_interval(secs => pace.pause) END
+  FROM pace, (SELECT count(*) AS n FROM taken) t WHERE p.account_id = pace.account_id AND t.n > 0
 )
 SELECT t.id, t.fence, t.mailing_id, t.go AS begun, t.company_id, t.attempts, t.version_id, t.log_id, t.number, t.field_values,
-  ($7::text[])[t.n] AS own_ref, coalesce(v.media_id, ct.media_id) AS media_id
+  ($7::text[])[t.n] AS own_ref, coalesce(v.media_id, ct.media_id) AS media_id, false AS put_off
 FROM taken t LEFT JOIN mailing_versions v ON v.id = t.version_id LEFT JOIN outgoing_content ct ON ct.id = t.content_id
-ORDER BY t.id";
+UNION ALL SELECT id, 0, NULL, false, 0, 0::smallint, NULL, NULL, NULL, '{}', NULL, NULL, true FROM held
+ORDER BY 1";
 
 #[derive(QueryableByName)]
 struct Row {
@@ -186,24 +225,45 @@ struct Row {
     own_ref: Option<String>,
     #[diesel(sql_type = Nullable<BigInt>)]
     media_id: Option<MediaId>,
+    /// Not taken: its own moment has not come.
+    #[diesel(sql_type = Bool)]
+    put_off: bool,
 }
 
-/// Takes at most `limit` messages of an account that may go now, as far as its pace allows.
+/// How much, for whom, with what.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    pub account: AccountId,
+    pub owner: Uuid,
+    pub limit: usize,
+    pub ready: &'a Ready,
+    pub gates: &'a Gates,
+}
+
+/// Takes messages of an account that may go now, as far as its pace allows.
 pub async fn take(
     conn: &mut AsyncPgConnection,
-    account: AccountId,
-    owner: Uuid,
-    limit: usize,
-    ready: &Ready,
+    ask: &Ask<'_>,
     trail: &mut Trail,
 ) -> QueryResult<Taken> {
     trail.forget_old();
-    let rows = rows(conn, account, owner, limit, ready, trail).await?;
+    let rows = if ask.gates.gap {
+        // Whoever took before must be seen: the lock comes in a statement of its own.
+        conn.transaction(async |conn| {
+            pace::hold(conn, ask.account).await?;
+            rows(conn, ask, trail).await
+        })
+        .await?
+    } else {
+        rows(conn, ask, trail).await?
+    };
     let mut taken = Taken::default();
-    let all = rows.len() < limit;
+    let all = rows.len() < ask.limit;
     for row in rows {
         trail.note(&row);
-        if row.begun {
+        if row.put_off {
+            taken.put_off += 1;
+        } else if row.begun {
             taken.begun.push(Begun {
                 id: row.id,
                 company_id: row.company_id,
@@ -240,36 +300,37 @@ pub async fn claim(
     owner: Uuid,
     limit: usize,
 ) -> QueryResult<Vec<Claimed>> {
-    let none = Ready::default();
-    let taken = take(conn, account, owner, limit, &none, &mut Trail::default()).await?;
-    Ok(taken.claimed)
+    let ask = Ask {
+        account,
+        owner,
+        limit,
+        ready: &Ready::default(),
+        gates: &Gates::default(),
+    };
+    Ok(take(conn, &ask, &mut Trail::default()).await?.claimed)
 }
 
-async fn rows(
-    conn: &mut AsyncPgConnection,
-    account: AccountId,
-    owner: Uuid,
-    limit: usize,
-    ready: &Ready,
-    trail: &Trail,
-) -> QueryResult<Vec<Row>> {
-    let own_refs: &[String] = ready.own_refs.as_deref().unwrap_or_default();
-    let at_most = ready.own_refs.as_ref().map_or(limit, Vec::len);
+async fn rows(conn: &mut AsyncPgConnection, ask: &Ask<'_>, trail: &Trail) -> QueryResult<Vec<Row>> {
+    let own_refs: &[String] = ask.ready.own_refs.as_deref().unwrap_or_default();
+    let at_most = ask.ready.own_refs.as_ref().map_or(ask.limit, Vec::len);
     let (mailings, above): (Vec<MailingId>, Vec<OutgoingId>) = trail
         .above
         .iter()
         .map(|(mailing, above)| (*mailing, *above))
         .unzip();
     prepared(TAKE)
-        .bind::<BigInt, _>(account)
-        .bind::<Integer, _>(i32::try_from(limit).unwrap_or(i32::MAX))
-        .bind::<SqlUuid, _>(owner)
+        .bind::<BigInt, _>(ask.account)
+        .bind::<Integer, _>(i32::try_from(ask.limit).unwrap_or(i32::MAX))
+        .bind::<SqlUuid, _>(ask.owner)
         .bind::<Double, _>(seconds(LEASE_SECONDS))
-        .bind::<Bool, _>(ready.begin)
+        .bind::<Bool, _>(ask.ready.begin)
         .bind::<Integer, _>(i32::try_from(at_most).unwrap_or(i32::MAX))
         .bind::<Array<Text>, _>(own_refs)
         .bind::<Array<BigInt>, _>(mailings)
         .bind::<Array<BigInt>, _>(above)
+        .bind::<Array<Text>, _>(&ask.gates.prefixes)
+        .bind::<Array<Nullable<Timestamptz>>, _>(&ask.gates.quiet_until)
+        .bind::<Bool, _>(ask.gates.mailings_until.is_some())
         .load(conn)
         .await
 }

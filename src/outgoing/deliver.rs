@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use diesel::QueryResult;
+use diesel_async::AsyncPgConnection;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -14,7 +16,7 @@ use uuid::Uuid;
 use super::record::{self, Outcome};
 use super::remember::Memory;
 use super::worker::{Ended, Worker};
-use super::{autopause, handed_over, queue, receipts, stops};
+use super::{autopause, handed_over, pace, queue, receipts, stops};
 use crate::accounts::{self, health};
 use crate::app::App;
 use crate::gateways::webhook::Probe;
@@ -132,14 +134,32 @@ async fn record_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
                 health::stop(&mut conn, outcome.account, code.as_str(), reason).await?;
             }
             // The account's gateway asked for patience, or cannot be reached: nobody else needs to try.
-            Err(SendError::NotSent { reason, .. }) => {
+            Err(SendError::NotSent { reason, code, .. }) => {
+                if *code == FailureCode::RateLimited {
+                    pace::slow_down(&mut conn, outcome.account).await?;
+                }
                 queue::block(&mut conn, outcome.account, outcome.wait, reason).await?;
             }
             _ => {}
         }
     }
+    give_room_back(&mut conn, outcomes).await?;
     autopause::note(&mut conn, outcomes).await?;
     stops::note(&mut conn, outcomes).await?;
+    Ok(())
+}
+
+/// What did not leave does not count against its account's caps.
+async fn give_room_back(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> QueryResult<()> {
+    let mut stayed: HashMap<AccountId, usize> = HashMap::new();
+    for outcome in outcomes {
+        if outcome.result.as_ref().is_err_and(SendError::stays) {
+            *stayed.entry(outcome.account).or_default() += 1;
+        }
+    }
+    for (account, messages) in stayed {
+        pace::give_room_back(conn, account, messages).await?;
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Double, Jsonb, Nullable, SmallInt, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Jsonb, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::error::Result;
@@ -245,37 +245,4 @@ pub async fn waiting_before(
         .count()
         .get_result(conn)
         .await
-}
-
-/// How fast a message's account goes, and between how many mailings.
-#[derive(Debug, Clone, QueryableByName)]
-pub struct Pace {
-    #[diesel(sql_type = Double)]
-    pub per_second: f64,
-    /// Mailings that are sending through it; each has an equal share.
-    #[diesel(sql_type = BigInt)]
-    pub mailings: i64,
-    /// The gateway asked to slow down until then.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub blocked_until: Option<DateTime<Utc>>,
-}
-
-impl Pace {
-    /// About how many seconds `waiting` messages of one mailing take.
-    pub fn seconds(&self, waiting: i64) -> f64 {
-        waiting as f64 * self.mailings.max(1) as f64 / self.per_second.max(0.001)
-    }
-}
-
-/// None where the company does not see the account any more.
-pub async fn pace(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResult<Option<Pace>> {
-    sql_query(
-        "SELECT a.per_second, (SELECT count(*) FROM mailings m WHERE m.account_id = a.id AND m.state = 'sending') AS mailings,
-           p.blocked_until
-         FROM accounts a LEFT JOIN account_pace p ON p.account_id = a.id WHERE a.id = $1",
-    )
-    .bind::<BigInt, _>(account)
-    .get_result(conn)
-    .await
-    .optional()
 }

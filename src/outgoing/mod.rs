@@ -23,6 +23,7 @@ pub mod receipts;
 pub mod record;
 mod lately;
 mod own_ids;
+pub mod pace;
 mod posting;
 mod recover;
 mod remember;

@@ -25,6 +25,7 @@ pub struct Chunk<'a> {
     pub after: i64,
     /// ... up to and with this one.
     pub up_to: i64,
+    pub not_after: Option<DateTime<Utc>>,
     /// SQL of the skip reason over the aliases `u` (audience) and `c` (contacts); null: will be sent.
     pub verdict: &'a str,
     /// SQL of a jsonb object with the values of the placeholders, over `c` and `l` (lists).
@@ -35,10 +36,10 @@ pub struct Chunk<'a> {
 pub async fn add_chunk(conn: &mut AsyncPgConnection, chunk: &Chunk<'_>) -> QueryResult<usize> {
     let statement = format!(
         "INSERT INTO outgoing (company_id, account_id, kind, mailing_id, version_id, log_id, contact_id, list_id,
-           number, skipped_number, field_values, state, code)
+           number, skipped_number, field_values, state, code, not_after)
          SELECT $1, $2, 'mailing', $3, $4, $5, j.contact_id, j.list_id,
            CASE WHEN j.verdict IS NULL THEN j.number END, CASE WHEN j.verdict IS NOT NULL THEN j.number END,
-           j.field_values, CASE WHEN j.verdict IS NULL THEN 'queued' ELSE 'skipped' END, j.verdict
+           j.field_values, CASE WHEN j.verdict IS NULL THEN 'queued' ELSE 'skipped' END, j.verdict, CASE WHEN j.verdict IS NULL THEN $8 END
          FROM (
            SELECT u.position, u.contact_id, u.list_id, u.number, ({verdict}) AS verdict, ({values}) AS field_values
            FROM audience u JOIN contacts c ON c.id = u.contact_id LEFT JOIN lists l ON l.id = u.list_id
@@ -55,6 +56,7 @@ pub async fn add_chunk(conn: &mut AsyncPgConnection, chunk: &Chunk<'_>) -> Query
         .bind::<BigInt, _>(chunk.log)
         .bind::<BigInt, _>(chunk.after)
         .bind::<BigInt, _>(chunk.up_to)
+        .bind::<Nullable<Timestamptz>, _>(chunk.not_after)
         .execute(conn)
         .await
 }

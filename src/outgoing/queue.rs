@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
@@ -62,33 +63,43 @@ struct Waits {
     seconds: Option<f64>,
 }
 
-/// Why a claim got nothing: no work, or a moment to wait for.
-pub async fn next(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResult<Next> {
+/// Why a claim got nothing: no work, or a moment to wait for. `mailings_until`: quiet hours of the company.
+pub async fn next(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    mailings_until: Option<DateTime<Utc>>,
+) -> QueryResult<Next> {
     let waits: Option<Waits> = sql_query(
         "WITH pace AS (
-           SELECT a.delivery = 'batched' AS batched, greatest(
-             coalesce(extract(epoch FROM p.blocked_until - wablast_now()), 0),
-             (1 - least(a.burst, p.tokens + a.per_second * greatest(0, extract(epoch FROM wablast_now() - p.tokens_at)))) / a.per_second
-           )::float8 AS seconds
-           FROM account_pace p JOIN accounts a ON a.id = p.account_id
-           WHERE p.account_id = $1 AND a.active AND a.health = 'running'
-         ), work AS (
+           SELECT s.batched, s.seconds, greatest(s.seconds, extract(epoch FROM wablast_capped_until(s.room, s.hourly_cap) - wablast_now()),
+             extract(epoch FROM $2 - wablast_now()))::float8 AS mass
+           FROM (SELECT a.delivery = 'batched' AS batched, a.hourly_cap, wablast_room(p, a, wablast_now()) AS room, greatest(
+               extract(epoch FROM p.blocked_until - wablast_now()),
+               CASE WHEN a.delay_max IS NOT NULL THEN extract(epoch FROM p.next_at - wablast_now()) END,
+               (1 - (wablast_room(p, a, wablast_now())).tokens) / (a.per_second * wablast_slowed(p.slow, p.slowed_at, wablast_now())))::float8 AS seconds
+             FROM account_pace p JOIN accounts a ON a.id = p.account_id
+             WHERE p.account_id = $1 AND a.active AND a.health = 'running') s
+         ), urgent AS (
+           SELECT coalesce(extract(epoch FROM o.not_before - wablast_now()), 0)::float8 AS seconds FROM outgoing o
+           WHERE o.account_id = $1 AND o.state = 'queued' AND o.kind <> 'mailing' ORDER BY o.not_before NULLS FIRST LIMIT 1
+         ), mass AS (
            SELECT min(coalesce(extract(epoch FROM q.not_before - wablast_now()), 0))::float8 AS seconds FROM (
-             (SELECT o.not_before FROM outgoing o WHERE o.account_id = $1 AND o.state = 'queued' AND o.kind <> 'mailing'
-              ORDER BY o.not_before NULLS FIRST LIMIT 1)
+             (SELECT q.not_before FROM mailings m CROSS JOIN LATERAL (
+                SELECT o.not_before FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued' AND o.not_before IS NULL
+                  AND (o.opened_at IS NOT NULL OR NOT (SELECT batched FROM pace)) ORDER BY o.id LIMIT 1) q
+              WHERE m.account_id = $1 AND m.state = 'sending')
              UNION ALL
              (SELECT q.not_before FROM mailings m CROSS JOIN LATERAL (
-                SELECT o.not_before FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued' ORDER BY o.id LIMIT 1) q
-              WHERE m.account_id = $1 AND m.state = 'sending' AND NOT (SELECT batched FROM pace))
-             UNION ALL
-             (SELECT q.not_before FROM mailings m CROSS JOIN LATERAL (
-                SELECT o.not_before FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued' AND o.opened_at IS NOT NULL
-                ORDER BY o.not_before NULLS FIRST LIMIT 1) q
-              WHERE m.account_id = $1 AND m.state = 'sending' AND (SELECT batched FROM pace))) q
+                SELECT o.not_before FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued' AND o.not_before IS NOT NULL
+                  AND (o.opened_at IS NOT NULL OR NOT (SELECT batched FROM pace)) ORDER BY o.not_before LIMIT 1) q
+              WHERE m.account_id = $1 AND m.state = 'sending')) q
          )
-         SELECT greatest(0, pace.seconds, work.seconds) AS seconds FROM pace, work WHERE work.seconds IS NOT NULL",
+         SELECT least(greatest(pace.seconds, (SELECT u.seconds FROM urgent u)) + CASE WHEN EXISTS (SELECT FROM urgent) THEN 0 END,
+           greatest(pace.mass, mass.seconds) + CASE WHEN mass.seconds IS NOT NULL THEN 0 END) AS seconds
+         FROM pace, mass WHERE mass.seconds IS NOT NULL OR EXISTS (SELECT FROM urgent)",
     )
     .bind::<BigInt, _>(account)
+    .bind::<Nullable<Timestamptz>, _>(mailings_until)
     .get_result(conn)
     .await
     .optional()?;

@@ -24,7 +24,8 @@ pub struct Part {
     /// Why it failed, is uncertain or was left out.
     #[diesel(sql_type = Nullable<Text>)]
     pub code: Option<String>,
-    /// Of what is queued: `later` (its own moment has not come), `closed` (not opened), `ready`.
+    /// Of what is queued: `quiet` (quiet hours there), `later` (its own moment has not come), `closed` (not
+    /// opened), `ready`.
     #[diesel(sql_type = Nullable<Text>)]
     pub waits: Option<String>,
     #[diesel(sql_type = BigInt)]
@@ -71,7 +72,7 @@ pub async fn tally(conn: &mut AsyncPgConnection, mailing: MailingId) -> QueryRes
            SELECT CASE WHEN state = 'uncertain' AND code = 'handed_over' THEN 'handed_over' ELSE state END AS state,
              CASE WHEN state IN ('failed', 'skipped', 'expired') OR state = 'uncertain' AND code IS DISTINCT FROM 'handed_over'
                THEN coalesce(code, 'gateway_error') END AS code,
-             CASE WHEN state <> 'queued' THEN NULL WHEN not_before > (SELECT wablast_now()) THEN 'later'
+             CASE WHEN state <> 'queued' THEN NULL WHEN not_before > (SELECT wablast_now()) THEN CASE code WHEN 'quiet_hours' THEN 'quiet' ELSE 'later' END
                WHEN opened_at IS NULL THEN 'closed' ELSE 'ready' END AS waits
            FROM outgoing WHERE mailing_id = $1) m
          GROUP BY 1, 2, 3",
@@ -266,35 +267,6 @@ pub async fn held(conn: &mut AsyncPgConnection, mailing: MailingId) -> QueryResu
     .await
 }
 
-/// How the next messages of an account are held back.
-#[derive(Debug, Clone, Default, PartialEq, QueryableByName)]
-pub struct Pace {
-    /// Its gateway asked for patience, or could not be reached.
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    pub blocked_until: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub blocked_reason: Option<String>,
-    /// One message at a time, to see whether it works again.
-    #[diesel(sql_type = Bool)]
-    pub probing: bool,
-    /// When the account's rate lets the next one go; in the past where it may go now.
-    #[diesel(sql_type = Timestamptz)]
-    pub next_at: DateTime<Utc>,
-}
-
-/// `None` where nothing was sent through the mailing's account yet, or it belongs to another company.
-pub async fn pace(conn: &mut AsyncPgConnection, mailing: MailingId) -> QueryResult<Option<Pace>> {
-    sql_query(
-        "SELECT CASE WHEN p.blocked_until > wablast_now() THEN p.blocked_until END AS blocked_until, p.blocked_reason, p.probing,
-           p.tokens_at + make_interval(secs => least(86400, greatest(0, (1 - least(a.burst, p.tokens)) / a.per_second))) AS next_at
-         FROM mailings m JOIN accounts a ON a.id = m.account_id JOIN account_pace p ON p.account_id = a.id WHERE m.id = $1",
-    )
-    .bind::<BigInt, _>(mailing)
-    .get_result(conn)
-    .await
-    .optional()
-}
-
 /// Somebody whose message goes soon.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct InLine {
@@ -307,19 +279,30 @@ pub struct InLine {
     /// Its own moment, where that has not come.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub not_before: Option<DateTime<Utc>>,
+    /// Why it waits for that.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub code: Option<String>,
 }
 
-/// The first of the queue, in its order.
+/// The first of the queue: who may go, in their order; then who waits for a moment, the next first.
 pub async fn in_line(
     conn: &mut AsyncPgConnection,
     mailing: MailingId,
     limit: i64,
 ) -> QueryResult<Vec<InLine>> {
     sql_query(
-        "SELECT o.id, coalesce(nullif(c.name, ''), o.number, '') AS name, coalesce(o.number, '') AS number,
-           CASE WHEN o.not_before > wablast_now() THEN o.not_before END AS not_before
-         FROM (SELECT id, contact_id, number, not_before FROM outgoing WHERE mailing_id = $1 AND state = 'queued' ORDER BY id LIMIT $2) o
-         LEFT JOIN contacts c ON c.id = o.contact_id ORDER BY o.id",
+        "WITH fresh AS (
+           SELECT id, contact_id, number, not_before, code FROM outgoing
+           WHERE mailing_id = $1 AND state = 'queued' AND not_before IS NULL ORDER BY id LIMIT $2
+         ), later AS (
+           SELECT id, contact_id, number, not_before, code FROM outgoing
+           WHERE mailing_id = $1 AND state = 'queued' AND not_before IS NOT NULL ORDER BY not_before, id LIMIT $2
+         )
+         SELECT o.id, coalesce(nullif(c.name, ''), o.number, '') AS name, coalesce(o.number, '') AS number,
+           CASE WHEN o.not_before > wablast_now() THEN o.not_before END AS not_before, o.code
+         FROM (SELECT * FROM fresh UNION ALL SELECT * FROM later) o
+         LEFT JOIN contacts c ON c.id = o.contact_id
+         ORDER BY greatest(o.not_before, wablast_now()) NULLS FIRST, o.id LIMIT $2",
     )
     .bind::<BigInt, _>(mailing)
     .bind::<BigInt, _>(limit)

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -16,9 +18,10 @@ use uuid::Uuid;
 use super::autopause;
 use super::backoff;
 use super::begin::{Begun, begin};
-use super::claim::{Claimed, Ready, Taken, Trail, take};
+use super::claim::{Ask, Claimed, Ready, Taken, Trail, take};
 use super::files::Files;
 use super::own_ids::OwnIds;
+use super::pace::{self, Gates};
 use super::posting::{Posting, not_ready};
 use super::queue::{self, Next};
 use super::record::Outcome;
@@ -27,6 +30,7 @@ use super::remember::Memory;
 use super::way::{self, Way};
 use crate::accounts::{self, Account};
 use crate::app::App;
+use crate::companies;
 use crate::gateways::webhook::Push;
 use crate::gateways::{FailureCode, SendError};
 use crate::ids::{AccountId, OutgoingId, VersionId};
@@ -58,6 +62,9 @@ pub(super) struct Worker {
     gateway: Option<Gateway>,
     trail: Trail,
     memory: Memory,
+    watch: pace::Watch,
+    /// The account's `updated_at` whose rules everything in the queue is judged by.
+    ruled: Option<DateTime<Utc>>,
     /// Asked to begin, and nobody said whether they are.
     unsure: Vec<Claimed>,
     files: Files,
@@ -101,6 +108,8 @@ impl Worker {
             gateway: None,
             trail: Trail::default(),
             memory,
+            watch: pace::Watch::default(),
+            ruled: None,
             unsure: Vec::new(),
             files: Files::default(),
             failures: Arc::default(),
@@ -161,13 +170,16 @@ impl Worker {
             }
             // Whoever changed the account meant what is sent from now on.
             let account = self.read().await?;
+            let gates = self.gates(&account).await?;
             self.make_places(way::places(&account)).await?;
             let places = self.free_places().await?;
             let ready = self.ready(&account, places);
             let started = Instant::now();
-            let taken = self.take(&ready, places).await?;
-            if taken.claimed.is_empty() && taken.begun.is_empty() {
-                if self.is_over().await? {
+            let taken = self.take(&ready, &gates, places).await?;
+            if taken.put_off > 0 {
+                self.put_off_ahead(&gates).await?;
+            } else if taken.claimed.is_empty() && taken.begun.is_empty() {
+                if self.is_over(&gates).await? {
                     return Ok(());
                 }
                 continue;
@@ -180,10 +192,10 @@ impl Worker {
     }
 
     /// Nothing may go now: waits for the moment it may, or says that nothing is left.
-    async fn is_over(&mut self) -> anyhow::Result<bool> {
+    async fn is_over(&mut self, gates: &Gates) -> anyhow::Result<bool> {
         let next = {
             let mut conn = self.app.db.system().await?;
-            queue::next(&mut conn, self.account).await?
+            queue::next(&mut conn, self.account, gates.mailings_until).await?
         };
         match next {
             // What is under way keeps its places until it is recorded; a worker that went
@@ -210,18 +222,52 @@ impl Worker {
         }
     }
 
-    async fn take(&mut self, ready: &Ready, places: usize) -> anyhow::Result<Taken> {
+    /// What holds the account's messages back at this minute; changed rules first let go what the old ones
+    /// held.
+    async fn gates(&mut self, account: &Account) -> anyhow::Result<Gates> {
+        if self.ruled != Some(account.updated_at) {
+            let mut conn = self.app.db.system().await?;
+            pace::follow_rules(&mut conn, self.account).await?;
+            self.ruled = Some(account.updated_at);
+        }
+        let zone = if account.rules.quiet().is_some() {
+            let mut conn = self.app.db.system().await?;
+            companies::find(&mut conn, account.company_id).await?.zone()
+        } else {
+            Tz::UTC
+        };
+        let now = self.app.clock.now();
+        let gates = self
+            .watch
+            .gates(&account.rules, account.updated_at, zone, now);
+        Ok(gates.clone())
+    }
+
+    /// Some of the next were put off: so are those behind them, before anything is asked again.
+    async fn put_off_ahead(&self, gates: &Gates) -> anyhow::Result<()> {
+        if gates.prefixes.is_empty() {
+            return Ok(());
+        }
+        let mut conn = self.app.db.system().await?;
+        while pace::put_off_ahead(&mut conn, self.account, gates).await? {
+            if *self.stop.borrow() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, ready: &Ready, gates: &Gates, limit: usize) -> anyhow::Result<Taken> {
         let mut conn = self.app.db.system().await?;
         self.memory.assure(&self.app, &mut conn).await?;
-        let taken = take(
-            &mut conn,
-            self.account,
-            self.owner,
-            places,
+        let ask = Ask {
+            account: self.account,
+            owner: self.owner,
+            limit,
             ready,
-            &mut self.trail,
-        )
-        .await?;
+            gates,
+        };
+        let taken = take(&mut conn, &ask, &mut self.trail).await?;
         if let (Some(gateway), Some(own_refs)) = (&self.gateway, &ready.own_refs) {
             gateway
                 .ids
@@ -279,15 +325,17 @@ impl Worker {
         if claimed.is_empty() {
             return Ok(());
         }
-        let (way, own_refs) = match self.prepare(account, &claimed).await {
+        let (way, own_refs) = match self.prepare(account.clone(), &claimed).await {
             Ok(prepared) => prepared,
             Err(error) => return self.could_not_prepare(&claimed, error).await,
         };
         if *self.stop.borrow() {
             return self.give_back(&claimed).await;
         }
+        // Preparing may have taken until the evening.
+        let gates = self.gates(&account).await?;
         let started = Instant::now();
-        let (begun, around) = match self.begin(&claimed, &own_refs).await {
+        let (begun, around) = match self.begin(&claimed, &own_refs, &gates).await {
             Ok(begun) => begun,
             Err(error) => {
                 self.unsure = claimed;
@@ -359,10 +407,11 @@ impl Worker {
         &mut self,
         claimed: &[Claimed],
         own_refs: &[Option<String>],
+        gates: &Gates,
     ) -> anyhow::Result<(Vec<Begun>, HashMap<OutgoingId, Push>)> {
         let mut conn = self.app.db.system().await?;
         self.memory.assure(&self.app, &mut conn).await?;
-        let begun = begin(&mut conn, self.owner, claimed, own_refs).await?;
+        let begun = begin(&mut conn, self.owner, claimed, own_refs, gates).await?;
         self.load_versions(&mut conn, &begun).await?;
         let around = self.around(&mut conn, &begun).await?;
         Ok((begun, around))
@@ -458,6 +507,7 @@ impl Worker {
     async fn give_back(&self, claimed: &[Claimed]) -> anyhow::Result<()> {
         let mut conn = self.app.db.system().await?;
         queue::give_back(&mut conn, claimed).await?;
+        pace::give_room_back(&mut conn, self.account, claimed.len()).await?;
         Ok(())
     }
 

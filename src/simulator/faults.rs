@@ -34,11 +34,13 @@ pub enum Fault {
     AcksLost,
     /// 400: this message is refused.
     Refused,
+    /// 429, again after a second.
+    RateLimited,
     /// The answer takes 20 seconds.
     Slow,
 }
 
-const ALL: [Fault; 13] = [
+const ALL: [Fault; 14] = [
     Fault::TimeoutBefore,
     Fault::TimeoutAfter,
     Fault::ResetBefore,
@@ -51,6 +53,7 @@ const ALL: [Fault; 13] = [
     Fault::Unread,
     Fault::AcksLost,
     Fault::Refused,
+    Fault::RateLimited,
     Fault::Slow,
 ];
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
@@ -334,6 +335,11 @@ pub(super) async fn deliver(
         Some(Fault::ResetBefore) => return broken(request),
         Some(Fault::Refused) => {
             return HttpResponse::BadRequest().json(json!({ "statusCode": 400, "message": ["chatId must be valid"], "error": "Bad Request" }));
+        }
+        Some(Fault::RateLimited) => {
+            return HttpResponse::TooManyRequests()
+                .insert_header((RETRY_AFTER, "1"))
+                .json(json!({ "statusCode": 429, "message": "Too Many Requests" }));
         }
         Some(Fault::ErrorBefore) => return exception("Connection Closed", body),
         Some(Fault::Slow) => tokio::time::sleep(Duration::from_secs(20)).await,

@@ -35,6 +35,20 @@ pub const TOLD: &[Field] = &[
     ("per_second", "accounts.per_second", Told::Text),
     ("burst", "accounts.burst", Told::Text),
     ("auto_pause_percent", "accounts.auto_pause", Told::Text),
+    ("hourly_cap", "accounts.hourly_cap", Told::Text),
+    ("daily_cap", "accounts.daily_cap", Told::Text),
+    ("delay_min", "accounts.delay_min", Told::Text),
+    ("delay_max", "accounts.delay_max", Told::Text),
+    ("warm_up_first", "accounts.warm_up_first", Told::Text),
+    ("warm_up_days", "accounts.warm_up_days", Told::Text),
+    ("person_gap", "accounts.person_gap", Told::Text),
+    ("quiet_from", "accounts.quiet_from", Told::Text),
+    ("quiet_until", "accounts.quiet_until", Told::Text),
+    (
+        "quiet_zone",
+        "accounts.quiet_zone",
+        Told::Word("accounts.quiet_zone_"),
+    ),
     ("batch_size", "accounts.batch_size", Told::Text),
     ("allowed_company_ids", "accounts.companies", Told::Names),
     ("allowed_user_ids", "accounts.allowed_users", Told::Names),
@@ -66,6 +80,10 @@ fn in_order(ids: impl Iterator<Item = i64>) -> Vec<i64> {
     ids.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+fn text<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
 /// What is stored, as the form shows it. Secrets stay empty.
 pub fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) -> AccountInput {
     AccountInput {
@@ -87,6 +105,21 @@ pub fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) ->
         per_second: account.per_second.to_string(),
         burst: account.burst.to_string(),
         auto_pause_percent: account.auto_pause_percent.to_string(),
+        hourly_cap: text(account.rules.hourly_cap),
+        daily_cap: text(account.rules.daily_cap),
+        delay_min: text(account.rules.delay_min),
+        delay_max: text(account.rules.delay_max),
+        warm_up_first: text(account.rules.warm_up_first),
+        warm_up_days: text(account.rules.warm_up_days),
+        person_gap: account.rules.person_gap.to_string(),
+        quiet_from: text(account.rules.quiet_from.map(|time| time.format("%H:%M"))),
+        quiet_until: text(account.rules.quiet_until.map(|time| time.format("%H:%M"))),
+        quiet_zone: if account.rules.quiet_local {
+            "recipient"
+        } else {
+            "company"
+        }
+        .to_owned(),
         batch_size: account.batch_size.to_string(),
         allowed_company_ids: in_order(companies.iter().map(|company| company.0)),
         allowed_user_ids: in_order(allowed.iter().map(|user| user.0)),

@@ -12,31 +12,27 @@ use secrecy::ExposeSecret as _;
 
 use crate::accounts::list::LIST;
 use crate::accounts::sharing::{self, Sharing};
-use crate::accounts::{self, Account, AccountInput, Secret, health, query};
-use crate::app::App;
+use crate::accounts::{self, Account, AccountInput, query};
 use crate::auth::{Caller, Role};
 use crate::db::CompanyConn;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{AccountId, UserId};
-use crate::outgoing::hold::{self, Whose};
-use crate::outgoing::open;
-use crate::outgoing::query::{Single, add_single};
-use crate::text::merge::TEXT_MAX;
-use crate::text::phone::PhoneNumber;
 use crate::web::account_form::{TOLD, secrets, stored};
+use crate::web::account_verbs as verbs;
 use crate::web::callbacks;
 use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
-use crate::web::form::{self, Posted, Pressed, see_other};
+use crate::web::form::{self, Posted, see_other};
 use crate::web::history::{self, Note};
 use crate::web::kept;
 use crate::web::list::{Empty, ListView};
 use crate::web::once;
+use crate::web::pace::Pace;
 use crate::web::page::{Action, Menu, Shell, html, html_with};
 use crate::web::pieces::Event;
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
-use crate::{audit, companies, contacts, users};
+use crate::{audit, companies, users};
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -45,18 +41,24 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/accounts", web::post().to(create))
         .route("/accounts/{id}", web::get().to(show))
         .route("/accounts/{id}", web::post().to(update))
-        .route("/accounts/{id}/test", web::post().to(test))
-        .route("/accounts/{id}/test-message", web::post().to(test_message))
-        .route("/accounts/{id}/push", web::post().to(push))
+        .route("/accounts/{id}/test", web::post().to(verbs::test))
+        .route(
+            "/accounts/{id}/test-message",
+            web::post().to(verbs::test_message),
+        )
+        .route("/accounts/{id}/push", web::post().to(verbs::push))
         .route("/accounts/{id}/note", web::post().to(note))
-        .route("/accounts/{id}/webhook-key", web::post().to(webhook_key))
+        .route(
+            "/accounts/{id}/webhook-key",
+            web::post().to(verbs::webhook_key),
+        )
         .route(
             "/accounts/{id}/callback-token",
             web::post().to(callbacks::make_token),
         )
         .route(
             "/accounts/{id}/{verb:pause|resume|archive|unarchive}",
-            web::post().to(change),
+            web::post().to(verbs::change),
         );
 }
 
@@ -86,6 +88,8 @@ struct AccountPage {
     webhook_key: Option<String>,
     not_built: Option<&'static str>,
     callbacks: Option<callbacks::Callbacks>,
+    /// `None` where nothing was ever sent through it.
+    pace: Option<Pace>,
 }
 
 impl AccountPage {
@@ -145,6 +149,13 @@ impl AccountPage {
         ]
     }
 
+    fn clocks(&self) -> [(&'static str, &'static str); 2] {
+        [
+            ("recipient", "accounts.quiet_zone_recipient"),
+            ("company", "accounts.quiet_zone_company"),
+        ]
+    }
+
     fn deliveries(&self) -> [(&'static str, &'static str); 2] {
         [
             ("direct", "accounts.direct"),
@@ -196,7 +207,7 @@ async fn names_of(visit: &Visit, id: AccountId) -> Result<HashMap<(&'static str,
 }
 
 /// The form: of an account (`id`) or a new one; `input` is what was typed, when it had faults.
-async fn render(
+pub(super) async fn render(
     visit: &Visit,
     id: Option<AccountId>,
     input: Option<AccountInput>,
@@ -233,6 +244,7 @@ async fn render(
         auto_pause_percent: accounts::input::AUTO_PAUSE_PERCENT.to_string(),
         callback_minutes: accounts::input::CALLBACK_MINUTES.to_string(),
         at_once: accounts::input::AT_ONCE.to_string(),
+        quiet_zone: "recipient".to_owned(),
         ..AccountInput::default()
     });
     let status = stand.status(&errors);
@@ -252,6 +264,10 @@ async fn render(
             _ => None,
         },
         lines: account.as_ref().map(lines).unwrap_or_default(),
+        pace: match &account {
+            Some(account) => Pace::load(&visit.app, account.id, visit.app.clock.now()).await?,
+            None => None,
+        },
         account,
         input,
         errors,
@@ -370,7 +386,7 @@ async fn note(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Note>) -> 
 }
 
 /// Says in the account's history who did what.
-async fn noted(
+pub(super) async fn noted(
     caller: &Caller,
     conn: &mut AsyncPgConnection,
     id: AccountId,
@@ -450,146 +466,4 @@ async fn update(
         Err(Error::Invalid(errors)) => render(&visit, Some(id), Some(input), errors).await,
         Err(other) => Err(other.into()),
     }
-}
-
-async fn test(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
-    visit.require(Role::Administrator)?;
-    accounts::test::run(&visit.app, visit.company, AccountId(*id)).await?;
-    Ok(see_other(format!("/accounts/{}#test", *id)))
-}
-
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct TestMessage {
-    number: String,
-    text: String,
-    /// Makes a double click one message.
-    key: String,
-}
-
-async fn test_message(
-    visit: Visit,
-    id: web::Path<i64>,
-    Posted(message): Posted<TestMessage>,
-) -> WebResult {
-    visit.require(Role::Administrator)?;
-    let id = AccountId(*id);
-    let sent: Result<()> = async {
-        let mut system = visit.app.db.system().await?;
-        let country = companies::find(&mut system, visit.company).await?.country;
-        drop(system);
-        let number = PhoneNumber::parse(&message.number, &country)
-            .map_err(|fault| Error::invalid("number", fault.to_string()))?;
-        if message.text.trim().is_empty() {
-            return Err(Error::invalid("text", "Write the message first."));
-        }
-        let length = message.text.trim().chars().count();
-        if length > TEXT_MAX {
-            let sentence = format!("This has {length} characters; at most {TEXT_MAX} fit.");
-            return Err(Error::invalid("text", sentence));
-        }
-        let mut conn = visit.conn().await?;
-        accounts::owned(&mut conn, id, visit.company).await?;
-        let account = accounts::usable(&mut conn, id, visit.user).await?;
-        if let Some(reason) = account.not_built() {
-            return Err(Error::conflict(reason));
-        }
-        // What is queued as a test is not judged again before it leaves.
-        if contacts::query::wants_nothing(&mut conn, number.as_str()).await? {
-            return Err(Error::invalid(
-                "number",
-                "This person opted out or is blacklisted, and gets no tests either. Choose another number.",
-            ));
-        }
-        let single = Single {
-            company: visit.company,
-            account: id,
-            kind: "test",
-            contact: None,
-            number: number.as_str(),
-            text: message.text.trim(),
-            user: Some(visit.user),
-            cause: &format!("test:{}:{}", visit.user, message.key),
-            quoted: None,
-            media: None,
-        };
-        add_single(&mut conn, &single).await?;
-        conn.commit().await
-    }
-    .await;
-    match sent {
-        Ok(()) => {
-            visit.app.wake.deliver.notify_one();
-            visit.tell("accounts.test_queued");
-            Ok(see_other("/outgoing"))
-        }
-        Err(Error::Invalid(errors)) => render(&visit, Some(id), None, errors).await,
-        Err(other) => Err(other.into()),
-    }
-}
-
-/// *Push queue now*: the next batch, whether or not the job that opens batches is on.
-async fn push(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
-    visit.require(Role::Administrator)?;
-    let id = AccountId(*id);
-    let (app, company, by): (&App, _, _) = (&visit.app, visit.company, Some(visit.user));
-    let mut system = app.db.system().await?;
-    let opened = system
-        .transaction(async |conn| {
-            let opened = open::push(app, conn, company, id).await?;
-            let note = opened.to_string();
-            audit::note(conn, company, "accounts", id.0, by, "push", Some(&note)).await?;
-            Ok::<_, Error>(opened)
-        })
-        .await?;
-    visit.app.wake.deliver.notify_one();
-    match i64::try_from(opened) {
-        Ok(0) => visit.warn("accounts.pushed_nothing"),
-        opened => visit.tell(&visit.tn("accounts.pushed", opened.unwrap_or(i64::MAX))),
-    }
-    Ok(see_other(format!("/accounts/{id}")))
-}
-
-/// A new key for the gateway's events; the page shows it this once.
-async fn webhook_key(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
-    visit.require(Role::Administrator)?;
-    let id = AccountId(*id);
-    let mut conn = visit.conn().await?;
-    let (crypt, which) = (&visit.app.crypt, Secret::WebhookSecret);
-    let key = accounts::replace_secret(&mut conn, crypt, visit.company, id, which).await?;
-    noted(&visit, &mut conn, id, "webhook_key").await?;
-    conn.commit().await?;
-    let page = format!("/accounts/{id}");
-    once::keep(&visit, &page, key.expose_secret())?;
-    Ok(see_other(page))
-}
-
-async fn change(
-    visit: Visit,
-    path: web::Path<(i64, String)>,
-    Posted(_): Posted<Pressed>,
-) -> WebResult {
-    visit.require(Role::Administrator)?;
-    let (id, verb) = path.into_inner();
-    let id = AccountId(id);
-    let caller: &Caller = &visit;
-    let mut system = visit.app.db.system().await?;
-    system
-        .transaction(async |conn| {
-            accounts::owned(conn, id, caller.company).await?;
-            match verb.as_str() {
-                "pause" => health::pause(conn, id).await?,
-                "resume" => health::resume(conn, id).await?,
-                "archive" => accounts::set_active(conn, caller.company, id, false).await?,
-                _ => accounts::set_active(conn, caller.company, id, true).await?,
-            }
-            noted(caller, conn, id, &verb).await
-        })
-        .await?;
-    drop(system);
-    if matches!(verb.as_str(), "pause" | "archive") {
-        hold::until_nothing_begins(&visit.app, Whose::Account(id)).await?;
-    }
-    visit.app.wake.deliver.notify_one();
-    Ok(see_other(format!("/accounts/{id}")))
 }

@@ -4,6 +4,7 @@
 //! every successful POST answers 303.
 
 pub mod account_form;
+pub mod account_verbs;
 pub mod accounts;
 pub mod api_docs;
 pub mod assets;
@@ -37,6 +38,7 @@ pub mod menu;
 pub mod multipart;
 pub mod once;
 pub mod outgoing;
+pub mod pace;
 pub mod page;
 pub mod pieces;
 pub mod preferences;

@@ -12,13 +12,15 @@ use crate::auth::Role;
 use crate::error::Result;
 use crate::ids::{LogId, MailingId, OutgoingId};
 use crate::mailings::{State, Verb, allows, logs_list, query as mailings};
-use crate::outgoing::list::{self as messages, Attempt, Detail, LIST, Pace};
+use crate::outgoing::list::{self as messages, Attempt, Detail, LIST};
 use crate::outgoing::open::{self, Batch};
+use crate::outgoing::pace::{Moment, own_moment};
 use crate::text::markup::{self, Line};
 use crate::text::phone;
 use crate::web::error::WebResult;
 use crate::web::list::{Empty, ListView};
 use crate::web::media::{self, Named};
+use crate::web::pace::Pace;
 use crate::web::page::{Action, Menu, Shell, html};
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
@@ -107,7 +109,7 @@ async fn page(visit: &Visit, id: OutgoingId) -> Result<MessagePage> {
     let queued = message.head.state == "queued";
     let (mut before, mut pace, mut rests) = (0, None, None);
     if queued {
-        pace = messages::pace(&mut conn, message.head.account_id).await?;
+        pace = Pace::load(&visit.app, message.head.account_id, visit.app.clock.now()).await?;
     }
     if let Some(mailing) = message.head.mailing_id.filter(|_| queued) {
         before = messages::waiting_before(&mut conn, mailing, id).await?;
@@ -214,11 +216,18 @@ impl MessagePage {
             let key = format!("outgoing.why.account_{}", message.health);
             return shell.tf(&key, &[account, &shell.say(&message.health_reason)]);
         }
-        if let Some(at) = ahead(message.not_before) {
-            return shell.tf("outgoing.why.not_before", &[shell.date(&at)]);
+        if let Some((at, why)) =
+            own_moment(message.not_before, message.head.code.as_deref(), shell.now)
+        {
+            return self.why_later(at, why);
         }
-        if let Some(at) = ahead(self.pace.as_ref().and_then(|pace| pace.blocked_until)) {
+        let standing = self.pace.as_ref().map(|pace| &pace.standing);
+        if let Some(at) = ahead(standing.and_then(|standing| standing.blocked_until)) {
             return shell.tf("outgoing.why.blocked", &[account, &shell.date(&at)]);
+        }
+        let hold = self.pace.as_ref().and_then(|pace| pace.hold(shell));
+        if let Some(hold) = hold.filter(|_| message.head.mailing_id.is_some()) {
+            return format!("{} {}", hold.lead, hold.more).trim().to_owned();
         }
         match &self.rests {
             Some(batch) if batch.active => {
@@ -231,7 +240,7 @@ impl MessagePage {
             return shell.t("outgoing.why.next");
         }
         let waiting = shell.tn("outgoing.why.before", self.before);
-        match self.pace.as_ref().map(|pace| pace.seconds(self.before)) {
+        match standing.map(|standing| standing.seconds(self.before)) {
             Some(seconds) if seconds < 1e9 => {
                 let at = shell.now + Duration::milliseconds((seconds * 1000.0) as i64);
                 format!(
@@ -240,6 +249,22 @@ impl MessagePage {
                 )
             }
             _ => waiting,
+        }
+    }
+
+    /// Its own moment has not come.
+    fn why_later(&self, at: DateTime<Utc>, why: Moment) -> String {
+        let (shell, date) = (&self.shell, self.shell.date(&at));
+        match why {
+            Moment::Quiet => {
+                let there = self
+                    .pace
+                    .as_ref()
+                    .map(|pace| pace.there(shell, &self.message.head.number));
+                shell.tf("outgoing.why.quiet", &[there.unwrap_or_default(), date])
+            }
+            Moment::Gap => shell.tf("outgoing.why.gap", &[date]),
+            Moment::Retry => shell.tf("outgoing.why.not_before", &[date]),
         }
     }
 

@@ -434,7 +434,7 @@ async fn a_slow_account_is_asked_again_when_its_next_token_is_there() {
     queue::accounts_with_work(&mut conn).await.unwrap();
     app.execute("UPDATE account_pace SET tokens = 0, tokens_at = wablast_now()")
         .await;
-    match queue::next(&mut conn, account).await.unwrap() {
+    match queue::next(&mut conn, account, None).await.unwrap() {
         Next::In(wait) => assert!(
             wait.as_millis() > 100 && wait.as_millis() <= 250,
             "{wait:?}"

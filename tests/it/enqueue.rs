@@ -9,6 +9,7 @@ use uuid::Uuid;
 use wablast::ids::{AccountId, MailingId};
 use wablast::mailings::{self, Verb, release, settle};
 use wablast::outgoing::begin::begin;
+use wablast::outgoing::pace::Gates;
 use wablast::outgoing::{claim, deliver, open, queue};
 use wablast::simulator::{Options, Running};
 
@@ -320,9 +321,15 @@ async fn pausing_closes_what_was_opened_and_the_next_run_after_resuming_goes_on(
     assert_eq!(claimed.len(), 3);
     app.ok("POST", &format!("/mailings/{mailing}/pause"), None)
         .await;
-    let begun = begin(&mut conn, owner, &claimed, &[None, None, None])
-        .await
-        .unwrap();
+    let begun = begin(
+        &mut conn,
+        owner,
+        &claimed,
+        &[None, None, None],
+        &Gates::default(),
+    )
+    .await
+    .unwrap();
     assert!(begun.is_empty(), "a paused mailing begins nothing");
     let left = "SELECT count(*) FROM outgoing WHERE opened_at IS NOT NULL OR state <> 'queued'";
     assert_eq!(app.value(left).await, "0");

@@ -35,6 +35,7 @@ mod lock;
 mod media;
 mod migrations;
 mod outage;
+mod pace;
 mod proof;
 mod receipts;
 mod replies;

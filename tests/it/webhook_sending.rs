@@ -13,6 +13,7 @@ use wablast::accounts::callback_token;
 use wablast::gateways::waha::events::sign;
 use wablast::ids::{AccountId, CompanyId, UserId};
 use wablast::mailings::{release, settle};
+use wablast::outgoing::pace::Gates;
 use wablast::outgoing::{begin, claim, deliver, queue};
 use wablast::simulator::{Options, Running};
 use wiremock::matchers::method;
@@ -815,7 +816,7 @@ async fn what_was_begun_when_the_process_ended_is_settled_by_its_report() {
     queue::accounts_with_work(&mut conn).await.unwrap();
     let owner = Uuid::new_v4();
     let claimed = claim::claim(&mut conn, account, owner, 2).await.unwrap();
-    let begun = begin::begin(&mut conn, owner, &claimed, &[None, None])
+    let begun = begin::begin(&mut conn, owner, &claimed, &[None, None], &Gates::default())
         .await
         .unwrap();
     assert_eq!(begun.len(), 2);

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::super::error::{ApiResult, parse, parse_query};
 use super::super::idempotency::{Answer, once_across};
 use super::super::token::ApiCaller;
+use super::pace::{self, Pace, ShownPace};
 use super::{Once, Page, Paging, after, limit};
 use crate::accounts::test::Tested;
 use crate::accounts::{self, Account, AccountInput, health, query};
@@ -80,24 +81,9 @@ pub struct NewAccount {
     base_url: String,
 }
 
-/// How fast the account sends.
-#[derive(Debug, serde::Serialize, serde::Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Pace {
-    /// 0.25 is 15 a minute; absent: 80 for Meta, 0.25 for WAHA and webhook.
-    #[schema(example = 0.25)]
-    per_second: Option<f64>,
-    #[schema(example = 1)]
-    burst: Option<u32>,
-}
-
 impl NewAccount {
     fn input(self) -> AccountInput {
-        let pace = self.pace.unwrap_or(Pace {
-            per_second: None,
-            burst: None,
-        });
-        AccountInput {
+        let mut input = AccountInput {
             name: self.name,
             provider: self.provider,
             send_through: self.send_through,
@@ -118,14 +104,6 @@ impl NewAccount {
             welcome_message: self.welcome_message,
             opt_out_confirmation: self.opt_out_confirmation,
             webhook_secret: self.webhook_secret,
-            per_second: pace
-                .per_second
-                .map(|value| value.to_string())
-                .unwrap_or_default(),
-            burst: pace
-                .burst
-                .map(|value| value.to_string())
-                .unwrap_or_default(),
             auto_pause_percent: self
                 .auto_pause_percent
                 .map(|value| value.to_string())
@@ -145,7 +123,10 @@ impl NewAccount {
                 .map(|value| value.to_string())
                 .unwrap_or_default(),
             allowed_user_ids: self.allowed_user_ids,
-        }
+            ..AccountInput::default()
+        };
+        self.pace.unwrap_or_default().fill(&mut input);
+        input
     }
 }
 
@@ -210,15 +191,6 @@ pub struct Shown {
     allowed_company_ids: Option<Vec<i64>>,
 }
 
-#[derive(Debug, serde::Serialize, ToSchema)]
-#[schema(as = AccountPace)]
-pub struct ShownPace {
-    #[schema(example = 0.25)]
-    per_second: f64,
-    #[schema(example = 1)]
-    burst: i32,
-}
-
 /// Whether the account may send now.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct Health {
@@ -253,7 +225,7 @@ pub struct Shared {
 #[serde(untagged)]
 pub enum Any {
     Own(Box<Shown>),
-    Shared(Shared),
+    Shared(Box<Shared>),
 }
 
 impl Any {
@@ -262,13 +234,6 @@ impl Any {
             Self::Own(account) => account.id,
             Self::Shared(account) => account.id,
         }
-    }
-}
-
-fn shown_pace(account: &Account) -> ShownPace {
-    ShownPace {
-        per_second: account.per_second,
-        burst: account.burst,
     }
 }
 
@@ -285,7 +250,7 @@ fn shown_to(caller: &ApiCaller, app: &App, account: &Account) -> Any {
     if account.company_id == caller.company {
         return Any::Own(Box::new(shown(app, account)));
     }
-    Any::Shared(Shared {
+    Any::Shared(Box::new(Shared {
         id: account.id.0,
         name: account.name.clone(),
         company_id: account.company_id.0,
@@ -293,9 +258,9 @@ fn shown_to(caller: &ApiCaller, app: &App, account: &Account) -> Any {
         delivery: account.delivery.clone(),
         active: account.active,
         phone_number: account.phone_number.clone(),
-        pace: shown_pace(account),
+        pace: pace::shown(account),
         health: shown_health(account),
-    })
+    }))
 }
 
 fn shown(app: &App, account: &Account) -> Shown {
@@ -325,7 +290,7 @@ fn shown(app: &App, account: &Account) -> Shown {
         behind_proxy: account.behind_proxy,
         welcome_message: account.welcome_message.clone(),
         opt_out_confirmation: account.opt_out_confirmation.clone(),
-        pace: shown_pace(account),
+        pace: pace::shown(account),
         auto_pause_percent: account.auto_pause_percent,
         batch_size: account.batch_size,
         callback_minutes: account.callback_minutes,

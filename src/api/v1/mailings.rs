@@ -41,6 +41,9 @@ pub struct NewMailing {
     /// When Submit to Scheduler will send it, RFC 3339 with an offset.
     #[schema(format = DateTime, example = "2030-11-24T10:00:00+07:00")]
     schedule_date: Option<String>,
+    /// What has not left by then expires, RFC 3339 with an offset.
+    #[schema(format = DateTime, example = "2030-11-24T20:00:00+07:00")]
+    not_after: Option<String>,
 }
 
 /// Either lists or contacts.
@@ -98,6 +101,9 @@ impl NewMailing {
             schedule_date: with_offset("schedule_date", self.schedule_date.as_deref())?
                 .map(|date| date.to_rfc3339())
                 .unwrap_or_default(),
+            not_after: with_offset("not_after", self.not_after.as_deref())?
+                .map(|date| date.to_rfc3339())
+                .unwrap_or_default(),
             ..MailingInput::default()
         })
     }
@@ -118,6 +124,7 @@ pub struct Shown {
     /// Why it is paused, missed or failed, as a sentence.
     state_reason: Option<String>,
     schedule_date: Option<DateTime<Utc>>,
+    not_after: Option<DateTime<Utc>>,
     header: ShownHeader,
     counts: Counts,
     funnel: Funnel,
@@ -178,6 +185,7 @@ async fn shown(conn: &mut AsyncPgConnection, mailing: &Mailing) -> Result<Shown>
         state: mailing.state.clone(),
         state_reason: mailing.state_reason.clone(),
         schedule_date: mailing.schedule_date,
+        not_after: mailing.not_after,
         header: ShownHeader {
             r#type: mailing.header_type.clone(),
             text: mailing.header.clone(),
@@ -255,7 +263,7 @@ pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) ->
 pub async fn preflight(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     let mut conn = app.db.company(caller.company).await?;
     let mailing = query::find(&mut conn, MailingId(*id)).await?;
-    Ok(HttpResponse::Ok().json(preflights::run(&mut conn, &mailing).await?))
+    Ok(HttpResponse::Ok().json(preflights::run(&mut conn, &mailing, app.clock.now()).await?))
 }
 
 #[derive(Debug, Default, serde::Deserialize, ToSchema)]

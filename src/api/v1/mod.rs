@@ -8,6 +8,7 @@ pub mod lists;
 pub mod mailings;
 pub mod media;
 pub mod messages;
+pub mod pace;
 
 use chrono::{DateTime, Utc};
 use utoipa::{IntoParams, ToSchema};

@@ -35,6 +35,7 @@ const TOLD: &[Field] = &[
     ("message", "mailings.message", Told::Text),
     ("footer", "mailings.footer", Told::Text),
     ("schedule_date", "mailings.schedule_date", Told::Date),
+    ("not_after", "mailings.not_after", Told::Date),
     ("skip_missing_values", "mailings.skip_missing", Told::Flag),
 ];
 
@@ -74,6 +75,8 @@ pub async fn noted(
     for (form, mailing) in forms.iter_mut().zip([before.0, &after]) {
         let date = mailing.schedule_date.map(|date| date.to_rfc3339());
         form.schedule_date = date.unwrap_or_default();
+        let date = mailing.not_after.map(|date| date.to_rfc3339());
+        form.not_after = date.unwrap_or_default();
     }
     let changes = history::diff(&forms[0], &forms[1], TOLD, &names);
     let by = Some(visit.user);

@@ -9,9 +9,11 @@ use crate::instances::Instance;
 use crate::mailings::query::Facts;
 use crate::mailings::{Mailing, State};
 use crate::outgoing::open::Batch;
+use crate::outgoing::pace::Moment;
 use crate::outgoing::query::Counts;
-use crate::outgoing::tally::{Held, Pace};
+use crate::outgoing::tally::Held;
 use crate::web::badges;
+use crate::web::pace::Pace;
 use crate::web::page::Shell;
 
 /// A process that said nothing for so long is taken for gone.
@@ -41,10 +43,11 @@ pub struct Holds<'a> {
     pub sending: bool,
     /// Where something rests until the next batch is opened.
     pub batch: Option<Batch>,
-    pub pace: Pace,
+    /// `None` where nothing was ever sent through its account.
+    pub pace: Option<Pace>,
     pub held: Option<Held>,
     /// The own moment of the first of the queue, where it has not come.
-    pub later: Option<DateTime<Utc>>,
+    pub later: Option<(DateTime<Utc>, Moment)>,
     pub instances: Vec<Instance>,
     /// When it should be over, in words.
     pub left: String,
@@ -119,9 +122,16 @@ impl Holds<'_> {
                 shell.t("mailings.gate.preparing_more"),
             ));
         }
-        let until = self.pace.blocked_until?;
-        let why = shell.say(self.pace.blocked_reason.as_deref().unwrap_or_default());
-        if self.pace.probing {
+        let pace = self.pace.as_ref()?;
+        let Some(until) = pace.standing.blocked_until else {
+            let hold = pace.hold(shell)?;
+            return Some(Gate {
+                until: Some(hold.until),
+                ..say("clock-exclamation", hold.lead, hold.more)
+            });
+        };
+        let why = shell.say(pace.standing.blocked_reason.as_deref().unwrap_or_default());
+        if pace.standing.probing {
             let lead = shell.t("mailings.gate.probing");
             return Some(say("hourglass", lead, shell.say(&self.facts.health_reason)));
         }
@@ -168,13 +178,18 @@ impl Holds<'_> {
 
     /// The first of the queue waits for a moment of its own.
     fn later(&self) -> Option<Gate> {
-        let at = self.later.filter(|at| *at > self.shell.now + SOON)?;
+        let (at, why) = self.later.filter(|(at, _)| *at > self.shell.now + SOON)?;
         let lead = self
             .shell
             .tf("mailings.gate.later", &[self.shell.date(&at)]);
+        let more = match why {
+            Moment::Quiet => "mailings.gate.later_quiet",
+            Moment::Gap => "mailings.gate.later_gap",
+            Moment::Retry => "mailings.gate.later_more",
+        };
         Some(Gate {
             until: Some(at),
-            ..say("hourglass", lead, self.shell.t("mailings.gate.later_more"))
+            ..say("hourglass", lead, self.shell.t(more))
         })
     }
 
@@ -190,19 +205,21 @@ impl Holds<'_> {
         let others = self.facts.others;
         let shares = (others > 0).then(|| shell.tn("mailings.gate.shares", others));
         let rest = batch.or(Some(self.left.clone()));
-        let next = self.pace.next_at;
-        if next > shell.now + SOON {
-            let more = [Some(pace), shares, rest].into_iter().flatten();
+        let notes = self.pace.iter().flat_map(|pace| pace.notes(shell));
+        let next = self.pace.as_ref().map(|pace| pace.standing.next_at);
+        if let Some(next) = next.filter(|next| *next > shell.now + SOON) {
+            let pause = self.pace.as_ref().and_then(|held| held.pause(shell));
+            let more = [pause.or(Some(pace)), shares, rest].into_iter().flatten();
             return Gate {
                 until: Some(next),
                 ..say(
                     "hourglass",
                     shell.t("mailings.gate.next"),
-                    more.collect::<Vec<_>>().join(" "),
+                    more.chain(notes).collect::<Vec<_>>().join(" "),
                 )
             };
         }
-        let more = [shares, rest].into_iter().flatten();
+        let more = [shares, rest].into_iter().flatten().chain(notes);
         say("hourglass", pace, more.collect::<Vec<_>>().join(" "))
     }
 

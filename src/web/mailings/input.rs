@@ -78,6 +78,14 @@ pub fn of(mailing: &Mailing, chosen: &Chosen, zone: Tz) -> MailingInput {
                     .to_string()
             })
             .unwrap_or_default(),
+        not_after: mailing
+            .not_after
+            .map(|date| {
+                date.with_timezone(&zone)
+                    .format("%Y-%m-%dT%H:%M")
+                    .to_string()
+            })
+            .unwrap_or_default(),
         skip_missing_values: mailing.skip_missing_values.then(|| "true".to_owned()),
     }
 }
@@ -100,6 +108,7 @@ pub fn lenient(input: &MailingInput) -> MailingInput {
     let both = input.list_ids.clone();
     input.exclude_list_ids.retain(|id| !both.contains(id));
     input.schedule_date = String::new();
+    input.not_after = String::new();
     input
 }
 

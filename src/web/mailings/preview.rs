@@ -297,7 +297,7 @@ pub async fn of_stored(
         }
         Err(other) => return Err(other.into()),
     };
-    let preflight = preflight::run(conn, mailing).await?;
+    let preflight = preflight::run(conn, mailing, shell.now).await?;
     let samples = list::samples(conn, mailing.id, contact, words, SAMPLES).await?;
     let sample = samples
         .iter()

@@ -23,10 +23,12 @@ use crate::mailings::figures::{self, Counted};
 use crate::mailings::query::Facts;
 use crate::mailings::{Mailing, State, query};
 use crate::outgoing::open;
+use crate::outgoing::pace::own_moment;
 use crate::outgoing::query::Counts;
 use crate::outgoing::tally::{self, Curve, Tally};
 use crate::web::badges;
 use crate::web::error::WebResult;
+use crate::web::pace::Pace;
 use crate::web::page::{Shell, html};
 use crate::web::pieces::{Figures, Progress};
 use crate::web::visit::Visit;
@@ -321,7 +323,7 @@ async fn holds<'a>(
         counts,
         sending: app.config.sending,
         batch: None,
-        pace: tally::Pace::default(),
+        pace: None,
         held: None,
         later: None,
         instances: Vec::new(),
@@ -330,10 +332,12 @@ async fn holds<'a>(
     if mailing.state() == State::Sending {
         let batch = open::batch(conn, mailing.account_id, mailing.id).await?;
         holds.batch = batch.filter(|batch| batch.rests);
-        holds.pace = tally::pace(conn, mailing.id).await?.unwrap_or_default();
+        holds.pace = Pace::load(app, mailing.account_id, shell.now).await?;
         holds.held = Some(tally::held(conn, mailing.id).await?);
         let first = tally::in_line(conn, mailing.id, 1).await?;
-        holds.later = first.first().and_then(|one| one.not_before);
+        holds.later = first
+            .first()
+            .and_then(|one| own_moment(one.not_before, one.code.as_deref(), shell.now));
         holds.instances = instances::all(conn).await?;
     }
     Ok(holds)

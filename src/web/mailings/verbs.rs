@@ -51,7 +51,7 @@ pub async fn ask_send(visit: Visit, id: web::Path<i64>) -> WebResult {
         drop(conn);
         return show::faulty(&visit, id, faults, None).await;
     }
-    let check = preflight::run(&mut conn, &mailing).await?;
+    let check = preflight::run(&mut conn, &mailing, visit.app.clock.now()).await?;
     let facts = query::facts(&mut conn, id).await?;
     let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
     let mut figures = vec![(

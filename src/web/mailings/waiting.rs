@@ -92,6 +92,7 @@ fn groups(shell: &Shell, mailing: &Mailing, tally: &Tally, batched: bool) -> Vec
     [
         (processing, "processing", "queued"),
         (ready, turn, "queued"),
+        (tally.waiting("quiet"), "quiet", "queued"),
         (tally.waiting("later"), "later", "queued"),
         (closed, if paused { "paused" } else { "closed" }, "queued"),
         (counts.handed_over(), "handed_over", "handed_over"),
@@ -111,6 +112,9 @@ fn groups(shell: &Shell, mailing: &Mailing, tally: &Tally, batched: bool) -> Vec
 fn next(shell: &Shell, mailing: &Mailing, one: InLine, place: i32, per_second: f64) -> Next {
     let when = match one.not_before {
         _ if mailing.state() == State::Paused => shell.t("mailings.wait.when_resumed"),
+        Some(at) if one.code.as_deref() == Some("quiet_hours") => {
+            shell.tf("mailings.wait.quiet_until", &[shell.date(&at)])
+        }
         Some(at) => shell.tf("mailings.wait.not_before", &[shell.date(&at)]),
         None if per_second > 0.0 && per_second <= 1.0 => {
             shell.tf("mailings.wait.about", &[turn(shell, place, per_second)])
