@@ -101,6 +101,8 @@ diesel::table! {
         quiet_from -> Nullable<Time>,
         quiet_until -> Nullable<Time>,
         quiet_local -> Bool,
+        resend_proven -> Bool,
+        session_broke_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -543,6 +545,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    look_ups (outgoing_id) {
+        outgoing_id -> BigInt,
+        company_id -> BigInt,
+        account_id -> BigInt,
+        fence -> Integer,
+        next_at -> Timestamptz,
+        clear_since -> Nullable<Timestamptz>,
+        proven_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     mailing_contacts (mailing_id, contact_id) {
         company_id -> BigInt,
         mailing_id -> BigInt,
@@ -825,6 +839,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     login_failures,
     log_ends,
     logs,
+    look_ups,
     mailing_contacts,
     mailing_lists,
     mailing_figures,

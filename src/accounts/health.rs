@@ -34,9 +34,18 @@ pub async fn stop(
         accounts::health_code.eq(code),
         accounts::health_reason.eq(reason),
         accounts::health_since.eq(wablast_now()),
+        accounts::session_broke_at.eq(wablast_now().nullable()),
     ))
     .execute(conn)
     .await
+}
+
+/// The session began, ended, or was seen not to work: what it keeps may have a gap here.
+pub async fn session_broke(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<usize> {
+    diesel::update(accounts::table.find(id))
+        .set(accounts::session_broke_at.eq(wablast_now().nullable()))
+        .execute(conn)
+        .await
 }
 
 /// Nothing listens at the account's webhook: stopped, and looked at again after `wait`.

@@ -68,6 +68,7 @@ pub struct AccountInput {
     pub quiet_until: String,
     /// `recipient` or `company`.
     pub quiet_zone: String,
+    pub resend_proven: Option<String>,
     /// Counts where delivery is batched.
     pub batch_size: String,
     /// Beside the owner.
@@ -100,6 +101,7 @@ pub struct AccountDraft {
     pub burst: i32,
     pub auto_pause_percent: i32,
     pub rules: Rules,
+    pub resend_proven: bool,
     pub batch_size: i32,
     pub allowed_company_ids: Vec<CompanyId>,
     pub callback_minutes: i32,
@@ -290,6 +292,8 @@ impl AccountInput {
             burst: burst as i32,
             auto_pause_percent,
             rules,
+            // Only what goes through WAHA's own API can be looked for.
+            resend_proven: self.resend_proven.is_some() && provider == "waha" && !is_webhook,
             batch_size,
             allowed_company_ids: self
                 .allowed_company_ids

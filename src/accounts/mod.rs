@@ -70,6 +70,8 @@ pub struct Account {
     pub auto_pause_percent: i32,
     #[diesel(embed)]
     pub rules: Rules,
+    /// What WhatsApp proves not to have got is sent again by itself.
+    pub resend_proven: bool,
     /// How many messages are opened at a time where delivery is batched.
     pub batch_size: i32,
     /// How long a flow may take to report what became of a message, in minutes.

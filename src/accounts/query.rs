@@ -203,6 +203,7 @@ pub(super) async fn write(
                 accounts::warm_up_since.eq(sql::<Nullable<Timestamptz>>("CASE WHEN ")
                     .bind::<Bool, _>(draft.rules.warm_up_first.is_some())
                     .sql(" THEN coalesce(warm_up_since, wablast_now()) END")),
+                accounts::resend_proven.eq(draft.resend_proven),
             ),
         ))
         .execute(conn)

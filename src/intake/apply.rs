@@ -226,8 +226,10 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
     Ok(())
 }
 
-/// A session that works lets its account run again; one that does not work stops it.
+/// A session that works lets its account run again; one that does not work stops it. Whatever it says, it was
+/// not as it is now before.
 async fn session(conn: &mut AsyncPgConnection, account: &Account, status: &str) -> QueryResult<()> {
+    accounts::health::session_broke(conn, account.id).await?;
     match status {
         "WORKING" => accounts::health::session_works(conn, account.id).await?,
         "STOPPED" | "FAILED" | "SCAN_QR_CODE" => {

@@ -11,7 +11,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::{Mailing, Verb, illegal, query, settle};
 use crate::accounts;
 use crate::error::{Error, Result};
-use crate::ids::{MailingId, OutgoingId, UserId};
+use crate::ids::{LogId, MailingId, OutgoingId, UserId};
 use crate::logs::{self, Trigger};
 use crate::outgoing::again::{self, Outlook, Which};
 use crate::schema::logs as logs_table;
@@ -61,28 +61,77 @@ pub async fn send(
         Which::Failed => Trigger::Retry,
         Which::Uncertain => Trigger::Resend,
     };
-    let recipients = query::recipients_of_last_run(conn, id).await?;
+    let log = open_log(conn, &mailing, trigger, Some(user)).await?;
+    let gone = again::requeue(conn, id, log, which, only).await?;
+    run(conn, &mailing, log).await?;
+    Ok((query::find(conn, id).await?, gone))
+}
+
+/// Sends uncertain messages once more of which it is proven that they did not arrive: the account's policy,
+/// nobody's press. While the mailing is not at rest nothing happens. Returns how many go.
+pub(super) async fn send_proven(
+    conn: &mut AsyncPgConnection,
+    id: MailingId,
+    proven: &[OutgoingId],
+) -> Result<usize> {
+    let mailing = query::lock(conn, id).await?;
+    if !mailing.allows(Verb::Resend) {
+        return Ok(0);
+    }
+    let mut going = Vec::new();
+    for one in proven {
+        if again::outlook(conn, id, Which::Uncertain, Some(*one))
+            .await?
+            .goes
+            > 0
+        {
+            going.push(*one);
+        }
+    }
+    if going.is_empty() {
+        return Ok(0);
+    }
+    let log = open_log(conn, &mailing, Trigger::Resend, None).await?;
+    let mut gone = 0;
+    for one in going {
+        gone += again::requeue(conn, id, log, Which::Uncertain, Some(one)).await?;
+    }
+    run(conn, &mailing, log).await?;
+    Ok(gone)
+}
+
+async fn open_log(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    trigger: Trigger,
+    user: Option<UserId>,
+) -> Result<LogId> {
+    let recipients = query::recipients_of_last_run(conn, mailing.id).await?;
+    let (company, account) = (mailing.company_id, mailing.account_id);
     let log = logs::open(
         conn,
-        mailing.company_id,
-        id,
-        mailing.account_id,
+        company,
+        mailing.id,
+        account,
         trigger,
-        Some(user),
+        user,
         &recipients,
     )
     .await?;
-    let gone = again::requeue(conn, id, log, which, only).await?;
+    Ok(log)
+}
+
+/// The mailing is sending again, for the run of `log`.
+async fn run(conn: &mut AsyncPgConnection, mailing: &Mailing, log: LogId) -> QueryResult<usize> {
     sql_query(
         "UPDATE mailings SET state = 'sending', state_reason = NULL, log_id = $2, finished_at = NULL, updated_at = wablast_now()
          WHERE id = $1 AND state = $3",
     )
-    .bind::<BigInt, _>(id)
+    .bind::<BigInt, _>(mailing.id)
     .bind::<BigInt, _>(log)
     .bind::<Text, _>(&mailing.state)
     .execute(conn)
-    .await?;
-    Ok((query::find(conn, id).await?, gone))
+    .await
 }
 
 /// Whether the mailing's last run is one that tries again.

@@ -14,6 +14,7 @@ pub mod lock;
 pub mod logs_list;
 pub mod mailing;
 pub mod preflight;
+pub mod proven;
 pub mod query;
 pub mod release;
 pub mod settle;

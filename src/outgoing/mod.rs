@@ -2,9 +2,10 @@
 //!
 //! Invariants (`delivery.md` of the design, kept by tests): every transition is one guarded UPDATE;
 //! an attempt is committed before the first byte of its request; what cannot be known rests as
-//! *uncertain* and is never sent again by itself, only by a person (`again.rs`); an old fence changes nothing; no transaction is open
+//! *uncertain* and is never sent again by itself, only by a person (`again.rs`) or, where the account's policy
+//! asks, on proof (`prove.rs`); an old fence changes nothing; no transaction is open
 //! while a gateway answers. Owns `outgoing`, `attempts`, `outgoing_content`, `account_pace`,
-//! `account_recent`, `late_marks`, `mailing_stops` and `parked_receipts`. Never names mailings: it wakes those who settle them.
+//! `account_recent`, `late_marks`, `look_ups`, `mailing_stops` and `parked_receipts`. Never names mailings: it wakes those who settle them.
 
 pub mod again;
 pub mod autopause;
@@ -17,6 +18,7 @@ pub mod handed_over;
 pub mod hold;
 pub mod list;
 pub mod open;
+pub mod prove;
 pub mod query;
 pub mod queue;
 pub mod receipts;

@@ -99,7 +99,8 @@ impl Posting {
     }
 }
 
-fn values(stored: &serde_json::Value) -> Values {
+/// The values of a message as they are stored.
+pub(super) fn values(stored: &serde_json::Value) -> Values {
     stored
         .as_object()
         .map(|object| {

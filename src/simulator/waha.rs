@@ -94,7 +94,8 @@ fn session_json(state: &State) -> Value {
     let me = (status == "WORKING").then(
         || json!({ "id": "628990000001@c.us", "pushName": "Simulator", "lid": "99999999999@lid" }),
     );
-    json!({ "name": state.options.session, "status": status, "config": null, "me": me, "engine": { "engine": state.options.engine } })
+    json!({ "name": state.options.session, "status": status,
+        "config": { "noweb": { "store": { "enabled": true, "fullSync": false } } }, "me": me, "engine": { "engine": state.options.engine } })
 }
 
 fn no_session() -> HttpResponse {

@@ -49,6 +49,7 @@ pub const TOLD: &[Field] = &[
         "accounts.quiet_zone",
         Told::Word("accounts.quiet_zone_"),
     ),
+    ("resend_proven", "accounts.resend_proven", Told::Flag),
     ("batch_size", "accounts.batch_size", Told::Text),
     ("allowed_company_ids", "accounts.companies", Told::Names),
     ("allowed_user_ids", "accounts.allowed_users", Told::Names),
@@ -120,6 +121,7 @@ pub fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) ->
             "company"
         }
         .to_owned(),
+        resend_proven: account.resend_proven.then(|| "true".to_owned()),
         batch_size: account.batch_size.to_string(),
         allowed_company_ids: in_order(companies.iter().map(|company| company.0)),
         allowed_user_ids: in_order(allowed.iter().map(|user| user.0)),

@@ -37,6 +37,7 @@ mod migrations;
 mod outage;
 mod pace;
 mod proof;
+mod proven;
 mod receipts;
 mod replies;
 mod webhook_sending;

@@ -59,6 +59,10 @@ pub struct NewAccount {
     /// How many of the last 200 messages, in percent, may fail or be uncertain before the account pauses
     /// itself; 100: any; 10 where it is absent.
     auto_pause_percent: Option<u32>,
+    /// Send again by itself what WhatsApp proves not to have got: only with WAHA's API, off by default. Where
+    /// WAHA's list of a chat is wrong, somebody gets a message twice
+    #[serde(default)]
+    resend_proven: bool,
     /// How many messages one run of Scheduler Enqueue opens; counts where delivery is batched.
     batch_size: Option<u32>,
     /// How long a flow may take to report what became of a message; 15 where it is absent.
@@ -118,6 +122,7 @@ impl NewAccount {
                 .map(|value| value.to_string())
                 .unwrap_or_default(),
             counts_as_sent: self.counts_as_sent.then(|| "on".to_owned()),
+            resend_proven: self.resend_proven.then(|| "on".to_owned()),
             at_once: self
                 .at_once
                 .map(|value| value.to_string())
@@ -175,6 +180,8 @@ pub struct Shown {
     pace: ShownPace,
     #[schema(example = 100)]
     auto_pause_percent: i32,
+    /// Uncertain messages that WhatsApp proves not to have got are sent again by themselves.
+    resend_proven: bool,
     batch_size: i32,
     callback_minutes: i32,
     counts_as_sent: bool,
@@ -292,6 +299,7 @@ fn shown(app: &App, account: &Account) -> Shown {
         opt_out_confirmation: account.opt_out_confirmation.clone(),
         pace: pace::shown(account),
         auto_pause_percent: account.auto_pause_percent,
+        resend_proven: account.resend_proven,
         batch_size: account.batch_size,
         callback_minutes: account.callback_minutes,
         counts_as_sent: account.counts_as_sent,

@@ -3,6 +3,7 @@
 //! Facts are from runs of WAHA 2024.10 to 2026.7 and its documentation. Invariant: only an answer that
 //! proves it makes a message *not sent* or *refused*; a 2xx without an id and every 5xx are uncertain.
 
+pub mod chats;
 pub mod classify;
 pub mod events;
 
