@@ -243,6 +243,8 @@ impl Story {
             opt_out_confirmation: "Baik, Anda tidak akan menerima kabar dari kami lagi. Balas MULAI bila berubah pikiran.".to_owned(),
             per_second: per_second.to_string(),
             burst: burst.to_string(),
+            // The past has a mailing of which many fail, so that there is something to see.
+            auto_pause_percent: "50".to_owned(),
             ..AccountInput::default()
         };
         conn.commit().await?;
