@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::RETRY_AFTER;
@@ -17,6 +18,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
 use super::shortened;
+use crate::clock::Clock;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// Total time of a request that sends a text; WAHA alone waits up to 10 s for a session.
@@ -237,8 +239,7 @@ impl Http {
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.trim().parse().ok())
-            .map(Duration::from_secs);
+            .and_then(|text| again_after(text.trim(), Clock::system().now()));
         let mut bytes = Vec::new();
         let mut stream = response.bytes_stream();
         while let Some(chunk) = stream.next().await {
@@ -261,6 +262,15 @@ impl Http {
             retry_after,
         })
     }
+}
+
+/// `Retry-After`: seconds, or an HTTP date (RFC 9110, 10.2.3); `None`: neither, or it has passed.
+fn again_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = DateTime::parse_from_rfc2822(text).ok()?;
+    (at.with_timezone(&Utc) - now).to_std().ok()
 }
 
 /// Only a failure to connect proves that nothing was sent.
@@ -409,6 +419,17 @@ impl Resolve for Vetted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now: DateTime<Utc> = "2026-11-24T10:00:00Z".parse().unwrap();
+        let seconds = |text: &str| again_after(text, now).map(|wait| wait.as_secs());
+        assert_eq!(seconds("7"), Some(7));
+        assert_eq!(seconds("Tue, 24 Nov 2026 10:01:30 GMT"), Some(90));
+        assert_eq!(seconds("Tue, 24 Nov 2026 09:00:00 GMT"), None);
+        assert_eq!(seconds("after lunch"), None);
+        assert_eq!(seconds("99999999999"), Some(99_999_999_999));
+    }
 
     #[test]
     fn addresses_where_clouds_keep_secrets_are_refused_in_every_spelling() {

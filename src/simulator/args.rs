@@ -6,7 +6,33 @@ use std::time::Duration;
 use super::flow::{Flow, Mode, When};
 use super::{Faults, Options, Webhook};
 
+/// Which faults there are, for the help.
+const FAULTS: &str = "\
+Faults, for WAHA's calls and for the flow:
+  timeout_before, timeout_after    no answer; the message did not go out, or did
+  close_before, close_after        the connection is closed without a byte of an answer
+  reset_before, reset_after        the connection breaks in the middle of the answer
+  error_before, error_after        500
+  bad_gateway, unavailable         502 and 503, nothing went out
+  gateway_timeout                  504 of a proxy; the message went out
+  unauthorized, forbidden          401 and 403
+  not_found, conflict, refused     404 of a proxy, 409, 400 about this message
+  rate_limited                     429, again after a second
+  rate_limited_date                429, again after a date
+  rate_limited_garbage             429 with a Retry-After nobody can read
+  rate_limited_huge                429, again after three thousand years
+  redirect                         307 to another address
+  empty_answer, bad_json           the message went out, the answer says nothing
+  wrong_id                         the message went out, the answer has another id (WAHA)
+  trickle                          the message went out, the answer comes with a byte a second
+  endless                          the message went out, the answer is a gigabyte long
+  old_http                         the message went out, the answer speaks HTTP/1.0
+  slow                             the answer takes 20 seconds
+  not_on_whatsapp, error_ack,      what the acknowledgements say afterwards (WAHA)
+  unread, acks_lost";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_long_help = FAULTS)]
 pub struct SimulateArgs {
     /// Where it listens
     #[arg(long, default_value = "127.0.0.1:3999")]
@@ -41,7 +67,8 @@ pub struct SimulateArgs {
     /// Which faults happen to which message follows from this number
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// A fault and its share, for example reset_after=0.05; may be given several times
+    /// A fault with its share (reset_after=0.05) or for one number (unauthorized@628111); may be given several
+    /// times. The faults are listed below
     #[arg(long = "fault")]
     faults: Vec<String>,
     /// What the n8n flow at /webhook/… does with a message, and what it answers

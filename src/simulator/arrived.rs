@@ -29,6 +29,8 @@ pub(super) struct Message {
     /// The message it answers, as it was asked for.
     pub reply_to: Option<String>,
     pub at: i64,
+    /// When it took effect, in milliseconds since 1970 by the real clock.
+    pub at_ms: i64,
     pub ack: i64,
 }
 
@@ -102,7 +104,7 @@ impl Arrived {
         let items: Vec<Value> = self
             .last(limit)
             .iter()
-            .map(|message| json!({ "to": message.to, "id": message.id, "text": message.text, "file": message.file, "reply_to": message.reply_to, "at": message.at, "ack": message.ack }))
+            .map(|message| json!({ "to": message.to, "id": message.id, "text": message.text, "file": message.file, "reply_to": message.reply_to, "at": message.at, "at_ms": message.at_ms, "ack": message.ack }))
             .collect();
         let mut answer = json!({ "total": self.total(), "people": self.by_number.len(), "doubled": self.doubled(), "items": items });
         if details {

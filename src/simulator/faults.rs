@@ -34,13 +34,50 @@ pub enum Fault {
     AcksLost,
     /// 400: this message is refused.
     Refused,
-    /// 429, again after a second.
-    RateLimited,
     /// The answer takes 20 seconds.
     Slow,
+    /// The connection is closed before anything happened, without a byte of an answer.
+    CloseBefore,
+    /// The message goes out; the connection is closed without a byte of an answer.
+    CloseAfter,
+    /// 429, again after a second.
+    RateLimited,
+    /// 429, again after a date.
+    RateLimitedDate,
+    /// 429, with a Retry-After that nobody can read.
+    RateLimitedGarbage,
+    /// 429, again after three thousand years.
+    RateLimitedHuge,
+    /// 401.
+    Unauthorized,
+    /// 403.
+    Forbidden,
+    /// 404, as a proxy says it.
+    NotFound,
+    /// 409.
+    Conflict,
+    /// 502, as a proxy says it.
+    BadGateway,
+    /// 503.
+    Unavailable,
+    /// The message goes out; 504 from a proxy that waited too little.
+    GatewayTimeout,
+    /// The message goes out; the answer comes with a byte a second.
+    Trickle,
+    /// The message goes out; the answer is a gigabyte long.
+    Endless,
+    /// The message goes out; the answer is no JSON.
+    BadJson,
+    /// The message goes out; the answer carries the id of another one.
+    WrongId,
+    /// 307 to another address, before anything happened.
+    Redirect,
+    /// The message goes out; the answer speaks HTTP/1.0.
+    OldHttp,
 }
 
-const ALL: [Fault; 14] = [
+/// Every fault, in the order of the help.
+pub const ALL: [Fault; 32] = [
     Fault::TimeoutBefore,
     Fault::TimeoutAfter,
     Fault::ResetBefore,
@@ -53,11 +90,35 @@ const ALL: [Fault; 14] = [
     Fault::Unread,
     Fault::AcksLost,
     Fault::Refused,
-    Fault::RateLimited,
     Fault::Slow,
+    Fault::CloseBefore,
+    Fault::CloseAfter,
+    Fault::RateLimited,
+    Fault::RateLimitedDate,
+    Fault::RateLimitedGarbage,
+    Fault::RateLimitedHuge,
+    Fault::Unauthorized,
+    Fault::Forbidden,
+    Fault::NotFound,
+    Fault::Conflict,
+    Fault::BadGateway,
+    Fault::Unavailable,
+    Fault::GatewayTimeout,
+    Fault::Trickle,
+    Fault::Endless,
+    Fault::BadJson,
+    Fault::WrongId,
+    Fault::Redirect,
+    Fault::OldHttp,
 ];
 
 impl Fault {
+    /// As it is written on the command line.
+    pub fn name(self) -> String {
+        let name = serde_json::to_value(self).unwrap_or_default();
+        name.as_str().unwrap_or_default().to_owned()
+    }
+
     fn named(name: &str) -> Option<Self> {
         serde_json::from_value(serde_json::Value::String(name.to_owned())).ok()
     }
@@ -88,19 +149,8 @@ impl Faults {
                 (Some((fault, share)), _) => drop(faults.share.insert(fault, share)),
                 (_, Some((fault, number))) => drop(faults.numbers.insert(number.to_owned(), fault)),
                 _ => {
-                    let names: Vec<String> = ALL
-                        .iter()
-                        .filter_map(|fault| {
-                            serde_json::to_value(fault)
-                                .ok()?
-                                .as_str()
-                                .map(str::to_owned)
-                        })
-                        .collect();
-                    bail!(
-                        "--fault {text}: write name=share or name@number; the names are {}",
-                        names.join(", ")
-                    );
+                    let names = ALL.map(Fault::name).join(", ");
+                    bail!("--fault {text}: write name=share or name@number; the names are {names}");
                 }
             }
         }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::arrived::{File, Message};
-use super::{State, locked, media};
+use super::faults::Fault;
+use super::{State, answers, locked, media};
 use crate::clock::Clock;
 
 /// How the simulated flow behaves.
@@ -171,6 +172,11 @@ async fn push(
         .as_str()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
+    let number = to(&contact);
+    let fault = locked(&state.faults).for_message(&number, &mut locked(&state.dice));
+    if let Some(answer) = answers::before(fault).await {
+        return answer;
+    }
     // A file that cannot be fetched ends in the flow's error branch.
     let file = file(&state, &contact).await;
     let sent = !matches!(flow.mode, Mode::Error | Mode::ErrorLater) && file.is_ok();
@@ -185,6 +191,10 @@ async fn push(
         When::Never => {}
     }
     let sent_id = contact["sent_id"].to_string();
+    if fault.is_some() {
+        let right = json!({ "message": "Workflow was started" });
+        return answers::after(fault, StatusCode::OK, &right).await;
+    }
     match flow.mode {
         Mode::Empty | Mode::ErrorLater => {
             HttpResponse::Ok().content_type("application/json").finish()
@@ -195,7 +205,7 @@ async fn push(
             HttpResponse::BadGateway().json(json!({ "status": "error", "sent_id": sent_id }))
         }
         Mode::Crash => error(500, "Error in workflow"),
-        Mode::Reset => super::waha::broken(&request),
+        Mode::Reset => answers::after(Some(Fault::ResetAfter), StatusCode::OK, &Value::Null).await,
         _ => HttpResponse::Ok().json(json!({ "message": "Workflow was started" })),
     }
 }
@@ -215,12 +225,17 @@ async fn file(state: &State, contact: &Value) -> Result<Option<File>, String> {
     media::read(state, kind, &named).await.map(Some)
 }
 
-/// What WAHA would do for the flow; its id of the message.
-fn send(state: &State, body: &Value, contact: &Value, file: Option<File>) -> String {
-    let to = match &contact["contact_whatsapp"] {
+/// The number of the person; old flows get it as a number.
+fn to(contact: &Value) -> String {
+    match &contact["contact_whatsapp"] {
         Value::String(to) => to.clone(),
         other => other.to_string(),
-    };
+    }
+}
+
+/// What WAHA would do for the flow; its id of the message.
+fn send(state: &State, body: &Value, contact: &Value, file: Option<File>) -> String {
+    let to = to(contact);
     let mut arrived = locked(&state.arrived);
     let id = arrived.new_id(state.options.seed);
     arrived.add(Message {
@@ -233,6 +248,7 @@ fn send(state: &State, body: &Value, contact: &Value, file: Option<File>) -> Str
             .filter(|quoted| !quoted.is_empty())
             .map(str::to_owned),
         at: Clock::system().now().timestamp(),
+        at_ms: Clock::system().now().timestamp_millis(),
         ack: 1,
     });
     format!("true_{to}@c.us_{id}")

@@ -46,7 +46,7 @@ pub(super) async fn send(
         Err(fault) => return waha::exception_at(request.path(), &fault, &json!({})),
     };
     let caption = body["caption"].as_str().unwrap_or_default().to_owned();
-    waha::deliver(&request, &state, &body, chat, caption, Some(file)).await
+    waha::deliver(&state, &body, chat, caption, Some(file)).await
 }
 
 /// As builds before 2026.6.1 answer.

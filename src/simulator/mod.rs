@@ -3,6 +3,7 @@
 //! It answers as WAHA does, with its real error bodies and waits, and counts what took effect. Knows
 //! nothing of the domain.
 
+mod answers;
 pub mod args;
 mod arrived;
 mod control;
@@ -22,7 +23,7 @@ use actix_web::{App, HttpServer, web};
 use crate::clock::Clock;
 use crate::gateways::http::Http;
 use arrived::Arrived;
-pub use faults::Faults;
+pub use faults::{ALL as ALL_FAULTS, Fault, Faults};
 pub use flow::Flow;
 use hooks::Hooks;
 

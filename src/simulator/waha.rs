@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::arrived::{File, Message};
 use super::faults::Fault;
-use super::{State, Webhook, locked, media};
+use super::{State, Webhook, answers, locked, media};
 use crate::clock::Clock;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -291,7 +290,7 @@ async fn send_text(
     if !state.options.latency.is_zero() {
         tokio::time::sleep(state.options.latency).await;
     }
-    deliver(&request, &state, &body, chat, text.to_owned(), None).await
+    deliver(&state, &body, chat, text.to_owned(), None).await
 }
 
 /// What WAHA looks at before anything else: JSON, a session, and one that works.
@@ -321,7 +320,6 @@ pub(super) async fn admitted(bytes: &[u8], state: &State) -> Result<Value, HttpR
 
 /// A message that WAHA took, with the fault that is its turn.
 pub(super) async fn deliver(
-    request: &HttpRequest,
     state: &State,
     body: &Value,
     chat: &str,
@@ -331,20 +329,11 @@ pub(super) async fn deliver(
     let number = chat.split('@').next().unwrap_or(chat).to_owned();
     let fault = locked(&state.faults).for_message(&number, &mut locked(&state.dice));
     let has_file = file.is_some();
-    match fault {
-        Some(Fault::TimeoutBefore) => return silence().await,
-        Some(Fault::ResetBefore) => return broken(request),
-        Some(Fault::Refused) => {
-            return HttpResponse::BadRequest().json(json!({ "statusCode": 400, "message": ["chatId must be valid"], "error": "Bad Request" }));
-        }
-        Some(Fault::RateLimited) => {
-            return HttpResponse::TooManyRequests()
-                .insert_header((RETRY_AFTER, "1"))
-                .json(json!({ "statusCode": 429, "message": "Too Many Requests" }));
-        }
-        Some(Fault::ErrorBefore) => return exception("Connection Closed", body),
-        Some(Fault::Slow) => tokio::time::sleep(Duration::from_secs(20)).await,
-        _ => {}
+    if fault == Some(Fault::ErrorBefore) {
+        return exception("Connection Closed", body);
+    }
+    if let Some(answer) = answers::before(fault).await {
+        return answer;
     }
     let own = body["id"]
         .as_str()
@@ -361,17 +350,26 @@ pub(super) async fn deliver(
             file,
             reply_to: body["reply_to"].as_str().map(str::to_owned),
             at,
+            at_ms: Clock::system().now().timestamp_millis(),
             ack: 0,
         });
         id
     };
     acknowledge(state, &number, &id, &text, has_file, fault);
     match fault {
-        Some(Fault::TimeoutAfter) => silence().await,
-        Some(Fault::ResetAfter) => broken(request),
         Some(Fault::ErrorAfter) => exception("Connection Closed", body),
-        Some(Fault::EmptyAnswer) => HttpResponse::Created().finish(),
-        _ => HttpResponse::Created().json(answer(state, &number, &id, &text)),
+        Some(Fault::WrongId) => {
+            let other = locked(&state.arrived).new_id(state.options.seed);
+            HttpResponse::Created().json(answer(state, &number, &other, &text))
+        }
+        _ => {
+            answers::after(
+                fault,
+                StatusCode::CREATED,
+                &answer(state, &number, &id, &text),
+            )
+            .await
+        }
     }
 }
 
@@ -431,24 +429,6 @@ fn acknowledge(
             json!({ "id": full, "from": format!("{number}@c.us"), "fromMe": true, "ack": ack, "ackName": name }),
         );
     }
-}
-
-/// No answer, for longer than anybody waits.
-async fn silence() -> HttpResponse {
-    tokio::time::sleep(Duration::from_secs(600)).await;
-    HttpResponse::RequestTimeout().finish()
-}
-
-/// An answer that promises more than it holds: the connection breaks in its middle.
-pub(super) fn broken(_: &HttpRequest) -> HttpResponse {
-    let stream = futures_util::stream::iter([
-        Ok(web::Bytes::from_static(b"{\"key\":")),
-        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
-    ]);
-    HttpResponse::build(StatusCode::CREATED)
-        .no_chunking(4096)
-        .content_type("application/json")
-        .streaming(stream)
 }
 
 async fn look_up(

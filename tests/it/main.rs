@@ -18,6 +18,7 @@ mod delivery;
 mod demo;
 mod embedded;
 mod enqueue;
+mod gateway_faults;
 mod gateways;
 mod imports;
 mod instances;
