@@ -35,6 +35,7 @@ mod live;
 mod lock;
 mod media;
 mod migrations;
+mod model;
 mod outage;
 mod pace;
 mod proof;
