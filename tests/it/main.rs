@@ -49,6 +49,7 @@ mod autopause;
 mod isolation;
 mod people;
 mod sharing;
+mod pace_rate;
 mod pages;
 mod rights;
 mod walk;

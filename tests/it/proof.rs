@@ -103,8 +103,25 @@ pub fn set_up_by(run: impl Fn(&[&str], &str) -> String) -> String {
 }
 
 /// A mailing to `people` people that is being sent; its path.
-#[expect(clippy::disallowed_methods, reason = "the test's own client")]
 pub async fn begin(url: &str, token: String, waha: &Simulator, people: usize) -> (Api, String) {
+    let haste = json!({ "per_second": 5000, "burst": 5000 });
+    let begun = begin_at(url, token, waha, people, haste).await;
+    until("a third has arrived", Duration::from_secs(120), || async {
+        arrived(waha).await["total"].as_u64().unwrap() > people as u64 / 3
+    })
+    .await;
+    begun
+}
+
+/// The same at a pace, and without waiting for anything.
+#[expect(clippy::disallowed_methods, reason = "the test's own client")]
+pub async fn begin_at(
+    url: &str,
+    token: String,
+    waha: &Simulator,
+    people: usize,
+    pace: Value,
+) -> (Api, String) {
     let api = Api {
         client: reqwest::Client::new(),
         url: url.to_owned(),
@@ -112,7 +129,7 @@ pub async fn begin(url: &str, token: String, waha: &Simulator, people: usize) ->
     };
     let account = api
         .post("/accounts", json!({ "name": "Toko", "provider": "waha", "api_url": waha.url(), "api_key": "simulator-key",
-            "pace": { "per_second": 5000, "burst": 5000 } }))
+            "pace": pace }))
         .await;
     let list = api.post("/lists", json!({ "name": "Everybody" })).await;
     let contacts: Vec<Value> = (0..people)
@@ -131,10 +148,6 @@ pub async fn begin(url: &str, token: String, waha: &Simulator, people: usize) ->
         .await;
     let path = format!("/mailings/{}", mailing["id"]);
     api.post(&format!("{path}/send_now"), json!({})).await;
-    until("a third has arrived", Duration::from_secs(120), || async {
-        arrived(waha).await["total"].as_u64().unwrap() > people as u64 / 3
-    })
-    .await;
     (api, path)
 }
 
