@@ -185,10 +185,10 @@ UPDATE outgoing o SET
   reason = CASE WHEN v.rank = 3 THEN coalesce(v.failure, 'WhatsApp reported an error after the gateway had taken the message.') END,
   provider_id = coalesce(v.provider_id, o.provider_id),
   accepted_at = CASE WHEN v.rank <> 3 THEN coalesce(o.accepted_at, wablast_now()) ELSE o.accepted_at END,
-  sent_at = CASE WHEN v.rank IN (2, 4, 5) THEN coalesce(o.sent_at, wablast_now()) ELSE o.sent_at END,
+  sent_at = CASE WHEN v.rank IN (2, 4, 5) THEN coalesce(o.sent_at, wablast_now()) WHEN v.rank <> 3 THEN o.sent_at END,
   delivered_at = CASE WHEN v.rank >= 4 THEN coalesce(o.delivered_at, wablast_now()) ELSE o.delivered_at END,
   read_at = CASE WHEN v.rank = 5 THEN coalesce(o.read_at, wablast_now()) ELSE o.read_at END,
-  failed_at = CASE WHEN v.rank = 3 THEN coalesce(o.failed_at, wablast_now()) ELSE o.failed_at END
+  failed_at = CASE WHEN v.rank = 3 THEN coalesce(o.failed_at, wablast_now()) END
 FROM verdict v
 WHERE o.id = v.outgoing_id AND v.rank IS NOT NULL
   AND NOT (v.rank = 3 AND o.state IN ('queued', 'claimed'))

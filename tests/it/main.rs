@@ -40,6 +40,7 @@ mod outage;
 mod pace;
 mod proof;
 mod proven;
+mod receipt_orders;
 mod receipts;
 mod replies;
 mod webhook_sending;
