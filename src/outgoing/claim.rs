@@ -105,7 +105,7 @@ WITH locked AS (
     AND (p.blocked_until IS NULL OR p.blocked_until <= wablast_now())
   FOR UPDATE OF p
 ), pace AS (
-  SELECT account_id, (room).tokens, (room).slot, (room).sent, least((room).urgent, $2) AS n,
+  SELECT account_id, (room).tokens, (room).at, (room).slot, (room).sent, least((room).urgent, $2) AS n,
     CASE WHEN $12 THEN 0 ELSE least((room).mass, $2) END AS mass, batched, gap, pause FROM locked
 ), running AS (
   SELECT m.id, coalesce((SELECT f.above FROM unnest($8::bigint[], $9::bigint[]) AS f(id, above) WHERE f.id = m.id), 0) AS above,
@@ -189,7 +189,7 @@ WITH locked AS (
   INSERT INTO attempts (company_id, account_id, outgoing_id, log_id, fence, own_ref, begun_at)
   SELECT company_id, account_id, id, log_id, fence, ($7::text[])[n], wablast_now() FROM taken WHERE go
 ), spent AS (
-  UPDATE account_pace p SET tokens = pace.tokens - t.n, tokens_at = wablast_now(), slot = pace.slot,
+  UPDATE account_pace p SET tokens = pace.tokens - t.n, tokens_at = pace.at, slot = pace.slot,
     sent = wablast_counted(pace.sent, t.n::int), next_at = CASE WHEN pace.pause IS NOT NULL THEN wablast_now() + make_interval(secs => pace.pause) END
   FROM pace, (SELECT count(*) AS n FROM taken) t WHERE p.account_id = pace.account_id AND t.n > 0
 )
