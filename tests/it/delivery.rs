@@ -4,8 +4,9 @@ use chrono::TimeDelta;
 use serde_json::json;
 use wablast::ids::AccountId;
 use wablast::mailings::release;
-use wablast::outgoing::claim;
+use wablast::outgoing::pace::Gates;
 use wablast::outgoing::queue::{self, Next};
+use wablast::outgoing::{begin, claim};
 use wablast::simulator::Options;
 
 use crate::support::{TestApp, arrived, simulator, tell};
@@ -471,4 +472,34 @@ async fn an_account_that_waits_sends_nothing_urgent_either() {
     assert_eq!(claim(&mut conn).await, 0, "the gateway asked for patience");
     app.advance(TimeDelta::hours(2)).await;
     assert_eq!(claim(&mut conn).await, 1);
+}
+
+#[tokio::test]
+async fn an_old_claim_begins_nothing_once_its_lease_is_over_or_somebody_else_holds_it() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = AccountId(app.account(&waha).await);
+    let list = app.list_of(1).await;
+    let mailing = app.mailing(account.0, list, "Hello").await;
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    release::advance(&app.app).await.unwrap();
+    let mut conn = app.app.db.system().await.unwrap();
+    queue::accounts_with_work(&mut conn).await.unwrap();
+    let (frozen, other) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    let begin = async |conn: &mut _, owner, claimed: &[claim::Claimed]| {
+        begin::begin(conn, owner, claimed, &[None], &Gates::default())
+            .await
+            .unwrap()
+            .len()
+    };
+    let old = claim::claim(&mut conn, account, frozen, 1).await.unwrap();
+    assert_eq!(old.len(), 1);
+    app.advance(TimeDelta::minutes(5)).await;
+    assert_eq!(begin(&mut conn, frozen, &old).await, 0, "its lease is over");
+    queue::reap(&mut conn).await.unwrap();
+    let new = claim::claim(&mut conn, account, other, 1).await.unwrap();
+    assert_eq!(new.len(), 1);
+    assert_eq!(begin(&mut conn, frozen, &old).await, 0, "another holds it");
+    assert_eq!(begin(&mut conn, other, &new).await, 1);
 }
