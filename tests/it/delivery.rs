@@ -1,11 +1,14 @@
 //! A mailing from the API to the phone, and everything that can come between.
 
 use chrono::TimeDelta;
+use diesel_async::AsyncPgConnection;
 use serde_json::json;
+use wablast::gateways::{FailureCode, SendError};
 use wablast::ids::AccountId;
 use wablast::mailings::release;
 use wablast::outgoing::pace::Gates;
 use wablast::outgoing::queue::{self, Next};
+use wablast::outgoing::record::{self, Outcome};
 use wablast::outgoing::{begin, claim};
 use wablast::simulator::Options;
 
@@ -502,4 +505,55 @@ async fn an_old_claim_begins_nothing_once_its_lease_is_over_or_somebody_else_hol
     assert_eq!(new.len(), 1);
     assert_eq!(begin(&mut conn, frozen, &old).await, 0, "another holds it");
     assert_eq!(begin(&mut conn, other, &new).await, 1);
+}
+
+#[tokio::test]
+async fn an_outcome_that_comes_late_changes_nothing_of_who_tries_again_meanwhile() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = AccountId(app.account(&waha).await);
+    let list = app.list_of(1).await;
+    let mailing = app.mailing(account.0, list, "Hello").await;
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    release::advance(&app.app).await.unwrap();
+    let mut conn = app.app.db.system().await.unwrap();
+    queue::accounts_with_work(&mut conn).await.unwrap();
+    let begin = async |conn: &mut AsyncPgConnection| {
+        let owner = uuid::Uuid::new_v4();
+        let claimed = claim::claim(conn, account, owner, 1).await.unwrap();
+        begin::begin(conn, owner, &claimed, &[None], &Gates::default())
+            .await
+            .unwrap()
+            .remove(0)
+    };
+    let frozen = begin(&mut conn).await;
+    app.advance(TimeDelta::minutes(5)).await;
+    assert_eq!(queue::reap(&mut conn).await.unwrap().uncertain, 1);
+    // A person sends it again, and another worker is at it.
+    app.execute("UPDATE outgoing SET state = 'queued', fence = fence + 1")
+        .await;
+    let trying = begin(&mut conn).await;
+    let holds = "SELECT state || ' ' || fence || ' ' || (owner IS NOT NULL) || ' ' || lease_until FROM outgoing";
+    let before = app.value(holds).await;
+    assert!(
+        before.starts_with(&format!("sending {}", trying.fence)),
+        "{before}"
+    );
+    let late = Outcome {
+        id: frozen.id,
+        account,
+        fence: frozen.fence,
+        log: None,
+        result: Err(SendError::NotSent {
+            after: None,
+            code: FailureCode::Unreachable,
+            reason: "nothing listened".to_owned(),
+        }),
+        wait: std::time::Duration::ZERO,
+    };
+    record::record(&mut conn, &[late]).await.unwrap();
+    assert_eq!(app.value(holds).await, before);
+    let outcomes = "SELECT string_agg(coalesce(outcome, 'open'), ' ' ORDER BY fence) FROM attempts";
+    assert_eq!(app.value(outcomes).await, "not_sent open");
 }
