@@ -61,23 +61,18 @@ async fn eighty_a_second_are_held_by_three_programs_through_two_kills() {
         .map(|at| within(*at, at + SECOND))
         .max()
         .unwrap();
-    let granted: usize = app
-        .value(
-            "SELECT max(n) FROM (SELECT count(*) OVER (ORDER BY begun_at
-               RANGE BETWEEN CURRENT ROW AND interval '0.999999 seconds' FOLLOWING) AS n FROM attempts) s",
-        )
-        .await
-        .parse()
-        .unwrap();
-    assert!(granted <= 2 * RATE, "{granted} granted within a second");
+    // Never had more begun than the burst and what the time since the start allows, however late this machine was.
+    let too_early = format!(
+        "SELECT count(*) FROM mailings m, (SELECT begun_at, row_number() OVER (ORDER BY begun_at) AS n FROM attempts) a
+         WHERE a.n > {RATE} + {RATE} * extract(epoch FROM a.begun_at - m.started_at)"
+    );
+    assert_eq!(app.value(&too_early).await, "0");
     // The first burst lies before the minute that is measured.
     let from = times[0] + 2 * SECOND;
-    let minute = within(from, from + 60 * SECOND);
-    assert!(minute <= 61 * RATE, "{minute} in a minute");
     #[expect(clippy::cast_precision_loss, reason = "some thousand messages")]
-    let mean = minute as f64 / 60.0;
-    println!("{mean} a second, {most} in the fullest second, {granted} granted in one");
-    // How much a machine that does other things loses is nothing a test can promise.
+    let mean = within(from, from + 60 * SECOND) as f64 / 60.0;
+    println!("{mean} a second, {most} in the fullest second");
+    // How closely requests follow each other on a machine that does other things is nothing a test can promise.
     if std::env::var_os("WABLAST_ALONE").is_some() {
         assert!((76.0..=81.0).contains(&mean), "{mean} a second");
         assert!(most <= 2 * RATE, "{most} within a second");
