@@ -137,8 +137,14 @@ pub async fn put_off_ahead(
     Ok(done.put_off > 0 && done.looked >= AHEAD)
 }
 
-/// After a change of the account's rules nothing is put off by the old ones. Cheap where nothing changed.
-pub async fn follow_rules(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResult<()> {
+/// After a change of the account's rules nothing is put off by the old ones. `used`: whoever asks went by others
+/// until now, and may have put somebody off by them after everybody else had followed. Cheap where nothing
+/// changed.
+pub async fn follow_rules(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    used: bool,
+) -> QueryResult<()> {
     #[derive(QueryableByName)]
     struct Behind {
         #[diesel(sql_type = Timestamptz)]
@@ -146,9 +152,10 @@ pub async fn follow_rules(conn: &mut AsyncPgConnection, account: AccountId) -> Q
     }
     let behind: Option<Behind> = sql_query(
         "SELECT a.updated_at FROM accounts a JOIN account_pace p ON p.account_id = a.id
-         WHERE a.id = $1 AND p.rules_at IS DISTINCT FROM a.updated_at",
+         WHERE a.id = $1 AND ($2 OR p.rules_at IS DISTINCT FROM a.updated_at)",
     )
     .bind::<BigInt, _>(account)
+    .bind::<Bool, _>(used)
     .get_result(conn)
     .await
     .optional()?;

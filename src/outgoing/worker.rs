@@ -227,7 +227,7 @@ impl Worker {
     async fn gates(&mut self, account: &Account) -> anyhow::Result<Gates> {
         if self.ruled != Some(account.updated_at) {
             let mut conn = self.app.db.system().await?;
-            pace::follow_rules(&mut conn, self.account).await?;
+            pace::follow_rules(&mut conn, self.account, self.ruled.is_some()).await?;
             self.ruled = Some(account.updated_at);
         }
         let zone = if account.rules.quiet().is_some() {

@@ -355,6 +355,23 @@ async fn changed_quiet_hours_let_go_what_the_old_ones_held() {
 }
 
 #[tokio::test]
+async fn what_was_put_off_by_old_rules_after_others_had_followed_is_let_go_too() {
+    let stage = Stage::new(1, "burst = burst").await;
+    let mut conn = stage.app.app.db.system().await.unwrap();
+    let account = AccountId(stage.account);
+    pace::follow_rules(&mut conn, account, false).await.unwrap();
+    // Another process still went by the rules of before.
+    stage
+        .app
+        .execute("UPDATE outgoing SET not_before = wablast_now() + interval '9 hours', code = 'quiet_hours'")
+        .await;
+    pace::follow_rules(&mut conn, account, false).await.unwrap();
+    assert_eq!(stage.states().await, "queued quiet_hours 1");
+    pace::follow_rules(&mut conn, account, true).await.unwrap();
+    assert_eq!(stage.states().await, "queued - 1");
+}
+
+#[tokio::test]
 async fn quiet_hours_of_the_company_hold_mailings_and_nothing_else() {
     let stage = Stage::new(3, "burst = burst").await;
     let now = stage.app.app.clock.now();
