@@ -231,7 +231,7 @@ pub async fn attempts(conn: &mut AsyncPgConnection, id: OutgoingId) -> QueryResu
     .await
 }
 
-/// How many of the same mailing wait before this one.
+/// How many of the same mailing wait before this one and may go before it: not who is put off.
 pub async fn waiting_before(
     conn: &mut AsyncPgConnection,
     mailing: MailingId,
@@ -241,6 +241,7 @@ pub async fn waiting_before(
     outgoing::table
         .filter(outgoing::mailing_id.eq(mailing))
         .filter(outgoing::state.eq("queued"))
+        .filter(outgoing::not_before.is_null())
         .filter(outgoing::id.lt(id))
         .count()
         .get_result(conn)
