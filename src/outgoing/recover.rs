@@ -12,6 +12,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::claim::Claimed;
+use super::pace;
 use super::queue;
 use super::record::{self, Outcome};
 use super::remember::Memory;
@@ -63,10 +64,7 @@ pub(super) async fn never_sent(
 ) -> anyhow::Result<()> {
     let mut conn = app.db.system().await?;
     // A statement that takes holds this row: one that is committed this very moment is waited for.
-    sql_query("SELECT 1 FROM account_pace WHERE account_id = $1 FOR UPDATE")
-        .bind::<BigInt, _>(account)
-        .execute(&mut conn)
-        .await?;
+    pace::hold(&mut conn, account).await?;
     queue::give_back_all(&mut conn, account, owner).await?;
     let held: Vec<Held> = sql_query(
         "SELECT id, fence, log_id, greatest(0, extract(epoch FROM wablast_now() - begun_at))::float8 AS seconds

@@ -11,3 +11,8 @@ mod numbering;
 pub mod phone;
 mod written;
 pub mod zones;
+
+/// A value as a form shows it; blank where there is none.
+pub fn or_blank<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::accounts::{Account, AccountInput};
 use crate::audit::Change;
 use crate::ids::{CompanyId, UserId};
+use crate::text::or_blank;
 use crate::web::history::{Field, Told};
 
 /// What the history tells of a changed form. Secrets are told apart: only that they changed.
@@ -81,10 +82,6 @@ fn in_order(ids: impl Iterator<Item = i64>) -> Vec<i64> {
     ids.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn text<T: ToString>(value: Option<T>) -> String {
-    value.map(|value| value.to_string()).unwrap_or_default()
-}
-
 /// What is stored, as the form shows it. Secrets stay empty.
 pub fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) -> AccountInput {
     AccountInput {
@@ -106,15 +103,15 @@ pub fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) ->
         per_second: account.per_second.to_string(),
         burst: account.burst.to_string(),
         auto_pause_percent: account.auto_pause_percent.to_string(),
-        hourly_cap: text(account.rules.hourly_cap),
-        daily_cap: text(account.rules.daily_cap),
-        delay_min: text(account.rules.delay_min),
-        delay_max: text(account.rules.delay_max),
-        warm_up_first: text(account.rules.warm_up_first),
-        warm_up_days: text(account.rules.warm_up_days),
+        hourly_cap: or_blank(account.rules.hourly_cap),
+        daily_cap: or_blank(account.rules.daily_cap),
+        delay_min: or_blank(account.rules.delay_min),
+        delay_max: or_blank(account.rules.delay_max),
+        warm_up_first: or_blank(account.rules.warm_up_first),
+        warm_up_days: or_blank(account.rules.warm_up_days),
         person_gap: account.rules.person_gap.to_string(),
-        quiet_from: text(account.rules.quiet_from.map(|time| time.format("%H:%M"))),
-        quiet_until: text(account.rules.quiet_until.map(|time| time.format("%H:%M"))),
+        quiet_from: or_blank(account.rules.quiet_from.map(|time| time.format("%H:%M"))),
+        quiet_until: or_blank(account.rules.quiet_until.map(|time| time.format("%H:%M"))),
         quiet_zone: if account.rules.quiet_local {
             "recipient"
         } else {

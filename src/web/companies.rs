@@ -12,7 +12,7 @@ use crate::companies::list::LIST;
 use crate::companies::{self, Company, CompanyInput};
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::CompanyId;
-use crate::text::country;
+use crate::text::{country, or_blank};
 use crate::users::rights;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
@@ -135,17 +135,13 @@ async fn render(
     Ok(html_with(status, page))
 }
 
-fn text(number: Option<i32>) -> String {
-    number.map(|number| number.to_string()).unwrap_or_default()
-}
-
 fn stored(company: &Company) -> CompanyInput {
     CompanyInput {
         name: company.name.clone(),
         country: company.country.clone(),
         time_zone: company.time_zone.clone(),
-        frequency_mailings: text(company.frequency_mailings),
-        frequency_days: text(company.frequency_days),
+        frequency_mailings: or_blank(company.frequency_mailings),
+        frequency_days: or_blank(company.frequency_days),
         late_tolerance: (f64::from(company.late_tolerance_minutes) / 60.0).to_string(),
         opt_out_words: company.opt_out_words.join("\n"),
         opt_in_words: company.opt_in_words.join("\n"),

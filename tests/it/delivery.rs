@@ -477,18 +477,26 @@ async fn an_account_that_waits_sends_nothing_urgent_either() {
     assert_eq!(claim(&mut conn).await, 1);
 }
 
-#[tokio::test]
-async fn an_old_claim_begins_nothing_once_its_lease_is_over_or_somebody_else_holds_it() {
+/// A released mailing to one person that nobody has taken.
+async fn one_waits() -> (TestApp, AccountId) {
     let app = TestApp::new().await;
     let waha = simulator(Options::default()).await;
-    let account = AccountId(app.account(&waha).await);
+    let account = app.account(&waha).await;
     let list = app.list_of(1).await;
-    let mailing = app.mailing(account.0, list, "Hello").await;
+    let mailing = app.mailing(account, list, "Hello").await;
     app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
         .await;
     release::advance(&app.app).await.unwrap();
     let mut conn = app.app.db.system().await.unwrap();
     queue::accounts_with_work(&mut conn).await.unwrap();
+    drop(conn);
+    (app, AccountId(account))
+}
+
+#[tokio::test]
+async fn an_old_claim_begins_nothing_once_its_lease_is_over_or_somebody_else_holds_it() {
+    let (app, account) = one_waits().await;
+    let mut conn = app.app.db.system().await.unwrap();
     let (frozen, other) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
     let begin = async |conn: &mut _, owner, claimed: &[claim::Claimed]| {
         begin::begin(conn, owner, claimed, &[None], &Gates::default())
@@ -509,16 +517,8 @@ async fn an_old_claim_begins_nothing_once_its_lease_is_over_or_somebody_else_hol
 
 #[tokio::test]
 async fn an_outcome_that_comes_late_changes_nothing_of_who_tries_again_meanwhile() {
-    let app = TestApp::new().await;
-    let waha = simulator(Options::default()).await;
-    let account = AccountId(app.account(&waha).await);
-    let list = app.list_of(1).await;
-    let mailing = app.mailing(account.0, list, "Hello").await;
-    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
-        .await;
-    release::advance(&app.app).await.unwrap();
+    let (app, account) = one_waits().await;
     let mut conn = app.app.db.system().await.unwrap();
-    queue::accounts_with_work(&mut conn).await.unwrap();
     let begin = async |conn: &mut AsyncPgConnection| {
         let owner = uuid::Uuid::new_v4();
         let claimed = claim::claim(conn, account, owner, 1).await.unwrap();

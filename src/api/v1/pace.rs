@@ -3,6 +3,7 @@
 use utoipa::ToSchema;
 
 use crate::accounts::{Account, AccountInput};
+use crate::text::or_blank;
 
 /// How fast, how much and when the account sends.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize, ToSchema)]
@@ -67,22 +68,18 @@ fn recipient() -> String {
     "recipient".to_owned()
 }
 
-fn text<T: ToString>(value: Option<T>) -> String {
-    value.map(|value| value.to_string()).unwrap_or_default()
-}
-
 impl Pace {
     /// Fills the fields of the form.
     pub(super) fn fill(self, input: &mut AccountInput) {
-        input.per_second = text(self.per_second);
-        input.burst = text(self.burst);
-        input.hourly_cap = text(self.hourly_cap);
-        input.daily_cap = text(self.daily_cap);
-        input.delay_min = text(self.delay.as_ref().map(|delay| delay.min));
-        input.delay_max = text(self.delay.as_ref().map(|delay| delay.max));
-        input.warm_up_first = text(self.warm_up.as_ref().map(|warm_up| warm_up.first_day));
-        input.warm_up_days = text(self.warm_up.as_ref().map(|warm_up| warm_up.days));
-        input.person_gap = text(self.person_gap);
+        input.per_second = or_blank(self.per_second);
+        input.burst = or_blank(self.burst);
+        input.hourly_cap = or_blank(self.hourly_cap);
+        input.daily_cap = or_blank(self.daily_cap);
+        input.delay_min = or_blank(self.delay.as_ref().map(|delay| delay.min));
+        input.delay_max = or_blank(self.delay.as_ref().map(|delay| delay.max));
+        input.warm_up_first = or_blank(self.warm_up.as_ref().map(|warm_up| warm_up.first_day));
+        input.warm_up_days = or_blank(self.warm_up.as_ref().map(|warm_up| warm_up.days));
+        input.person_gap = or_blank(self.person_gap);
         if let Some(hours) = self.quiet_hours {
             (input.quiet_from, input.quiet_until) = (hours.from, hours.until);
             input.quiet_zone = hours.zone;
