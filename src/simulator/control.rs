@@ -6,7 +6,7 @@ use askama::Template;
 use serde_json::json;
 
 use super::arrived::Message;
-use super::{Faults, State, Webhook, flow, locked, waha};
+use super::{Faults, State, Webhook, flow, locked, session};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -16,7 +16,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/simulator/faults", web::post().to(faults))
         .route("/simulator/incoming", web::post().to(incoming))
         .route("/simulator/write", web::post().to(write))
-        .route("/simulator/session", web::post().to(session))
+        .route("/simulator/session", web::post().to(status))
+        .route("/simulator/scan", web::post().to(scan))
         .route("/simulator/webhook", web::post().to(webhook))
         .route("/simulator/reset", web::post().to(reset));
 }
@@ -97,9 +98,17 @@ struct Status {
     status: String,
 }
 
-async fn session(body: web::Json<Status>, state: web::Data<State>) -> HttpResponse {
-    waha::set_status(&state, &body.status);
+async fn status(body: web::Json<Status>, state: web::Data<State>) -> HttpResponse {
+    session::set_status(&state, &body.status);
     HttpResponse::Ok().json(json!({ "status": body.status }))
+}
+
+/// The phone scans the code.
+async fn scan(state: web::Data<State>) -> HttpResponse {
+    session::link(&state);
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, "/"))
+        .finish()
 }
 
 async fn webhook(body: web::Json<Webhook>, state: web::Data<State>) -> HttpResponse {
@@ -132,7 +141,7 @@ async fn page(state: web::Data<State>) -> HttpResponse {
             version: state.options.version.clone(),
             engine: state.options.engine.clone(),
             session: state.options.session.clone(),
-            status: locked(&state.status).clone(),
+            status: state.session.status(),
             webhook: state.hooks.target().map(|webhook| webhook.url),
             total: arrived.total(),
             doubled: arrived.doubled(),

@@ -11,6 +11,8 @@ mod faults;
 pub mod flow;
 mod hooks;
 mod media;
+mod qr;
+mod session;
 mod waha;
 
 use std::net::SocketAddr;
@@ -85,7 +87,7 @@ impl Default for Options {
 /// What the handlers share.
 struct State {
     options: Options,
-    status: Mutex<String>,
+    session: session::Session,
     faults: Mutex<Faults>,
     dice: Mutex<faults::Dice>,
     arrived: Mutex<Arrived>,
@@ -115,6 +117,11 @@ impl Running {
         self.state.hooks.set_target(Some(webhook));
     }
 
+    /// Time goes on for what follows its clock alone.
+    pub fn passes(&self, time: chrono::TimeDelta) {
+        self.state.options.clock.advance(time);
+    }
+
     /// A person writes to the account.
     pub async fn somebody_writes(&self, number: &str, name: &str, text: &str) {
         let written = control::Written::new(number, name, text);
@@ -132,7 +139,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let http = Http::new()?;
     let hooks = Hooks::start(http.clone(), options.webhook.clone(), &options);
     let state = web::Data::from(Arc::new(State {
-        status: Mutex::new("WORKING".to_owned()),
+        session: session::Session::new(),
         faults: Mutex::new(options.faults.clone()),
         dice: Mutex::new(faults::Dice::new(options.seed)),
         arrived: Mutex::new(Arrived::from(options.first_id)),
@@ -146,6 +153,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         App::new()
             .app_data(shared.clone())
             .app_data(web::PayloadConfig::new(2 * media::BODY_AT_MOST))
+            .configure(session::routes)
             .configure(waha::routes)
             .configure(flow::routes)
             .configure(control::routes)

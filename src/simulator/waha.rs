@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 
 use super::arrived::{File, Message};
 use super::faults::Fault;
-use super::{State, Webhook, answers, locked, media};
+use super::{State, answers, locked, media};
 use crate::clock::Clock;
+
+/// What NOWEB says to whoever asks for messages that it does not keep.
+const NO_STORE: &str = "Enable NOWEB store \"config.noweb.store.enabled=True\" to use this method.";
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -21,14 +24,6 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/api/version", web::get().to(version))
         .route("/api/server/status", web::get().to(server_status))
         .route("/health", web::get().to(health))
-        .route("/api/sessions", web::get().to(sessions))
-        .route("/api/sessions/{name}", web::get().to(session))
-        .route("/api/sessions/{name}", web::put().to(configure))
-        .route("/api/sessions/{name}/me", web::get().to(me))
-        .route(
-            "/api/sessions/{name}/{action:start|stop|restart|logout}",
-            web::post().to(act),
-        )
         .route("/api/contacts/check-exists", web::get().to(check_exists))
         .route("/api/sendText", web::post().to(send_text))
         .route(
@@ -69,6 +64,7 @@ macro_rules! authorized {
         }
     };
 }
+pub(super) use authorized;
 
 async fn version(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     authorized!(request, state);
@@ -86,102 +82,6 @@ async fn server_status(request: HttpRequest, state: web::Data<State>) -> HttpRes
 async fn health(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     authorized!(request, state);
     HttpResponse::Ok().json(json!({ "status": "ok" }))
-}
-
-fn session_json(state: &State) -> Value {
-    let status = locked(&state.status).clone();
-    let me = (status == "WORKING").then(
-        || json!({ "id": "628990000001@c.us", "pushName": "Simulator", "lid": "99999999999@lid" }),
-    );
-    json!({ "name": state.options.session, "status": status,
-        "config": { "noweb": { "store": { "enabled": true, "fullSync": false } } }, "me": me, "engine": { "engine": state.options.engine } })
-}
-
-fn no_session() -> HttpResponse {
-    HttpResponse::NotFound()
-        .json(json!({ "message": "Session not found", "error": "Not Found", "statusCode": 404 }))
-}
-
-async fn sessions(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    authorized!(request, state);
-    HttpResponse::Ok().json(json!([session_json(&state)]))
-}
-
-async fn session(
-    request: HttpRequest,
-    name: web::Path<String>,
-    state: web::Data<State>,
-) -> HttpResponse {
-    authorized!(request, state);
-    if *name != state.options.session {
-        no_session()
-    } else {
-        HttpResponse::Ok().json(session_json(&state))
-    }
-}
-
-/// Takes webhooks from a session's configuration, as WAHA does.
-async fn configure(
-    request: HttpRequest,
-    name: web::Path<String>,
-    body: web::Json<Value>,
-    state: web::Data<State>,
-) -> HttpResponse {
-    authorized!(request, state);
-    if *name != state.options.session {
-        return no_session();
-    }
-    let hook = &body["config"]["webhooks"][0];
-    if let (Some(url), Some(key)) = (hook["url"].as_str(), hook["hmac"]["key"].as_str()) {
-        state.hooks.set_target(Some(Webhook {
-            url: url.to_owned(),
-            hmac_key: key.to_owned(),
-        }));
-    }
-    HttpResponse::Ok().json(session_json(&state))
-}
-
-async fn me(
-    request: HttpRequest,
-    name: web::Path<String>,
-    state: web::Data<State>,
-) -> HttpResponse {
-    authorized!(request, state);
-    if *name != state.options.session {
-        return no_session();
-    }
-    match session_json(&state)["me"].clone() {
-        // Running, not logged in: an empty body, no JSON.
-        Value::Null => HttpResponse::Ok().finish(),
-        me => HttpResponse::Ok().json(me),
-    }
-}
-
-async fn act(
-    request: HttpRequest,
-    path: web::Path<(String, String)>,
-    state: web::Data<State>,
-) -> HttpResponse {
-    authorized!(request, state);
-    let (name, action) = path.into_inner();
-    if name != state.options.session {
-        return no_session();
-    }
-    let status = match action.as_str() {
-        "stop" => "STOPPED",
-        "logout" => "SCAN_QR_CODE",
-        _ => "WORKING",
-    };
-    set_status(&state, status);
-    HttpResponse::Created().json(session_json(&state))
-}
-
-pub(super) fn set_status(state: &State, status: &str) {
-    *locked(&state.status) = status.to_owned();
-    state.hooks.post(
-        "session.status",
-        json!({ "name": state.options.session, "status": status, "statuses": [] }),
-    );
 }
 
 #[derive(serde::Deserialize)]
@@ -307,7 +207,7 @@ pub(super) async fn admitted(bytes: &[u8], state: &State) -> Result<Value, HttpR
             json!({ "error": format!("Session \"{session}\" does not exist"), "session": session }),
         ));
     }
-    let status = locked(&state.status).clone();
+    let status = state.session.status();
     if status != "WORKING" {
         wait(state, if status == "STOPPED" { 5 } else { 10 }).await;
         return Err(HttpResponse::UnprocessableEntity().json(json!({
@@ -437,6 +337,9 @@ async fn look_up(
     state: web::Data<State>,
 ) -> HttpResponse {
     authorized!(request, state);
+    if !state.session.keeps(&state.options) {
+        return bad_request(NO_STORE);
+    }
     let (_, _, id) = path.into_inner();
     let found = locked(&state.arrived)
         .find(crate::gateways::waha::events::stanza(&id))
@@ -455,6 +358,9 @@ async fn list(
     state: web::Data<State>,
 ) -> HttpResponse {
     authorized!(request, state);
+    if !state.session.keeps(&state.options) {
+        return bad_request(NO_STORE);
+    }
     let (_, chat) = path.into_inner();
     let number = chat.split('@').next().unwrap_or(&chat);
     let messages: Vec<Value> = locked(&state.arrived)
