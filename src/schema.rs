@@ -36,6 +36,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    account_sessions (account_id) {
+        account_id -> BigInt,
+        company_id -> BigInt,
+        hooks_set_at -> Nullable<Timestamptz>,
+        refused_at -> Nullable<Timestamptz>,
+        refused_why -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     account_users (account_id, company_id, user_id) {
         company_id -> BigInt,
         account_id -> BigInt,
@@ -808,6 +818,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     account_companies,
     account_pace,
     account_recent,
+    account_sessions,
     account_users,
     accounts,
     api_tokens,

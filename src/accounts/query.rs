@@ -339,3 +339,21 @@ pub async fn has_messages(conn: &mut AsyncPgConnection, id: AccountId) -> QueryR
             .await?;
     Ok(exists.found)
 }
+
+#[derive(QueryableByName)]
+struct Waiting {
+    #[diesel(sql_type = BigInt)]
+    waiting: i64,
+}
+
+/// How many messages of the company's mailings on their way wait for the account.
+pub async fn waiting(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<i64> {
+    let waiting: Waiting = sql_query(
+        "SELECT count(*) AS waiting FROM mailings m JOIN outgoing o ON o.mailing_id = m.id AND o.state IN ('queued', 'claimed', 'sending')
+         WHERE m.account_id = $1 AND m.state IN ('sending', 'paused')",
+    )
+    .bind::<BigInt, _>(id)
+    .get_result(conn)
+    .await?;
+    Ok(waiting.waiting)
+}

@@ -45,6 +45,8 @@ pub async fn waha(
             account = account.id.0,
             "a webhook with a wrong signature was refused"
         );
+        let mut conn = app.db.system().await?;
+        accounts::session::refused_event(&mut conn, &account, !signature.is_empty()).await?;
         return Ok(refused(
             401,
             "The signature does not fit. Give WAHA this account's webhook key as its HMAC key.",

@@ -109,6 +109,19 @@ impl Http {
             .await
     }
 
+    /// A call without headers of its own, within its own patience.
+    pub async fn call_within(
+        &self,
+        method: Method,
+        url: Url,
+        credentials: &Credentials,
+        body: Option<Vec<u8>>,
+        within: Duration,
+    ) -> Result<Reply, Failure> {
+        let body = body.map(Into::into);
+        self.send(method, url, credentials, body, &[], within).await
+    }
+
     pub async fn post_json(
         &self,
         url: Url,

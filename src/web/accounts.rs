@@ -32,6 +32,7 @@ use crate::web::page::{Action, Menu, Shell, html, html_with};
 use crate::web::pieces::Event;
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
+use crate::web::waha_session::SessionBox;
 use crate::{audit, companies, users};
 
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -90,6 +91,8 @@ struct AccountPage {
     callbacks: Option<callbacks::Callbacks>,
     /// `None` where nothing was ever sent through it.
     pace: Option<Pace>,
+    /// Of an account that sends by WAHA's own API.
+    session: Option<SessionBox>,
 }
 
 impl AccountPage {
@@ -214,6 +217,7 @@ pub(super) async fn render(
     mut errors: FieldErrors,
 ) -> WebResult {
     visit.require(Role::Administrator)?;
+    let session = session_of(visit, id).await?;
     let mut conn = visit.conn().await?;
     let (mut account, mut allowed) = (None, Vec::new());
     if let Some(id) = id {
@@ -268,6 +272,7 @@ pub(super) async fn render(
             Some(account) => Pace::load(&visit.app, account.id, visit.app.clock.now()).await?,
             None => None,
         },
+        session,
         account,
         input,
         errors,
@@ -281,6 +286,21 @@ pub(super) async fn render(
         webhook_key: id.and_then(|id| once::take(visit, &format!("/accounts/{id}"))),
     };
     Ok(html_with(status, page))
+}
+
+/// What WAHA says of the account's session, asked before the page takes a connection.
+async fn session_of(visit: &Visit, id: Option<AccountId>) -> Result<Option<SessionBox>> {
+    let Some(id) = id else {
+        return Ok(None);
+    };
+    let account = {
+        let mut conn = visit.conn().await?;
+        query::find(&mut conn, id).await?
+    };
+    if account.company_id != visit.company {
+        return Ok(None);
+    }
+    SessionBox::load(visit, &account, &format!("/accounts/{id}")).await
 }
 
 fn names(names: impl Iterator<Item = String>) -> String {

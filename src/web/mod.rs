@@ -49,6 +49,7 @@ pub mod table;
 pub mod tokens;
 pub mod users;
 pub mod visit;
+pub mod waha_session;
 pub mod webhook_log;
 
 use actix_web::middleware::from_fn;
@@ -98,6 +99,7 @@ fn nouns(config: &mut web::ServiceConfig) {
         .configure(incoming::routes)
         .configure(outgoing::routes)
         .configure(accounts::routes)
+        .configure(waha_session::routes)
         .configure(jobs::routes)
         .configure(webhook_log::routes)
         .configure(instances::routes)

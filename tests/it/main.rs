@@ -42,6 +42,7 @@ mod proof;
 mod proven;
 mod receipt_orders;
 mod receipts;
+mod waha_session;
 mod replies;
 mod webhook_sending;
 mod again;

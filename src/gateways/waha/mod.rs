@@ -6,6 +6,7 @@
 pub mod chats;
 pub mod classify;
 pub mod events;
+pub mod session;
 
 use std::time::Duration;
 
@@ -49,7 +50,12 @@ pub struct Version {
 impl Version {
     /// Message ids of our own: from 2026.4.3, engines NOWEB and GOWS.
     pub fn has_own_ids(&self) -> bool {
-        matches!(self.engine.as_str(), "NOWEB" | "GOWS") && self.is_at_least([2026, 4, 3])
+        self.has_own_ids_engine() && self.is_at_least([2026, 4, 3])
+    }
+
+    /// Whether a newer version of this engine has them.
+    pub fn has_own_ids_engine(&self) -> bool {
+        matches!(self.engine.as_str(), "NOWEB" | "GOWS")
     }
 
     pub fn is_at_least(&self, version: [u32; 3]) -> bool {
@@ -269,7 +275,7 @@ impl Waha {
         if let Err(failure) = ping {
             checks.push(bad(
                 "reachable",
-                unreachable(&failure, &self.address.base_url),
+                unreachable(&failure, &self.address.base_url, CHECK),
             ));
             return checks;
         }
@@ -288,7 +294,7 @@ impl Waha {
             Err(failure) => {
                 checks.push(bad(
                     "reachable",
-                    unreachable(&failure, &self.address.base_url),
+                    unreachable(&failure, &self.address.base_url, CHECK),
                 ));
                 return checks;
             }
@@ -346,7 +352,7 @@ impl Waha {
             Err(failure) => {
                 return vec![bad(
                     "session",
-                    unreachable(&failure, &self.address.base_url),
+                    unreachable(&failure, &self.address.base_url, CHECK),
                 )];
             }
         };
@@ -373,10 +379,10 @@ impl Waha {
                     number,
                 ];
             }
-            "SCAN_QR_CODE" => "Open WAHA and scan the QR code with the phone.",
+            "SCAN_QR_CODE" => "Under Session, scan the QR code with the phone.",
             "STARTING" => "It is starting. Try again in a minute.",
-            "STOPPED" => "Start it in WAHA.",
-            "FAILED" => "Restart it in WAHA and scan the QR code again.",
+            "STOPPED" => "Press Start session.",
+            "FAILED" => "Press Restart session and scan the QR code again.",
             _ => "Look at it in WAHA.",
         };
         vec![bad(
@@ -420,7 +426,7 @@ fn bad(name: &'static str, message: String) -> Check {
 }
 
 /// Why nothing was reached, and what to do.
-fn unreachable(failure: &Failure, url: &Url) -> String {
+fn unreachable(failure: &Failure, url: &Url, within: Duration) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or_default();
     let (Failure::NotSent { kind, reason } | Failure::Ambiguous { kind, reason }) = failure;
@@ -434,7 +440,7 @@ fn unreachable(failure: &Failure, url: &Url) -> String {
         ),
         Kind::Timeout => format!(
             "{host} did not answer within {} seconds. Check the address and the firewall.",
-            CHECK.as_secs()
+            within.as_secs()
         ),
         Kind::Address => shortened(reason),
         Kind::Broken | Kind::TooLarge => {

@@ -275,6 +275,29 @@ impl TestApp {
         request.send().await.unwrap()
     }
 
+    /// What a simulated WAHA says to whoever has its key.
+    pub async fn fetch_with_key(&self, url: &str) -> Value {
+        let asked = self.client.get(url).header("X-Api-Key", "simulator-key");
+        asked.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Deletes at a simulated WAHA.
+    pub async fn remove(&self, url: &str) {
+        let asked = self.client.delete(url).header("X-Api-Key", "simulator-key");
+        asked.send().await.unwrap();
+    }
+
+    /// Writes the configuration of a simulated WAHA's session.
+    pub async fn put_config(&self, waha: &str, config: &Value) {
+        let url = format!("{waha}/api/sessions/default");
+        let asked = self.client.put(url).header("X-Api-Key", "simulator-key");
+        asked
+            .json(&json!({ "config": config }))
+            .send()
+            .await
+            .unwrap();
+    }
+
     pub async fn post_raw(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> u16 {
         let mut request = self
             .client
