@@ -91,6 +91,10 @@ fn work(app: &App, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
     if app.config.sending {
         tasks.push(tokio::spawn(deliver::run(app.clone(), stopped.clone())));
         tasks.push(tokio::spawn(autopause::run(app.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(mailings::unheard::run(
+            app.clone(),
+            stopped.clone(),
+        )));
         tasks.push(tokio::spawn(mailings::proven::run(
             app.clone(),
             stopped.clone(),

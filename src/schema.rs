@@ -42,6 +42,8 @@ diesel::table! {
         hooks_set_at -> Nullable<Timestamptz>,
         refused_at -> Nullable<Timestamptz>,
         refused_why -> Nullable<Text>,
+        asked_at -> Nullable<Timestamptz>,
+        looked_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -780,6 +782,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    unheard (outgoing_id) {
+        outgoing_id -> BigInt,
+        company_id -> BigInt,
+        account_id -> BigInt,
+        reference -> Text,
+        tries -> SmallInt,
+        next_at -> Timestamptz,
+        since -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    unheard_cursor (id) {
+        id -> SmallInt,
+        attempt_id -> BigInt,
+    }
+}
+
+diesel::table! {
     user_companies (user_id, company_id) {
         user_id -> BigInt,
         company_id -> BigInt,
@@ -866,6 +887,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     presses,
     sessions,
     tags,
+    unheard,
+    unheard_cursor,
     user_companies,
     user_links,
     users,

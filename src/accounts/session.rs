@@ -12,16 +12,18 @@ use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use secrecy::SecretString;
 
-use super::{Account, Secret, owned, query};
+use super::{Account, Secret, health, owned, query};
 use crate::app::App;
 use crate::auth::{Caller, Role};
 use crate::error::{Error, Result};
 use crate::gateways::waha::Version;
-use crate::gateways::waha::session::{Hook, Said, Session};
+use crate::gateways::waha::session::{Hook, Said, Session, Status};
 use crate::ids::AccountId;
 
 /// An event after our address was written must have come by then: WAHA restarts the session for it.
 const HEARD_WITHIN: TimeDelta = TimeDelta::minutes(1);
+/// What the look at a stopped account waits.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Messages that leave cause events at once.
 const SILENT: TimeDelta = TimeDelta::minutes(10);
 
@@ -131,6 +133,47 @@ pub async fn act(app: &App, account: &Account, verb: Verb) -> Result<Said<()>> {
         hook_set(&mut conn, account, since).await?;
     }
     Ok(done.map(|_| ()))
+}
+
+/// Accounts that WAHA's session stopped, a minute after they were looked at last. Whoever gets one looks before
+/// another instance does.
+const STOPPED: &str = "
+INSERT INTO account_sessions (account_id, company_id, looked_at)
+SELECT a.id, a.company_id, wablast_now() FROM accounts a
+WHERE a.active AND a.health = 'stopped' AND a.health_code = 'gateway_error' AND a.provider = 'waha' AND a.send_through = 'api'
+ON CONFLICT (account_id) DO UPDATE SET looked_at = EXCLUDED.looked_at
+WHERE account_sessions.looked_at IS NULL OR account_sessions.looked_at <= EXCLUDED.looked_at - interval '1 minute'
+RETURNING account_id AS id";
+
+#[derive(QueryableByName)]
+struct Stopped {
+    #[diesel(sql_type = BigInt)]
+    id: AccountId,
+}
+
+/// Looks whether sessions of stopped accounts work again: the event that says so may have been lost. Returns
+/// how many accounts run again.
+pub async fn look_at_stopped(app: &App) -> anyhow::Result<usize> {
+    let stopped: Vec<Stopped> = {
+        let mut conn = app.db.system().await?;
+        sql_query(STOPPED).load(&mut conn).await?
+    };
+    let mut running = 0;
+    for one in stopped {
+        let account = {
+            let mut conn = app.db.system().await?;
+            query::find(&mut conn, one.id).await?
+        };
+        // No connection is held while WAHA answers.
+        let session = account.waha(app)?.session(PATIENCE).await;
+        let works = matches!(&session, Ok(Some(session)) if session.status == Status::Working);
+        if works {
+            let mut conn = app.db.system().await?;
+            health::session_broke(&mut conn, one.id).await?;
+            running += health::session_works(&mut conn, one.id).await?;
+        }
+    }
+    Ok(running)
 }
 
 async fn hook_set(

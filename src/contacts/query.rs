@@ -7,7 +7,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{Contact, ContactDraft};
 use crate::db::wablast_now;
-use crate::ids::{CompanyId, ContactId, ListId};
+use crate::ids::{AccountId, CompanyId, ContactId, ListId};
 use crate::schema::{contact_tags, contacts, list_members, lists, tags};
 use crate::search::{COUNT_LIMIT, counted};
 
@@ -461,6 +461,38 @@ pub async fn learn_lid(
     .bind::<BigInt, _>(company)
     .bind::<BigInt, _>(id)
     .bind::<Text, _>(lid)
+    .execute(conn)
+    .await
+}
+
+/// The same from what became of messages: account, the message's id, the hidden id its chat is kept under.
+pub async fn learn_lids(
+    conn: &mut AsyncPgConnection,
+    learned: &[(AccountId, String, String)],
+) -> QueryResult<usize> {
+    if learned.is_empty() {
+        return Ok(0);
+    }
+    let accounts: Vec<AccountId> = learned.iter().map(|(account, _, _)| *account).collect();
+    let references: Vec<&str> = learned
+        .iter()
+        .map(|(_, reference, _)| reference.as_str())
+        .collect();
+    let lids: Vec<&str> = learned.iter().map(|(_, _, lid)| lid.as_str()).collect();
+    sql_query(
+        "INSERT INTO contact_identities (company_id, contact_id, kind, value)
+         SELECT DISTINCT ON (o.company_id, f.lid) o.company_id, o.contact_id, 'lid', f.lid FROM (
+           SELECT a.outgoing_id, n.lid FROM unnest($1::bigint[], $2::text[], $3::text[]) AS n(account_id, reference, lid)
+             JOIN attempts a ON a.account_id = n.account_id AND a.provider_id = n.reference
+           UNION
+           SELECT a.outgoing_id, n.lid FROM unnest($1::bigint[], $2::text[], $3::text[]) AS n(account_id, reference, lid)
+             JOIN attempts a ON a.account_id = n.account_id AND a.own_ref = n.reference
+         ) f JOIN outgoing o ON o.id = f.outgoing_id WHERE o.contact_id IS NOT NULL
+         ON CONFLICT DO NOTHING",
+    )
+    .bind::<Array<BigInt>, _>(accounts)
+    .bind::<Array<Text>, _>(references)
+    .bind::<Array<Text>, _>(lids)
     .execute(conn)
     .await
 }

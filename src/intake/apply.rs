@@ -13,6 +13,7 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 use super::callbacks::{self, Kept};
 use crate::accounts::{self, Account};
 use crate::app::App;
+use crate::contacts;
 use crate::error::Error;
 use crate::gateways::Rank;
 use crate::gateways::waha::events::{self, Event};
@@ -156,6 +157,7 @@ async fn set_aside(
 async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Error> {
     let mut accounts: HashMap<AccountId, Account> = HashMap::new();
     let mut news = Vec::new();
+    let mut lids = Vec::new();
     for event in stored {
         let account = match accounts.get(&event.account_id) {
             Some(known) => known.clone(),
@@ -193,7 +195,9 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
                 stanza,
                 from_me: true,
                 rank,
+                lid,
             } => {
+                lids.extend(lid.map(|lid| (account.id, stanza.clone(), lid)));
                 news.push(Receipt {
                     account: account.id,
                     reference: stanza,
@@ -204,7 +208,9 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
             Event::Own {
                 stanza,
                 by_api: true,
+                lid,
             } => {
+                lids.extend(lid.map(|lid| (account.id, stanza.clone(), lid)));
                 news.push(Receipt {
                     account: account.id,
                     reference: stanza,
@@ -221,6 +227,7 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
     }
     let touched = receipts::apply(conn, &news).await?;
     settle::of_messages(conn, &touched).await?;
+    contacts::query::learn_lids(conn, &lids).await?;
     let ids: Vec<AccountId> = accounts.into_keys().collect();
     accounts::query::saw_event(conn, &ids).await?;
     Ok(())

@@ -19,6 +19,7 @@ pub mod query;
 pub mod release;
 pub mod settle;
 pub mod stop;
+pub mod unheard;
 pub mod warnings;
 
 use chrono::{DateTime, Duration, Utc};

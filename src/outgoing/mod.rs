@@ -33,6 +33,7 @@ pub mod reports;
 pub mod stops;
 pub mod tally;
 mod way;
+pub mod unheard;
 pub mod worker;
 
 /// The states of a message, in the order pages show them.

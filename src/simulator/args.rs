@@ -29,7 +29,7 @@ Faults, for WAHA's calls and for the flow:
   old_http                         the message went out, the answer speaks HTTP/1.0
   slow                             the answer takes 20 seconds
   not_on_whatsapp, error_ack,      what the acknowledgements say afterwards (WAHA)
-  unread, acks_lost";
+  unread, acks_lost, events_lost";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_long_help = FAULTS)]

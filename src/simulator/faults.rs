@@ -32,6 +32,8 @@ pub enum Fault {
     Unread,
     /// 201, and no acknowledgement.
     AcksLost,
+    /// 201, acknowledged, and WAHA's events of it get lost.
+    EventsLost,
     /// 400: this message is refused.
     Refused,
     /// The answer takes 20 seconds.
@@ -77,7 +79,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order of the help.
-pub const ALL: [Fault; 32] = [
+pub const ALL: [Fault; 33] = [
     Fault::TimeoutBefore,
     Fault::TimeoutAfter,
     Fault::ResetBefore,
@@ -89,6 +91,7 @@ pub const ALL: [Fault; 32] = [
     Fault::ErrorAck,
     Fault::Unread,
     Fault::AcksLost,
+    Fault::EventsLost,
     Fault::Refused,
     Fault::Slow,
     Fault::CloseBefore,

@@ -45,6 +45,8 @@ pub struct Options {
     pub acks: bool,
     /// Only the last of them, as a phone that was away sends.
     pub last_ack_alone: bool,
+    /// Chats are kept under hidden ids (9 and the number, @lid).
+    pub lids: bool,
     /// Whether it waits 5 or 10 seconds for a session that is not working, as WAHA does.
     pub waits: bool,
     pub seed: u64,
@@ -74,6 +76,7 @@ impl Default for Options {
             latency: Duration::ZERO,
             acks: true,
             last_ack_alone: false,
+            lids: false,
             waits: true,
             seed: 1,
             faults: Faults::default(),

@@ -302,9 +302,16 @@ fn acknowledge(
     if !state.options.acks || fault == Some(Fault::AcksLost) {
         return;
     }
-    let full = format!("true_{number}@c.us_{id}");
+    let lost = fault == Some(Fault::EventsLost);
+    // WhatsApp may keep the chat under the person's hidden id.
+    let chat = if state.options.lids {
+        format!("{}@lid", lid_of(number))
+    } else {
+        format!("{number}@c.us")
+    };
+    let full = format!("true_{chat}_{id}");
     let now = state.options.clock.now().timestamp();
-    if !state.options.last_ack_alone {
+    if !state.options.last_ack_alone && !lost {
         state.hooks.post(
             "message.any",
             json!({ "id": full, "timestamp": now, "from": format!("{number}@c.us"), "fromMe": true, "source": "api", "body": text,
@@ -324,11 +331,19 @@ fn acknowledge(
     };
     for (ack, name) in &acks[skipped..] {
         locked(&state.arrived).set_ack(id, *ack);
+        if lost {
+            continue;
+        }
         state.hooks.post(
             "message.ack",
             json!({ "id": full, "from": format!("{number}@c.us"), "fromMe": true, "ack": ack, "ackName": name }),
         );
     }
+}
+
+/// The hidden id a simulated person has.
+fn lid_of(number: &str) -> String {
+    format!("9{number}")
 }
 
 async fn look_up(

@@ -348,6 +348,7 @@ fn every_fault_that_a_send_can_meet_is_played() {
         Fault::ErrorAck,
         Fault::Unread,
         Fault::AcksLost,
+        Fault::EventsLost,
     ];
     for fault in wablast::simulator::ALL_FAULTS {
         let played = WAHA.iter().chain(&SLOW).any(|case| case.fault == fault);

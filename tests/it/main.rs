@@ -42,6 +42,8 @@ mod proof;
 mod proven;
 mod receipt_orders;
 mod receipts;
+mod unheard;
+
 mod waha_session;
 mod replies;
 mod webhook_sending;

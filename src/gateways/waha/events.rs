@@ -27,12 +27,15 @@ pub enum Event {
         stanza: String,
         from_me: bool,
         rank: Rank,
+        /// The hidden id of the person it went to, where WhatsApp keeps the chat under it.
+        lid: Option<String>,
     },
     Incoming(IncomingMessage),
     /// A message of the number itself; `by_api`: sent through WAHA.
     Own {
         stanza: String,
         by_api: bool,
+        lid: Option<String>,
     },
     Session {
         status: String,
@@ -102,6 +105,12 @@ pub fn stanza(id: &str) -> &str {
     }
 }
 
+/// The chat of a full id, where it is a hidden id.
+fn lid(id: &str) -> Option<String> {
+    let chat = id.split('_').nth(1)?;
+    chat.ends_with("@lid").then(|| chat.to_owned())
+}
+
 /// ERROR -1, PENDING 0, SERVER 1, DEVICE 2, READ 3, PLAYED 4.
 pub fn rank(ack: i64) -> Rank {
     match ack {
@@ -153,6 +162,7 @@ fn ack(payload: &Value) -> Option<Event> {
         stanza: stanza(payload["id"].as_str()?).to_owned(),
         from_me: payload["fromMe"].as_bool().unwrap_or(true),
         rank: rank(payload["ack"].as_i64()?),
+        lid: payload["id"].as_str().and_then(lid),
     })
 }
 
@@ -165,6 +175,7 @@ fn message(payload: &Value) -> Event {
         return Event::Own {
             stanza: stanza_of_message,
             by_api: payload["source"].as_str() == Some("api"),
+            lid: lid(id),
         };
     }
     let Some(from) = payload["from"].as_str() else {
@@ -247,6 +258,14 @@ mod tests {
         assert_eq!(stanza("true_5511@c.us_3EB0"), "3EB0");
         assert_eq!(stanza("true_1@g.us_3EB0_99@c.us"), "3EB0");
         assert_eq!(stanza("3EB0"), "3EB0");
+    }
+
+    #[test]
+    fn a_receipt_may_tell_the_hidden_id_of_a_person() {
+        assert_eq!(lid("true_99@lid_3EB0").as_deref(), Some("99@lid"));
+        for other in ["true_5511@c.us_3EB0", "true_1@g.us_3EB0_99@lid", "3EB0"] {
+            assert_eq!(lid(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -1,0 +1,3 @@
+ALTER TABLE account_sessions DROP COLUMN asked_at, DROP COLUMN looked_at;
+DROP TABLE unheard;
+DROP TABLE unheard_cursor;

@@ -1,0 +1,39 @@
+//! Looking for messages without receipts and for sessions that work again, while the program runs.
+//!
+//! Invariant: what is learned settles its mailings, as receipts do.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::settle;
+use crate::accounts::session;
+use crate::app::App;
+use crate::outgoing::unheard;
+
+const LOOK: Duration = Duration::from_secs(10);
+
+/// One look; returns of how many messages something was learned.
+pub async fn look(app: &App) -> anyhow::Result<usize> {
+    if session::look_at_stopped(app).await? > 0 {
+        app.wake.deliver.notify_one();
+    }
+    let found = unheard::look(app).await?;
+    let mut conn = app.db.system().await?;
+    settle::of_messages(&mut conn, &found).await?;
+    Ok(found.len())
+}
+
+/// Until `stop`.
+pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            _ = stop.changed() => return,
+        }
+        if let Err(error) = look(&app).await {
+            tracing::error!("looking for messages without receipts: {error:#}");
+        }
+    }
+}
