@@ -44,6 +44,7 @@ mod receipt_orders;
 mod receipts;
 mod unheard;
 
+mod waha_contract;
 mod waha_session;
 mod replies;
 mod webhook_sending;

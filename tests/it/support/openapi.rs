@@ -7,7 +7,15 @@ use serde_json::{Map, Value};
 use wablast::api::document;
 
 /// Words that say nothing about which values fit.
-const TALK: [&str; 5] = ["description", "example", "examples", "title", "default"];
+const TALK: [&str; 7] = [
+    "description",
+    "example",
+    "examples",
+    "title",
+    "default",
+    "deprecated",
+    "nullable",
+];
 
 /// The described call behind a method and an address, as the document writes it.
 pub fn call(method: &str, path: &str) -> Option<&'static Value> {
@@ -59,24 +67,29 @@ pub fn check(method: &str, path: &str, asked: Option<&Value>, status: u16, answe
     }
 }
 
-/// What is wrong with a value, by place.
+/// What is wrong with a value, by place; our own document explains the references.
 pub fn faults(schema: &Value, value: &Value) -> Vec<String> {
+    faults_in(document::all(), schema, value)
+}
+
+/// The same with another document.
+pub fn faults_in(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    walk(schema, value, "$", &mut found);
+    walk(document, schema, value, "$", &mut found);
     found
 }
 
 /// References and `allOf` written out.
-fn whole(schema: &Value) -> Map<String, Value> {
+fn whole(document: &Value, schema: &Value) -> Map<String, Value> {
     let mut all = schema.as_object().cloned().unwrap_or_default();
     if let Some(name) = all.remove("$ref") {
         let name = name.as_str().unwrap().rsplit('/').next().unwrap();
-        let known = &document::all()["components"]["schemas"][name];
+        let known = &document["components"]["schemas"][name];
         assert!(
             known.is_object(),
             "the document refers to {name}, which it does not describe"
         );
-        all.extend(whole(known));
+        all.extend(whole(document, known));
     }
     for part in all
         .remove("allOf")
@@ -84,7 +97,7 @@ fn whole(schema: &Value) -> Map<String, Value> {
         .filter_map(Value::as_array)
         .flatten()
     {
-        for (word, said) in whole(part) {
+        for (word, said) in whole(document, part) {
             match (all.get_mut(&word), said) {
                 (Some(Value::Object(before)), Value::Object(more)) => before.extend(more),
                 (Some(Value::Array(before)), Value::Array(more)) => before.extend(more),
@@ -96,8 +109,11 @@ fn whole(schema: &Value) -> Map<String, Value> {
     all
 }
 
-fn walk(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
-    let schema = whole(schema);
+fn walk(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
+    let schema = whole(document, schema);
+    if value.is_null() && schema.get("nullable") == Some(&Value::Bool(true)) {
+        return;
+    }
     for (word, said) in &schema {
         match word.as_str() {
             "type" if !of_type(said, value) => found.push(format!("{at}: {value} is not {said}")),
@@ -113,7 +129,7 @@ fn walk(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
                     .as_array()
                     .unwrap()
                     .iter()
-                    .filter(|way| faults(way, value).is_empty())
+                    .filter(|way| faults_in(document, way, value).is_empty())
                     .count();
                 if fits != 1 {
                     found.push(format!("{at}: {value} fits {fits} of {said}"));
@@ -121,7 +137,7 @@ fn walk(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
             }
             "items" => {
                 for (n, item) in value.as_array().into_iter().flatten().enumerate() {
-                    walk(said, item, &format!("{at}[{n}]"), found);
+                    walk(document, said, item, &format!("{at}[{n}]"), found);
                 }
             }
             "properties"
@@ -136,11 +152,12 @@ fn walk(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
         }
     }
     if let Some(fields) = value.as_object() {
-        object(&schema, fields, at, found);
+        object(document, &schema, fields, at, found);
     }
 }
 
 fn object(
+    document: &Value,
     schema: &Map<String, Value>,
     fields: &Map<String, Value>,
     at: &str,
@@ -162,14 +179,14 @@ fn object(
     for (name, field) in fields {
         let at = format!("{at}.{name}");
         match (known.and_then(|known| known.get(name)), others) {
-            (Some(schema), _) => walk(schema, field, &at, found),
+            (Some(schema), _) => walk(document, schema, field, &at, found),
             (None, Some(Value::Bool(true))) => {}
-            (None, Some(schema @ Value::Object(_))) => walk(schema, field, &at, found),
+            (None, Some(schema @ Value::Object(_))) => walk(document, schema, field, &at, found),
             (None, _) if known.is_none() && others.is_none() => {}
             (None, _) => found.push(format!("{at} is not in the document")),
         }
         if let Some(names) = names {
-            walk(names, &Value::String(name.clone()), &at, found);
+            walk(document, names, &Value::String(name.clone()), &at, found);
         }
     }
 }
