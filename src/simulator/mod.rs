@@ -94,6 +94,8 @@ struct State {
     faults: Mutex<Faults>,
     dice: Mutex<faults::Dice>,
     arrived: Mutex<Arrived>,
+    /// Calls around messages: seen and typing.
+    typed: Mutex<Vec<String>>,
     hooks: Hooks,
     flow: Mutex<Flow>,
     http: Http,
@@ -131,6 +133,11 @@ impl Running {
         control::somebody_writes(&self.state, &written).await;
     }
 
+    /// The calls around messages, in their order.
+    pub fn typed(&self) -> Vec<String> {
+        locked(&self.state.typed).clone()
+    }
+
     /// Whether every event that was made has been posted.
     pub fn is_quiet(&self) -> bool {
         self.state.hooks.is_quiet()
@@ -146,6 +153,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         faults: Mutex::new(options.faults.clone()),
         dice: Mutex::new(faults::Dice::new(options.seed)),
         arrived: Mutex::new(Arrived::from(options.first_id)),
+        typed: Mutex::default(),
         hooks,
         flow: Mutex::new(options.flow.clone()),
         http,

@@ -110,12 +110,20 @@ async fn check_exists(
     if missing {
         HttpResponse::Ok().json(json!({ "numberExists": false }))
     } else {
-        HttpResponse::Ok().json(json!({ "numberExists": true, "chatId": format!("{digits}@c.us") }))
+        HttpResponse::Ok()
+            .json(json!({ "numberExists": true, "chatId": format!("{}@c.us", known_as(&digits)) }))
     }
 }
 
-async fn typing(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+async fn typing(
+    request: HttpRequest,
+    call: web::Path<String>,
+    body: web::Json<Value>,
+    state: web::Data<State>,
+) -> HttpResponse {
     authorized!(request, state);
+    let chat = body["chatId"].as_str().unwrap_or_default();
+    locked(&state.typed).push(format!("{call} {chat}"));
     HttpResponse::Created().json(json!({ "result": true }))
 }
 
@@ -338,6 +346,16 @@ fn acknowledge(
             "message.ack",
             json!({ "id": full, "from": format!("{number}@c.us"), "fromMe": true, "ack": ack, "ackName": name }),
         );
+    }
+}
+
+/// Brazil's mobile numbers have nine digits, and WhatsApp knows the older ones by eight.
+fn known_as(digits: &str) -> String {
+    match digits.strip_prefix("55") {
+        Some(rest) if rest.len() == 11 && rest[2..].starts_with('9') => {
+            format!("55{}{}", &rest[..2], &rest[3..])
+        }
+        _ => digits.to_owned(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::DateTime;
@@ -165,6 +166,9 @@ async fn every_call_we_make_is_as_waha_describes_it() {
         .await;
     let _ = waha.store().await;
     let _ = waha.test().await;
+    let _ = waha.check_exists("6281200000001").await;
+    waha.type_to("6281200000001", Duration::ZERO).await;
+    let _ = waha.clone().previewing(false).send(&text()).await;
     let _ = waha.qr().await;
     let _ = waha.pairing_code("6281200000001").await;
     let _ = waha.start(&hook).await;
@@ -197,6 +201,10 @@ async fn every_call_we_make_is_as_waha_describes_it() {
     }
     for call in [
         "GET /api/server/version",
+        "GET /api/contacts/check-exists",
+        "POST /api/sendSeen",
+        "POST /api/startTyping",
+        "POST /api/stopTyping",
         "GET /api/sessions/{session}",
         "GET /api/sessions/{session}/me",
         "GET /api/{session}/auth/qr",

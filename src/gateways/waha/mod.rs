@@ -6,6 +6,7 @@
 pub mod chats;
 pub mod classify;
 pub mod events;
+pub mod person;
 pub mod session;
 
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct Waha {
     http: Http,
     address: WahaAddress,
     credentials: Credentials,
+    /// What stands behind a link is not shown.
+    plain_links: bool,
 }
 
 /// What answers, from `GET /api/server/version`.
@@ -87,6 +90,15 @@ impl Waha {
             http,
             address,
             credentials,
+            plain_links: false,
+        }
+    }
+
+    /// The same, with or without a preview of links.
+    pub fn previewing(self, links: bool) -> Self {
+        Self {
+            plain_links: !links,
+            ..self
         }
     }
 
@@ -173,6 +185,9 @@ impl Waha {
         });
         if let Some(id) = &message.own_ref {
             body["id"] = json!(id);
+        }
+        if self.plain_links {
+            body["linkPreview"] = json!(false);
         }
         if let Some(quoted) = &message.quoted {
             body["reply_to"] = json!(quoted);
