@@ -36,6 +36,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    account_sending (account_id) {
+        account_id -> BigInt,
+        company_id -> BigInt,
+        link_preview -> Bool,
+        typing -> Bool,
+        check_numbers -> Bool,
+        checks_an_hour -> Integer,
+        asked_at -> Nullable<Timestamptz>,
+        slow_down -> Bool,
+        slowed_at -> Nullable<Timestamptz>,
+        slowed_why -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     account_sessions (account_id) {
         account_id -> BigInt,
         company_id -> BigInt,
@@ -691,6 +706,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    number_checks (company_id, number) {
+        company_id -> BigInt,
+        number -> Text,
+        account_id -> BigInt,
+        on_whatsapp -> Bool,
+        chat_id -> Nullable<Text>,
+        checked_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     outgoing (id) {
         id -> BigInt,
         company_id -> BigInt,
@@ -839,6 +865,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     account_companies,
     account_pace,
     account_recent,
+    account_sending,
     account_sessions,
     account_users,
     accounts,
@@ -881,6 +908,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     media,
     media_leftovers,
     media_links,
+    number_checks,
     outgoing,
     outgoing_content,
     parked_receipts,

@@ -3,7 +3,8 @@
 //! Invariants: a secret is sealed before it is stored and never leaves through a page, a log or the
 //! API; whoever changes a secret or an address makes the account *untested* until a test passes; an
 //! account belongs to one company, which alone changes it, and is used by those in `account_companies`.
-//! Owns `accounts`, `account_companies`, `account_users` and `account_sessions`. Does not know who sends through it.
+//! Owns `accounts`, `account_companies`, `account_users`, `account_sessions`
+//! and `account_sending`. Does not know who sends through it.
 
 pub mod callback_token;
 pub mod health;
@@ -11,6 +12,7 @@ pub mod input;
 pub mod list;
 pub mod pace;
 pub mod query;
+pub mod sending;
 pub mod session;
 pub mod sharing;
 pub mod test;

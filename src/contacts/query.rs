@@ -1,5 +1,6 @@
 //! SQL of contacts. Row-level security keeps to one company.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
@@ -264,7 +265,7 @@ pub(super) async fn store_opt_in(
     .set((
         contacts::opt_out.eq(false),
         contacts::opt_out_reason.eq(None::<String>),
-        contacts::opt_out_at.eq(None::<chrono::DateTime<chrono::Utc>>),
+        contacts::opt_out_at.eq(None::<DateTime<Utc>>),
         contacts::updated_at.eq(wablast_now()),
     ))
     .execute(conn)
@@ -401,7 +402,9 @@ pub async fn by_identity(
         "SELECT id FROM (
            SELECT c.id, 0 AS rank FROM contacts c WHERE c.company_id = $1 AND c.whatsapp_number = $2
            UNION ALL
-           SELECT i.contact_id, 1 FROM contact_identities i WHERE i.company_id = $1 AND i.kind = 'lid' AND i.value = $3
+           SELECT i.contact_id, 1 FROM contact_identities i WHERE i.company_id = $1 AND i.kind = 'wa_id' AND i.value = $2
+           UNION ALL
+           SELECT i.contact_id, 2 FROM contact_identities i WHERE i.company_id = $1 AND i.kind = 'lid' AND i.value = $3
          ) f ORDER BY rank LIMIT 1",
     )
     .bind::<BigInt, _>(company)
@@ -411,6 +414,21 @@ pub async fn by_identity(
     .await
     .optional()?;
     Ok(found.map(|found| found.id))
+}
+
+/// What WhatsApp said of a number, and when it was asked.
+pub async fn number_said(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    number: &str,
+) -> QueryResult<Option<(bool, DateTime<Utc>)>> {
+    use crate::schema::number_checks;
+    number_checks::table
+        .find((company, number))
+        .select((number_checks::on_whatsapp, number_checks::checked_at))
+        .first(conn)
+        .await
+        .optional()
 }
 
 /// Holds everybody else who is about to make a contact for this identity until the transaction ends:

@@ -18,6 +18,7 @@ use crate::contacts;
 use crate::error::{Error, Result};
 use crate::gateways::waha::events::{IncomingMessage, Sender};
 use crate::ids::{CompanyId, ContactId, IncomingId};
+use crate::outgoing::governor;
 use crate::outgoing::query::{Single, add_single};
 use crate::text::keyword;
 use crate::text::merge::Template;
@@ -86,6 +87,7 @@ pub async fn receive(
         let news = stop_everywhere(conn, account, digits, lid, contact).await?;
         if news {
             confirm(conn, account, &person, id).await?;
+            governor::opted_out(conn, company, account.id).await?;
         }
     } else {
         if keyword::matches(text, &company_row.opt_in_words) {

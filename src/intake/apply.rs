@@ -21,6 +21,7 @@ use crate::ids::{AccountId, CompanyId};
 use crate::incoming;
 use crate::logs;
 use crate::mailings::settle;
+use crate::outgoing::governor::{self, Trouble};
 use crate::outgoing::receipts::{self, Receipt};
 use crate::prepared::prepared;
 
@@ -158,6 +159,7 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
     let mut accounts: HashMap<AccountId, Account> = HashMap::new();
     let mut news = Vec::new();
     let mut lids = Vec::new();
+    let mut troubles = Vec::new();
     for event in stored {
         let account = match accounts.get(&event.account_id) {
             Some(known) => known.clone(),
@@ -197,6 +199,9 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
                 rank,
                 lid,
             } => {
+                if rank == Rank::Failed {
+                    troubles.push((account.id, Trouble::ErrorAck));
+                }
                 lids.extend(lid.map(|lid| (account.id, stanza.clone(), lid)));
                 news.push(Receipt {
                     account: account.id,
@@ -221,13 +226,21 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
             Event::Incoming(message) => {
                 incoming::receive(conn, &account, &message, event.id).await?;
             }
-            Event::Session { status, .. } => session(conn, &account, &status).await?,
+            Event::Session { status, .. } => {
+                if matches!(status.as_str(), "FAILED" | "SCAN_QR_CODE") {
+                    troubles.push((account.id, Trouble::SessionDropped));
+                }
+                session(conn, &account, &status).await?;
+            }
             Event::Ack { .. } | Event::Own { .. } | Event::Ignored => {}
         }
     }
     let touched = receipts::apply(conn, &news).await?;
     settle::of_messages(conn, &touched).await?;
     contacts::query::learn_lids(conn, &lids).await?;
+    for (account, what) in troubles {
+        governor::trouble(conn, account, what).await?;
+    }
     let ids: Vec<AccountId> = accounts.into_keys().collect();
     accounts::query::saw_event(conn, &ids).await?;
     Ok(())

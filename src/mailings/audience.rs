@@ -61,6 +61,8 @@ pub(super) fn verdict(required: &[String], frequency: Option<(i32, i32)>) -> Str
           WHEN EXISTS (SELECT FROM blacklist b WHERE b.company_id = c.company_id AND b.number = u.number) THEN 'blacklisted'
           WHEN NOT c.active THEN 'inactive'
           WHEN u.number IS NULL THEN 'no_number'
+          WHEN EXISTS (SELECT FROM number_checks k WHERE k.company_id = c.company_id AND k.number = u.number AND NOT k.on_whatsapp
+            AND k.checked_at > wablast_now() - interval '90 days') THEN 'not_on_whatsapp'
           WHEN u.list_opted_out THEN 'list_opted_out'
           WHEN u.duplicate THEN 'duplicate'{missing}{often} END"
     )

@@ -222,6 +222,34 @@ pub async fn facts(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<F
     .await
 }
 
+#[derive(QueryableByName)]
+struct Most {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    most: Option<i64>,
+}
+
+/// How many people the account's largest other mailing reached, counted up to `enough`; `None`: the account
+/// does not send through WAHA's API, where that decides whether WhatsApp takes offence.
+pub async fn most_before(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    enough: i64,
+) -> QueryResult<Option<i64>> {
+    let most: Option<Most> = sql_query(
+        "SELECT coalesce((SELECT max(n) FROM (
+           SELECT (SELECT count(*) FROM (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.accepted_at IS NOT NULL LIMIT $3) x) AS n
+           FROM mailings m WHERE m.account_id = a.id AND m.id <> $2 AND m.started_at IS NOT NULL ORDER BY m.id DESC LIMIT 20) b), 0) AS most
+         FROM accounts a WHERE a.id = $1 AND a.provider = 'waha' AND a.send_through = 'api'",
+    )
+    .bind::<BigInt, _>(mailing.account_id)
+    .bind::<BigInt, _>(mailing.id)
+    .bind::<BigInt, _>(enough)
+    .get_result(conn)
+    .await
+    .optional()?;
+    Ok(most.and_then(|most| most.most))
+}
+
 /// To whom the last run went, in the words of its log.
 pub(super) async fn recipients_of_last_run(
     conn: &mut AsyncPgConnection,

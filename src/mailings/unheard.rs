@@ -1,4 +1,5 @@
-//! Looking for messages without receipts and for sessions that work again, while the program runs.
+//! Looking for messages without receipts, for sessions that work again and at numbers that wait, while the program
+//! runs.
 //!
 //! Invariant: what is learned settles its mailings, as receipts do.
 
@@ -9,7 +10,7 @@ use tokio::sync::watch;
 use super::settle;
 use crate::accounts::session;
 use crate::app::App;
-use crate::outgoing::unheard;
+use crate::outgoing::{checks, unheard};
 
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -18,6 +19,7 @@ pub async fn look(app: &App) -> anyhow::Result<usize> {
     if session::look_at_stopped(app).await? > 0 {
         app.wake.deliver.notify_one();
     }
+    checks::look(app).await?;
     let found = unheard::look(app).await?;
     let mut conn = app.db.system().await?;
     settle::of_messages(&mut conn, &found).await?;

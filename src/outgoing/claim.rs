@@ -99,7 +99,7 @@ impl Trail {
 const TAKE: &str = "
 WITH locked AS (
   SELECT p.account_id, wablast_room(p, a, wablast_now()) AS room, a.delivery = 'batched' AS batched, a.person_gap AS gap,
-    a.delay_min + (a.delay_max - a.delay_min) * random() AS pause
+    (a.delay_min + (a.delay_max - a.delay_min) * random()) / greatest(0.01, wablast_slowed(p.slow, p.slowed_at, wablast_now())) AS pause
   FROM account_pace p JOIN accounts a ON a.id = p.account_id
   WHERE p.account_id = $1 AND a.active AND a.health = 'running'
     AND (p.blocked_until IS NULL OR p.blocked_until <= wablast_now())

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::governor::{self, Trouble};
 use super::record::{self, Outcome};
 use super::remember::Memory;
 use super::worker::{Ended, Worker};
@@ -139,6 +140,9 @@ async fn record_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
                     pace::slow_down(&mut conn, outcome.account).await?;
                 }
                 queue::block(&mut conn, outcome.account, outcome.wait, reason).await?;
+            }
+            Err(error) if error.reason().contains("error 463") => {
+                governor::trouble(&mut conn, outcome.account, Trouble::ColdContact).await?;
             }
             _ => {}
         }

@@ -62,6 +62,7 @@ WITH due AS (
 )
 SELECT o.id, o.account_id, o.mailing_id, o.version_id, o.number, o.field_values, t.fence, a.begun_at, a.own_ref,
   (SELECT i.value FROM contact_identities i WHERE i.contact_id = o.contact_id AND i.kind = 'lid' LIMIT 1) AS lid,
+  (SELECT n.chat_id FROM number_checks n WHERE n.company_id = o.company_id AND n.number = o.number) AS chat_id,
   coalesce(t.clear_since <= wablast_now() - interval '60 seconds', false) AND a.begun_at <= wablast_now() - interval '10 minutes' AS last
 FROM taken t JOIN outgoing o ON o.id = t.outgoing_id JOIN attempts a ON a.outgoing_id = t.outgoing_id AND a.fence = t.fence
 ORDER BY o.id";
@@ -89,6 +90,9 @@ struct Due {
     /// Another address of the same person, under which WhatsApp may keep the chat.
     #[diesel(sql_type = Nullable<Text>)]
     lid: Option<String>,
+    /// Where its number is on WhatsApp, when that is elsewhere.
+    #[diesel(sql_type = Nullable<Text>)]
+    chat_id: Option<String>,
     /// Where this look finds nothing either, nothing arrived.
     #[diesel(sql_type = Bool)]
     last: bool,
@@ -175,7 +179,10 @@ fn said(error: crate::gateways::SendError) -> anyhow::Error {
 /// Our messages in every chat this person may have; `None`: not all of them can be listed.
 async fn chat(waha: &Waha, one: &Due) -> anyhow::Result<Option<Vec<Listed>>> {
     let mut all = Vec::new();
-    for to in [Some(&one.number), one.lid.as_ref()].into_iter().flatten() {
+    for to in [Some(&one.number), one.lid.as_ref(), one.chat_id.as_ref()]
+        .into_iter()
+        .flatten()
+    {
         match waha.own_messages(to, one.begun_at - BEFORE).await {
             Ok(Some(listed)) => all.extend(listed),
             Ok(None) => return Ok(None),

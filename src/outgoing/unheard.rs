@@ -69,7 +69,8 @@ UPDATE unheard u SET tries = u.tries + 1,
   next_at = wablast_now() + (ARRAY[interval '10 minutes', '30 minutes', '2 hours', '8 hours', '1 day'])[u.tries + 1]
 FROM due d, outgoing o WHERE u.outgoing_id = d.outgoing_id AND o.id = u.outgoing_id
 RETURNING u.outgoing_id, u.account_id, u.reference, coalesce(o.number, o.skipped_number) AS number,
-  (SELECT i.value FROM contact_identities i WHERE i.contact_id = o.contact_id AND i.kind = 'lid' LIMIT 1) AS lid";
+  (SELECT i.value FROM contact_identities i WHERE i.contact_id = o.contact_id AND i.kind = 'lid' LIMIT 1) AS lid,
+  (SELECT n.chat_id FROM number_checks n WHERE n.company_id = o.company_id AND n.number = o.number) AS chat_id";
 
 /// The gateway did not answer: nobody was asked for.
 const NOT_ASKED: &str = "
@@ -94,6 +95,9 @@ struct Due {
     /// Another address of the same person, under which WhatsApp may keep the chat.
     #[diesel(sql_type = Nullable<Text>)]
     lid: Option<String>,
+    /// Where its number is on WhatsApp.
+    #[diesel(sql_type = Nullable<Text>)]
+    chat_id: Option<String>,
 }
 
 /// Asks for what is due. Returns the messages of which something was learned.
@@ -168,7 +172,7 @@ async fn look_at(app: &App, account: AccountId, due: Vec<Due>) -> anyhow::Result
 
 /// Its receipt; `None`: WAHA does not know the message, or nothing of what became of it.
 async fn find(app: &App, waha: &Waha, one: &Due) -> Result<Option<Receipt>, String> {
-    for to in [&one.number, &one.lid].into_iter().flatten() {
+    for to in [&one.chat_id, &one.number, &one.lid].into_iter().flatten() {
         let sighting = waha.look_up(to, &one.reference).await;
         let Some(sighting) = sighting.map_err(|error| error.reason().to_owned())? else {
             continue;

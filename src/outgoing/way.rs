@@ -11,6 +11,7 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::accounts::Account;
+use crate::accounts::sending::Sending;
 use crate::app::App;
 use crate::gateways::waha::Waha;
 use crate::gateways::webhook::{Push, Webhook};
@@ -29,11 +30,12 @@ pub(super) enum Way {
 
 impl Way {
     /// Fails where the account's address or secrets cannot be read.
-    pub(super) fn of(account: &Account, app: &App) -> anyhow::Result<Self> {
+    pub(super) fn of(account: &Account, sending: &Sending, app: &App) -> anyhow::Result<Self> {
         Ok(if account.sends_through_webhook() {
             Self::Webhook(Arc::new(account.webhook(app)?))
         } else {
-            Self::Waha(Arc::new(account.waha(app)?))
+            let waha = account.waha(app)?.previewing(sending.link_preview);
+            Self::Waha(Arc::new(waha))
         })
     }
 

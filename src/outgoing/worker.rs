@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::autopause;
 use super::backoff;
 use super::begin::{Begun, begin};
+use super::checks;
 use super::claim::{Ask, Claimed, Ready, Taken, Trail, take};
 use super::files::Files;
 use super::own_ids::OwnIds;
@@ -27,7 +28,9 @@ use super::queue::{self, Next};
 use super::record::Outcome;
 use super::recover;
 use super::remember::Memory;
+use super::typing;
 use super::way::{self, Way};
+use crate::accounts::sending::{self, Sending};
 use crate::accounts::{self, Account};
 use crate::app::App;
 use crate::companies;
@@ -43,6 +46,7 @@ use crate::text::merge::Parts;
 pub(super) const START_WITHIN: Duration = Duration::from_millis(900);
 /// Why messages with a file wait.
 const NO_FILE: &str = "The file of a mailing could not be read from the storage. Nothing was sent; it is tried again.";
+const NO_ACCOUNT: &str = "the account could not be read";
 /// How long what a gateway can do is believed.
 const BELIEVE: Duration = Duration::from_secs(300);
 
@@ -75,6 +79,7 @@ pub(super) struct Worker {
 struct Gateway {
     account: Account,
     way: Way,
+    sending: Sending,
     own_ids: bool,
     ids: OwnIds,
     loaded: Instant,
@@ -214,7 +219,7 @@ impl Worker {
             .as_ref()
             .filter(|gateway| gateway.is_fresh(account))
         {
-            Some(gateway) if !account.sends_through_webhook() => Ready {
+            Some(gateway) if !account.sends_through_webhook() && !gateway.sending.typing => Ready {
                 begin: true,
                 own_refs: gateway.own_ids.then(|| gateway.ids.take(places)),
             },
@@ -332,6 +337,9 @@ impl Worker {
         if *self.stop.borrow() {
             return self.give_back(&claimed).await;
         }
+        if self.sending().typing {
+            typing::before(&self.app, &way, &claimed).await;
+        }
         // Preparing may have taken until the evening.
         let gates = self.gates(&account).await?;
         let started = Instant::now();
@@ -361,12 +369,20 @@ impl Worker {
     async fn post(
         &mut self,
         way: &Way,
-        begun: Vec<Begun>,
+        mut begun: Vec<Begun>,
         mut around: HashMap<OutgoingId, Push>,
         claimed: &[Claimed],
         started: Instant,
     ) -> anyhow::Result<()> {
         self.memory.note(&begun);
+        if self.sending().check_numbers
+            && let Err(error) = checks::address(&self.app, &mut begun).await
+        {
+            tracing::warn!(
+                account = self.account.0,
+                "reading checked numbers: {error:#}"
+            );
+        }
         for message in begun {
             let media = claimed
                 .iter()
@@ -395,6 +411,12 @@ impl Worker {
             });
         }
         Ok(())
+    }
+
+    /// How the account sends; before it is known, as if nobody had decided.
+    fn sending(&self) -> Sending {
+        let gateway = self.gateway.as_ref();
+        gateway.map_or_else(Sending::default, |gateway| gateway.sending.clone())
     }
 
     fn knows_version(&self, message: &Begun) -> bool {
@@ -443,7 +465,7 @@ impl Worker {
             self.gateway = Some(self.connect(account).await?);
         }
         let Some(gateway) = self.gateway.as_ref() else {
-            return Err(not_ready("the account could not be read"));
+            return Err(not_ready(NO_ACCOUNT));
         };
         let way = gateway.way.clone();
         // Files are sent by calls that take no id of ours.
@@ -459,7 +481,18 @@ impl Worker {
     }
 
     async fn connect(&self, account: Account) -> Result<Gateway, SendError> {
-        let way = Way::of(&account, &self.app).map_err(|_| SendError::AccountStop {
+        let sending = {
+            let mut conn = self
+                .app
+                .db
+                .system()
+                .await
+                .map_err(|_| not_ready(NO_ACCOUNT))?;
+            sending::of(&mut conn, self.account)
+                .await
+                .map_err(|_| not_ready(NO_ACCOUNT))?
+        };
+        let way = Way::of(&account, &sending, &self.app).map_err(|_| SendError::AccountStop {
             code: FailureCode::Auth,
             reason: "The account's address or secrets cannot be read. Open the account and enter them again.".to_owned(),
         })?;
@@ -467,6 +500,7 @@ impl Worker {
         Ok(Gateway {
             account,
             way,
+            sending,
             own_ids,
             ids: OwnIds::default(),
             loaded: Instant::now(),

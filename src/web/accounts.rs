@@ -32,6 +32,7 @@ use crate::web::page::{Action, Menu, Shell, html, html_with};
 use crate::web::pieces::Event;
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
+use crate::web::waha_sending::SendingBox;
 use crate::web::waha_session::SessionBox;
 use crate::{audit, companies, users};
 
@@ -93,6 +94,7 @@ struct AccountPage {
     pace: Option<Pace>,
     /// Of an account that sends by WAHA's own API.
     session: Option<SessionBox>,
+    sending: Option<SendingBox>,
 }
 
 impl AccountPage {
@@ -273,6 +275,10 @@ pub(super) async fn render(
             None => None,
         },
         session,
+        sending: match &account {
+            Some(account) => SendingBox::load(&mut conn, account).await?,
+            None => None,
+        },
         account,
         input,
         errors,

@@ -49,6 +49,7 @@ pub mod table;
 pub mod tokens;
 pub mod users;
 pub mod visit;
+pub mod waha_sending;
 pub mod waha_session;
 pub mod webhook_log;
 
@@ -100,6 +101,7 @@ fn nouns(config: &mut web::ServiceConfig) {
         .configure(outgoing::routes)
         .configure(accounts::routes)
         .configure(waha_session::routes)
+        .configure(waha_sending::routes)
         .configure(jobs::routes)
         .configure(webhook_log::routes)
         .configure(instances::routes)

@@ -3,7 +3,7 @@
 //! Invariant: one wording for the account's page, the page of a mailing and that of a message. Reads facts,
 //! decides nothing.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::accounts::{self, Rules};
@@ -15,6 +15,9 @@ use crate::outgoing::pace::{self, Cap, Gates, Standing};
 use crate::text::zones;
 use crate::web::page::Shell;
 
+/// After so long an account has its own pace again, whatever slowed it down.
+const LATELY: TimeDelta = TimeDelta::minutes(30);
+
 /// An account's pace at the moment it was asked.
 #[derive(Debug, Clone)]
 pub struct Pace {
@@ -24,6 +27,8 @@ pub struct Pace {
     zone: Tz,
     /// The company's quiet hours last until then.
     pub quiet_until: Option<DateTime<Utc>>,
+    /// The trouble that slowed it down lately, where it was no rate error.
+    slowed_why: Option<String>,
 }
 
 /// What holds every mailing of an account.
@@ -51,12 +56,15 @@ impl Pace {
         };
         let account = accounts::query::find(&mut conn, id).await?;
         let zone = companies::find(&mut conn, account.company_id).await?.zone();
+        let sending = accounts::sending::of(&mut conn, id).await?;
+        let lately = sending.slowed_at.is_some_and(|at| now - at < LATELY);
         let quiet_until = Gates::of(&account.rules, zone, now).mailings_until;
         Ok(Some(Self {
             standing,
             rules: account.rules,
             zone,
             quiet_until,
+            slowed_why: sending.slowed_why.filter(|_| lately),
         }))
     }
 
@@ -122,7 +130,13 @@ impl Pace {
         let mut notes = Vec::new();
         if self.standing.slow < 0.995 {
             let percent = (self.standing.slow * 100.0).round();
-            notes.push(shell.tf("pace.slowed", &[format!("{percent}")]));
+            notes.push(match &self.slowed_why {
+                Some(why) => shell.tf(
+                    "pace.slowed_trouble",
+                    &[format!("{percent}"), shell.say(why)],
+                ),
+                None => shell.tf("pace.slowed", &[format!("{percent}")]),
+            });
         }
         if self.rules.quiet().is_some() && self.quiet_until.is_none() {
             let whose = if self.rules.quiet_local {

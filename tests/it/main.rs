@@ -45,6 +45,7 @@ mod receipts;
 mod unheard;
 
 mod waha_contract;
+mod waha_sending;
 mod waha_session;
 mod replies;
 mod webhook_sending;

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use askama::Template;
+use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 
 use crate::contacts::query::Counters;
@@ -186,6 +187,10 @@ async fn around(
         Some(number) => contacts::list::is_blacklisted(conn, number).await?,
         None => false,
     };
+    let said = match &contact.whatsapp_number {
+        Some(number) => query::number_said(conn, contact.company_id, number).await?,
+        None => None,
+    };
     let is_incoming = !visit.request.query_string().contains("tab=outgoing");
     let of_contact = Some(("t.contact_id = $1", id.0));
     let table = if is_incoming {
@@ -198,7 +203,7 @@ async fn around(
     let entries = audit::of(conn, "contacts", id.0).await?;
     Ok(Known {
         counters: query::counters(conn, id).await?,
-        checks: checks(&shell, &contact, blacklisted),
+        checks: checks(&shell, &contact, blacklisted, said),
         is_incoming,
         table,
         history: history::events(&shell, "contacts", entries),
@@ -207,7 +212,13 @@ async fn around(
 }
 
 /// Everything that decides whether a message goes out to this person.
-fn checks(shell: &Shell, contact: &Contact, blacklisted: bool) -> Vec<Check> {
+/// `said`: what WhatsApp said of the number, and when.
+fn checks(
+    shell: &Shell,
+    contact: &Contact,
+    blacklisted: bool,
+    said: Option<(bool, DateTime<Utc>)>,
+) -> Vec<Check> {
     let check = |ok: bool, sentence: String| Check { ok, sentence };
     let number = match contact.whatsapp_number.as_deref() {
         None => check(false, shell.t("contacts.check.no_number")),
@@ -225,7 +236,15 @@ fn checks(shell: &Shell, contact: &Contact, blacklisted: bool) -> Vec<Check> {
         check(true, shell.t("contacts.check.subscribed"))
     };
     let words = |ok: bool, yes: &str, no: &str| check(ok, shell.t(if ok { yes } else { no }));
-    vec![
+    let on_whatsapp = said.map(|(is_there, at)| {
+        let key = if is_there {
+            "contacts.check.on_whatsapp"
+        } else {
+            "contacts.check.not_on_whatsapp"
+        };
+        check(is_there, shell.tf(key, &[shell.date(&at)]))
+    });
+    let mut all = vec![
         number,
         consent,
         words(
@@ -238,7 +257,9 @@ fn checks(shell: &Shell, contact: &Contact, blacklisted: bool) -> Vec<Check> {
             "contacts.check.not_blacklisted",
             "contacts.check.blacklisted",
         ),
-    ]
+    ];
+    all.extend(on_whatsapp);
+    all
 }
 
 pub async fn new(visit: Visit) -> WebResult {

@@ -5,6 +5,7 @@
 
 use actix_web::web;
 use askama::Template;
+use diesel_async::AsyncPgConnection;
 
 use super::preview::duration;
 use super::{href, noted, own, show};
@@ -82,6 +83,9 @@ pub async fn ask_send(visit: Visit, id: web::Path<i64>) -> WebResult {
         let ignored = shell.tf("mailings.send_ignored", &[shell.date(date)]);
         text = format!("{text} {ignored}");
     }
+    if let Some(risk) = risk(&shell, &mut conn, &mailing, check.will_send).await? {
+        text = format!("{text} {risk}");
+    }
     Ok(html(Ask {
         title: shell.tn("mailings.send_title", check.will_send),
         text,
@@ -94,6 +98,28 @@ pub async fn ask_send(visit: Visit, id: web::Path<i64>) -> WebResult {
         shell,
         mailing,
     }))
+}
+
+/// What a number risks that writes to many more people than it ever did: more than twice as many, from 50 on.
+async fn risk(
+    shell: &Shell,
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    people: i64,
+) -> Result<Option<String>> {
+    let enough = (people / 2).min(10_000);
+    if people < 50 {
+        return Ok(None);
+    }
+    let most = query::most_before(conn, mailing, enough).await?;
+    Ok(match most {
+        Some(0) => Some(shell.t("mailings.send_risk_first")),
+        Some(most) if most < enough => {
+            let figures = [shell.number(most), shell.number(people)];
+            Some(shell.tf("mailings.send_risk", &figures))
+        }
+        _ => None,
+    })
 }
 
 pub async fn ask_cancel(visit: Visit, id: web::Path<i64>) -> WebResult {

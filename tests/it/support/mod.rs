@@ -332,6 +332,11 @@ impl TestApp {
 
     /// A list with people called P0, P1 ... and numbers from 6281200000000 on.
     pub async fn list_of(&self, people: usize) -> i64 {
+        self.list_of_from(0, people).await
+    }
+
+    /// The same beginning with another person.
+    pub async fn list_of_from(&self, first: usize, people: usize) -> i64 {
         let list = self
             .ok(
                 "POST",
@@ -339,7 +344,7 @@ impl TestApp {
                 Some(&json!({ "name": format!("List of {people}") })),
             )
             .await;
-        let contacts: Vec<Value> = (0..people)
+        let contacts: Vec<Value> = (first..first + people)
             .map(|n| json!({ "name": format!("P{n}"), "whatsapp_number": (6_281_200_000_000_i64 + n as i64).to_string() }))
             .collect();
         let added = self

@@ -1,0 +1,2 @@
+DROP TABLE number_checks;
+DROP TABLE account_sending;
