@@ -56,6 +56,8 @@ id! {
     ContactId,
     ListId,
     MailingId,
+    /// A text that Meta approved.
+    TemplateId,
     /// The frozen text of a mailing.
     VersionId,
     /// One run of a mailing.

@@ -38,6 +38,7 @@ pub mod media;
 pub mod jobs;
 pub mod instances;
 pub mod accounts;
+pub mod templates;
 pub mod logs;
 pub mod outgoing;
 pub mod contacts;

@@ -81,7 +81,7 @@ enum Command {
         reset: bool,
     },
     /// Plays WAHA on loopback
-    Simulate(SimulateArgs),
+    Simulate(Box<SimulateArgs>),
     #[command(hide = true)]
     PostgresLauncher {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -135,7 +135,7 @@ fn main() -> ExitCode {
 
 async fn perform(command: Command) -> anyhow::Result<()> {
     if let Command::Simulate(args) = command {
-        return simulate(args).await;
+        return simulate(*args).await;
     }
     if let Command::Demo { reset } = command {
         return open_demo(reset).await;
@@ -409,6 +409,11 @@ async fn create_token(
 async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
     let running = simulator::start(args.into_options()?).await?;
     println!("A simulated WAHA listens on {}", running.url());
+    println!(
+        "Meta's Cloud API too: Account ID {}, Phone Number ID {}",
+        simulator::meta::WABA,
+        simulator::meta::PHONES[0]
+    );
     tokio::signal::ctrl_c().await?;
     running.stop().await;
     Ok(())

@@ -165,6 +165,7 @@ diesel::table! {
         rank -> SmallInt,
         failure -> Nullable<Text>,
         settled_by -> Nullable<BigInt>,
+        failure_code -> Nullable<Text>,
     }
 }
 
@@ -634,6 +635,8 @@ diesel::table! {
         fields -> Array<Text>,
         created_at -> Timestamptz,
         media_id -> Nullable<BigInt>,
+        template -> Nullable<Jsonb>,
+        template_id -> Nullable<BigInt>,
     }
 }
 
@@ -667,6 +670,8 @@ diesel::table! {
         updated_at -> Timestamptz,
         media_id -> Nullable<BigInt>,
         not_after -> Nullable<Timestamptz>,
+        template_id -> Nullable<BigInt>,
+        template_values -> Jsonb,
     }
 }
 
@@ -861,6 +866,38 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    media_uploads (account_id, media_id) {
+        company_id -> BigInt,
+        account_id -> BigInt,
+        media_id -> BigInt,
+        provider_id -> Text,
+        uploaded_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    templates (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        account_id -> BigInt,
+        uid -> Text,
+        name -> Text,
+        language -> Text,
+        category -> Text,
+        status -> Text,
+        quality -> Text,
+        reason -> Nullable<Text>,
+        shape -> Jsonb,
+        category_before -> Nullable<Text>,
+        active -> Bool,
+        created_by -> Nullable<BigInt>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        synced_at -> Nullable<Timestamptz>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     account_companies,
     account_pace,
@@ -906,6 +943,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     mailing_versions,
     mailings,
     media,
+    media_uploads,
     media_leftovers,
     media_links,
     number_checks,
@@ -914,6 +952,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     parked_receipts,
     presses,
     sessions,
+    templates,
     tags,
     unheard,
     unheard_cursor,

@@ -182,6 +182,12 @@ impl AccountInput {
         if send_through == "webhook" && webhook_url.is_empty() {
             errors.add("webhook_url", "Enter the address of the webhook that sends, for example the production URL of your n8n flow.");
         }
+        if provider == "meta" && send_through == "webhook" {
+            errors.add(
+                "send_through",
+                "A Meta account sends through Meta's own API. Choose API.",
+            );
+        }
         if webhook_url.contains("/webhook-test/") {
             errors.add("webhook_url", webhook::TEST_ADDRESS);
         }

@@ -10,6 +10,7 @@ pub mod callback_token;
 pub mod health;
 pub mod input;
 pub mod list;
+pub mod meta;
 pub mod pace;
 pub mod query;
 pub mod sending;
@@ -152,9 +153,10 @@ impl Account {
             self.send_through.as_str(),
             self.delivery.as_str(),
         ) {
-            ("waha", "api" | "webhook", "direct" | "batched") => None,
+            ("waha", "api" | "webhook", "direct" | "batched")
+            | ("meta", "api", "direct" | "batched") => None,
             _ => Some(
-                "Sending through Meta's Cloud API is not available in this version. Choose an account with provider WAHA.",
+                "A Meta account sends through Meta's own API. Choose API under Send through on the account.",
             ),
         }
     }

@@ -71,6 +71,40 @@ pub async fn find_by_key(conn: &mut AsyncPgConnection, key: &str) -> QueryResult
         .optional()
 }
 
+/// The active account of a number at Meta, of this app.
+pub async fn of_number(
+    conn: &mut AsyncPgConnection,
+    app_uid: &str,
+    phone_uid: &str,
+) -> QueryResult<Option<Account>> {
+    accounts::table
+        .filter(accounts::provider.eq("meta"))
+        .filter(accounts::app_uid.eq(app_uid))
+        .filter(accounts::phone_uid.eq(phone_uid))
+        .filter(accounts::active)
+        .order(accounts::id)
+        .select(Account::as_select())
+        .first(conn)
+        .await
+        .optional()
+}
+
+/// The numbers of a WhatsApp Business Account, of this app.
+pub async fn of_business(
+    conn: &mut AsyncPgConnection,
+    app_uid: &str,
+    account_uid: &str,
+) -> QueryResult<Vec<AccountId>> {
+    accounts::table
+        .filter(accounts::provider.eq("meta"))
+        .filter(accounts::app_uid.eq(app_uid))
+        .filter(accounts::account_uid.eq(account_uid))
+        .select(accounts::id)
+        .order(accounts::id)
+        .load(conn)
+        .await
+}
+
 /// Active accounts `user` may send through in the company of `conn`, by name.
 pub async fn choices(conn: &mut AsyncPgConnection, user: UserId) -> QueryResult<Vec<Account>> {
     let restricted = account_users::table.select(account_users::account_id);
@@ -232,6 +266,17 @@ pub(super) async fn store_secret(
                 .await
         }
     }
+}
+
+pub async fn set_verify_token(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    token: &str,
+) -> QueryResult<usize> {
+    diesel::update(accounts::table.find(id))
+        .set(accounts::webhook_verify_token.eq(token))
+        .execute(conn)
+        .await
 }
 
 pub(super) async fn mark_untested(

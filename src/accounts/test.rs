@@ -4,7 +4,7 @@ use diesel_async::AsyncPgConnection;
 
 use super::{Account, callback_token, health, owned, query};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gateways::Check;
 use crate::ids::{AccountId, CompanyId};
 
@@ -22,12 +22,11 @@ pub async fn run(app: &App, company: CompanyId, id: AccountId) -> Result<Tested>
     let account = owned(&mut conn, id, company).await?;
     let token = callback_token::state(&mut conn, company).await?;
     conn.commit().await?;
-    if account.provider != "waha" {
-        return Err(Error::conflict(
-            "This test is for accounts with provider WAHA.",
-        ));
-    }
-    let checks = if account.sends_through_webhook() {
+    let checks = if account.is_meta() {
+        let mut checks = account.meta(app)?.test().await;
+        checks.push(meta_reaches_us(app, &account));
+        checks
+    } else if account.sends_through_webhook() {
         let mut checks = account.webhook(app)?.test().await;
         checks.push(reports_to_us(app, &account, token.is_some()));
         checks
@@ -128,6 +127,37 @@ fn reports_to_us(app: &App, account: &Account, has_token: bool) -> Check {
 /// Whether our address leads to us from where a gateway runs, as far as it can be told.
 pub fn finds_us(app: &App, theirs: &str) -> bool {
     !is_loopback(&app.config.public_url()) || is_loopback(theirs)
+}
+
+/// Whether Meta can bring us its events: it posts to https alone, and signs with the app's secret.
+fn meta_reaches_us(app: &App, account: &Account) -> Check {
+    let ours = app.config.public_url();
+    let check = |ok, message: String| Check {
+        name: "webhooks",
+        ok,
+        message,
+    };
+    if account.app_secret.is_none() {
+        return check(false, "The App Secret is missing: without it no event of Meta's can be trusted. Enter it on the account.".to_owned());
+    }
+    let is_rehearsal = is_loopback(&account.base_url);
+    if !is_rehearsal && (is_loopback(&ours) || !ours.starts_with("https://")) {
+        return check(
+            false,
+            format!(
+                "Meta posts its events to https addresses on the internet, and ours is {ours}. \
+                 Set WABLAST_PUBLIC_URL to such an address, or receipts and replies will not arrive."
+            ),
+        );
+    }
+    let message = match account.last_event_at {
+        Some(at) => format!("The last event came {}.", at.format("%-d %b %Y %H:%M UTC")),
+        None => format!(
+            "No event has come yet. Enter this address and the verify token under Webhooks in Meta's dashboard: {}",
+            account.intake_url(app)
+        ),
+    };
+    check(true, message)
 }
 
 /// Whether the gateway can bring us its events: an address that leads back to us, and events seen.

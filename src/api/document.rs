@@ -11,7 +11,9 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::error::Envelope;
-use super::v1::{accounts, contacts, imports, incoming, lists, mailings, media, messages};
+use super::v1::{
+    accounts, contacts, imports, incoming, lists, mailings, media, messages, templates,
+};
 use crate::app::App;
 use crate::limits::{CALLS_AT_ONCE, CALLS_PER_SECOND};
 
@@ -23,13 +25,14 @@ use crate::limits::{CALLS_AT_ONCE, CALLS_PER_SECOND};
         (name = "Accounts", description = "Connected WhatsApp numbers, and whether they may send."),
         (name = "Lists", description = "Mailing lists."),
         (name = "Contacts", description = "People who may be written to."),
+        (name = "Templates", description = "Texts that Meta has approved, for accounts at its Cloud API."),
         (name = "Mailings", description = "What is written to many: drafted, checked, scheduled, sent, followed."),
         (name = "Messages", description = "What left, what became of it, and what people answered."),
         (name = "Document", description = "The description of all this for programs."),
     ),
     paths(
         accounts::create, accounts::list, accounts::show, accounts::test, accounts::pause, accounts::resume,
-        lists::create, lists::list,
+        lists::create, lists::list, templates::list, templates::copy,
         contacts::bulk, contacts::list, contacts::show, contacts::update,
         mailings::create, mailings::show, mailings::preflight, mailings::submit, mailings::send_now,
         mailings::pause, mailings::resume, mailings::cancel, mailings::draft, mailings::duplicate,

@@ -16,7 +16,7 @@ pub mod webhooks;
 use actix_web::middleware::from_fn;
 use actix_web::web;
 
-use v1::{accounts, contacts, imports, incoming, lists, mailings, media, messages};
+use v1::{accounts, contacts, imports, incoming, lists, mailings, media, messages, templates};
 
 /// The site map of the API.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -33,6 +33,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route("/accounts/{id}/test", web::post().to(accounts::test))
                 .route("/accounts/{id}/pause", web::post().to(accounts::pause))
                 .route("/accounts/{id}/resume", web::post().to(accounts::resume))
+                .route("/accounts/{id}/templates", web::post().to(templates::copy))
+                .route("/templates", web::get().to(templates::list))
                 .route("/lists", web::post().to(lists::create))
                 .route("/lists", web::get().to(lists::list))
                 .route("/contacts/bulk", web::post().to(contacts::bulk))
@@ -76,8 +78,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
         )
         .service(
             web::scope("/webhooks")
-                .app_data(web::PayloadConfig::new(1024 * 1024))
+                // Meta posts up to 3 MB.
+                .app_data(web::PayloadConfig::new(4 * 1024 * 1024))
                 .route("/waha/{account_key}", web::post().to(webhooks::waha))
+                .route("/meta/{account_key}", web::get().to(webhooks::meta_verify))
+                .route("/meta/{account_key}", web::post().to(webhooks::meta))
                 .route("/n8n/{account_key}", web::post().to(callbacks::signed)),
         )
         .service(

@@ -6,11 +6,14 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use super::error::ApiResult;
-use crate::accounts::{self, Secret};
+use crate::accounts::{self, Account, Secret};
 use crate::app::App;
 use crate::error::Error;
+use crate::gateways::meta;
 use crate::gateways::waha::events;
 use crate::intake::{Arrival, Inbox};
 
@@ -63,6 +66,7 @@ pub async fn waha(
         .store(Arrival {
             company: account.company_id,
             account: account.id,
+            source: "waha",
             event: envelope.event,
             event_id: envelope.event_id,
             headers: headers.into(),
@@ -74,6 +78,108 @@ pub async fn waha(
     } else {
         Err(Error::Busy.into())
     }
+}
+
+/// What Meta asks when the address is entered in its dashboard.
+#[derive(serde::Deserialize)]
+pub struct Verify {
+    #[serde(rename = "hub.mode", default)]
+    mode: String,
+    #[serde(rename = "hub.verify_token", default)]
+    token: String,
+    #[serde(rename = "hub.challenge", default)]
+    challenge: String,
+}
+
+/// `GET /webhooks/meta/{account_key}`
+pub async fn meta_verify(
+    key: web::Path<String>,
+    asked: web::Query<Verify>,
+    app: web::Data<App>,
+) -> ApiResult {
+    let account = meta_account(&app, &key).await?;
+    let ours = account.webhook_verify_token.as_bytes();
+    let fits: bool = ours.ct_eq(asked.token.as_bytes()).into();
+    if asked.mode != "subscribe" || !fits {
+        return Ok(refused(
+            403,
+            "The verify token does not fit. Copy the one on the account's page into Meta's dashboard.",
+        ));
+    }
+    // Only what Meta sends comes back: nothing that a browser would run.
+    let challenge = asked.challenge.chars().filter(char::is_ascii_alphanumeric);
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .body(challenge.collect::<String>()))
+}
+
+/// `POST /webhooks/meta/{account_key}`
+pub async fn meta(
+    request: HttpRequest,
+    key: web::Path<String>,
+    body: web::Bytes,
+    app: web::Data<App>,
+    inbox: web::Data<Inbox>,
+) -> ApiResult {
+    let account = meta_account(&app, &key).await?;
+    let secret = account
+        .secret(&app.crypt, Secret::AppSecret)?
+        .ok_or(Error::SignIn)?;
+    let signature = header(&request, "x-hub-signature-256").unwrap_or_default();
+    if !meta::events::verify(secret.expose_secret().as_bytes(), &body, &signature) {
+        tracing::warn!(
+            account = account.id.0,
+            "a webhook with a wrong signature was refused"
+        );
+        return Ok(refused(
+            401,
+            "The signature does not fit. Enter the app's secret on this account.",
+        ));
+    }
+    let Ok(changes) = meta::events::parse(&body) else {
+        return Ok(refused(400, "The body is not an event of Meta."));
+    };
+    let stored = inbox
+        .store(Arrival {
+            company: account.company_id,
+            account: account.id,
+            source: "meta",
+            event: kind_of(&changes).to_owned(),
+            // A post has no id, and Meta repeats the same bytes for up to seven days.
+            event_id: Some(hex::encode(Sha256::digest(&body))),
+            headers: json!({}),
+            body: body.to_vec(),
+        })
+        .await;
+    if stored {
+        Ok(HttpResponse::Ok().json(json!({ "stored": true })))
+    } else {
+        Err(Error::Busy.into())
+    }
+}
+
+/// What the Webhook Log calls a post: its first event.
+fn kind_of(changes: &[meta::events::Change]) -> &'static str {
+    use meta::events::Event;
+    match changes.iter().flat_map(|change| &change.events).next() {
+        Some(Event::Status(_)) => "statuses",
+        Some(Event::Incoming(_)) => "messages",
+        Some(Event::Preference { .. }) => "user_preferences",
+        Some(Event::Template(_)) => "template",
+        Some(Event::Moved { .. }) => "system",
+        Some(Event::Number(_)) => "phone_number",
+        Some(Event::Account(_)) => "account",
+        Some(Event::Fault(_)) => "errors",
+        None => "other",
+    }
+}
+
+async fn meta_account(app: &App, key: &str) -> crate::error::Result<Account> {
+    let mut conn = app.db.system().await?;
+    accounts::query::find_by_key(&mut conn, key)
+        .await?
+        .filter(|account| account.is_meta())
+        .ok_or(Error::NotFound)
 }
 
 fn header(request: &HttpRequest, name: &str) -> Option<String> {

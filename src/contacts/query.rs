@@ -404,7 +404,7 @@ pub async fn by_identity(
            UNION ALL
            SELECT i.contact_id, 1 FROM contact_identities i WHERE i.company_id = $1 AND i.kind = 'wa_id' AND i.value = $2
            UNION ALL
-           SELECT i.contact_id, 2 FROM contact_identities i WHERE i.company_id = $1 AND i.kind = 'lid' AND i.value = $3
+           SELECT i.contact_id, 2 FROM contact_identities i WHERE i.company_id = $1 AND i.kind IN ('lid', 'bsuid') AND i.value = $3
          ) f ORDER BY rank LIMIT 1",
     )
     .bind::<BigInt, _>(company)
@@ -474,7 +474,8 @@ pub async fn learn_lid(
     lid: &str,
 ) -> QueryResult<usize> {
     sql_query(
-        "INSERT INTO contact_identities (company_id, contact_id, kind, value) VALUES ($1, $2, 'lid', $3) ON CONFLICT DO NOTHING",
+        "INSERT INTO contact_identities (company_id, contact_id, kind, value) VALUES ($1, $2, CASE WHEN $3 LIKE '%@bsuid' THEN 'bsuid' ELSE 'lid' END, $3)
+         ON CONFLICT DO NOTHING",
     )
     .bind::<BigInt, _>(company)
     .bind::<BigInt, _>(id)
@@ -513,6 +514,57 @@ pub async fn learn_lids(
     .bind::<Array<Text>, _>(lids)
     .execute(conn)
     .await
+}
+
+/// Gives a person another number, unless somebody of the company has it.
+pub async fn renumber(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    id: ContactId,
+    number: &str,
+    country: Option<&str>,
+) -> QueryResult<usize> {
+    sql_query(
+        "UPDATE contacts SET whatsapp_number = $3, country = coalesce($4, country), updated_at = wablast_now()
+         WHERE company_id = $1 AND id = $2 AND whatsapp_number IS DISTINCT FROM $3
+           AND NOT EXISTS (SELECT FROM contacts o WHERE o.company_id = $1 AND o.whatsapp_number = $3)",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<BigInt, _>(id)
+    .bind::<Text, _>(number)
+    .bind::<Nullable<Text>, _>(country)
+    .execute(conn)
+    .await
+}
+
+/// Takes back an opt-out and a suppression that have exactly this reason; others stay.
+pub async fn opt_in_again(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    contact: Option<ContactId>,
+    number: Option<&str>,
+    reason: &str,
+) -> QueryResult<usize> {
+    sql_query("DELETE FROM blacklist WHERE company_id = $1 AND number = $2 AND reason = $3")
+        .bind::<BigInt, _>(company)
+        .bind::<Nullable<Text>, _>(number)
+        .bind::<Text, _>(reason)
+        .execute(conn)
+        .await?;
+    let Some(contact) = contact else {
+        return Ok(0);
+    };
+    let said_so: Option<Found> =
+        sql_query("SELECT id FROM contacts WHERE id = $1 AND opt_out AND opt_out_reason = $2")
+            .bind::<BigInt, _>(contact)
+            .bind::<Text, _>(reason)
+            .get_result(conn)
+            .await
+            .optional()?;
+    match said_so {
+        Some(found) => store_opt_in(conn, &[found.id]).await,
+        None => Ok(0),
+    }
 }
 
 /// A number nobody may be written to at, whether or not a contact has it.

@@ -72,6 +72,7 @@ pub enum Kind {
 pub struct Credentials {
     pub api_key: Option<SecretString>,
     pub basic: Option<(String, SecretString)>,
+    pub bearer: Option<SecretString>,
 }
 
 impl Http {
@@ -161,7 +162,7 @@ impl Http {
         .await
     }
 
-    /// A POST of bytes that are JSON already, with credentials, extra headers and its own patience.
+    /// A POST of bytes with credentials, extra headers and its own patience; JSON, unless a header says what.
     pub async fn post_within(
         &self,
         url: Url,
@@ -238,13 +239,17 @@ impl Http {
         if let Some((user, password)) = &credentials.basic {
             request = request.basic_auth(user, Some(password.expose_secret()));
         }
+        if let Some(token) = &credentials.bearer {
+            request = request.bearer_auth(token.expose_secret());
+        }
         for (name, value) in headers {
             request = request.header(*name, value);
         }
         if let Some(body) = body {
-            request = request
-                .header("Content-Type", "application/json")
-                .body(body);
+            if !headers.iter().any(|(name, _)| *name == "Content-Type") {
+                request = request.header("Content-Type", "application/json");
+            }
+            request = request.body(body);
         }
         let response = request.send().await.map_err(failure)?;
         let status = response.status().as_u16();

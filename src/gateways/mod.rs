@@ -5,6 +5,7 @@
 //! stack traces. Knows no database and no mailing.
 
 pub mod http;
+pub mod meta;
 pub mod redact;
 pub mod waha;
 pub mod webhook;
@@ -25,6 +26,8 @@ pub struct TextMessage {
     pub own_ref: Option<String>,
     /// The provider id of the message this one answers.
     pub quoted: Option<String>,
+    /// An approved template, filled; `text` then is what the person reads. Only Meta takes one.
+    pub template: Option<meta::message::TemplateCall>,
 }
 
 /// The file of a message; a cheap clone.
@@ -44,6 +47,8 @@ pub enum Source {
     Inside(Bytes),
     /// The gateway fetches it there.
     Link(String),
+    /// The gateway has it already, under this id.
+    Uploaded(String),
 }
 
 /// The gateway took the message.
@@ -70,6 +75,15 @@ pub enum SendError {
     Refused { code: FailureCode, reason: String },
     /// Everything else. Never sent again by itself.
     Uncertain { code: FailureCode, reason: String },
+}
+
+/// A message was made ready for the way its account sent a moment ago: the next try has what the new one needs.
+pub fn changed_meanwhile() -> SendError {
+    SendError::NotSent {
+        after: None,
+        code: FailureCode::Unreachable,
+        reason: "The account was changed while this message was on its way. Nothing was sent; it is tried again.".to_owned(),
+    }
 }
 
 impl SendError {
@@ -122,10 +136,18 @@ pub enum FailureCode {
     HandedOver,
     NoCallback,
     WorkflowInactive,
+    PairLimited,
+    MarketingLimit,
+    Unsubscribed,
+    Misfit,
+    Template,
+    Restricted,
+    Payment,
+    Registration,
 }
 
 impl FailureCode {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidNumber,
         Self::NotOnWhatsapp,
         Self::RateLimited,
@@ -142,6 +164,14 @@ impl FailureCode {
         Self::DatabaseWentBack,
         Self::HandedOver,
         Self::NoCallback,
+        Self::PairLimited,
+        Self::MarketingLimit,
+        Self::Unsubscribed,
+        Self::Misfit,
+        Self::Template,
+        Self::Restricted,
+        Self::Payment,
+        Self::Registration,
     ];
 
     /// Whether the reason may be over later, so that trying again makes sense. It does not for a number
@@ -149,7 +179,7 @@ impl FailureCode {
     pub fn may_pass(self) -> bool {
         !matches!(
             self,
-            Self::InvalidNumber | Self::NotOnWhatsapp | Self::TemplateRequired
+            Self::InvalidNumber | Self::NotOnWhatsapp | Self::TemplateRequired | Self::Unsubscribed
         )
     }
 
@@ -172,6 +202,14 @@ impl FailureCode {
             Self::HandedOver => "handed_over",
             Self::NoCallback => "no_callback",
             Self::WorkflowInactive => "workflow_inactive",
+            Self::PairLimited => "pair_limited",
+            Self::MarketingLimit => "marketing_limit",
+            Self::Unsubscribed => "unsubscribed",
+            Self::Misfit => "misfit",
+            Self::Template => "template",
+            Self::Restricted => "restricted",
+            Self::Payment => "payment",
+            Self::Registration => "registration",
         }
     }
 }
@@ -193,6 +231,16 @@ pub struct Check {
     pub name: &'static str,
     pub ok: bool,
     pub message: String,
+}
+
+/// Texts without the one character that no database stores.
+fn without_nul(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) if text.contains('\0') => *text = text.replace('\0', ""),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(without_nul),
+        serde_json::Value::Object(fields) => fields.values_mut().for_each(without_nul),
+        _ => {}
+    }
 }
 
 /// A gateway's words as a log may keep them: one line, at most 300 characters.

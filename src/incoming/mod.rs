@@ -7,22 +7,25 @@
 
 pub mod conversation;
 pub mod list;
+mod preferences;
 pub mod query;
 pub mod reply;
 
 use diesel_async::AsyncPgConnection;
 
-use crate::accounts::{self, Account};
+use crate::accounts::Account;
 use crate::companies;
 use crate::contacts;
 use crate::error::{Error, Result};
-use crate::gateways::waha::events::{IncomingMessage, Sender};
+use crate::gateways::waha::events::IncomingMessage;
 use crate::ids::{CompanyId, ContactId, IncomingId};
 use crate::outgoing::governor;
 use crate::outgoing::query::{Single, add_single};
 use crate::text::keyword;
 use crate::text::merge::Template;
 use crate::text::phone::PhoneNumber;
+
+pub use preferences::{moved, prefers, unsubscribed};
 
 /// The reason an opt-out by word is stored with.
 pub const SAID_STOP: &str = "Answered with a stop word";
@@ -35,13 +38,8 @@ pub async fn receive(
     message: &IncomingMessage,
     inbox: i64,
 ) -> Result<Option<IncomingId>> {
-    let (number, lid) = match &message.sender {
-        Sender::Phone(digits) => (PhoneNumber::from_gateway(digits), None),
-        Sender::Lid { lid, phone } => (
-            phone.as_deref().and_then(PhoneNumber::from_gateway),
-            Some(lid.as_str()),
-        ),
-        Sender::NotAPerson(_) => return Ok(None),
+    let Some((number, lid)) = preferences::identity(&message.sender) else {
+        return Ok(None);
     };
     let number = number.as_ref();
     let digits = number.map(PhoneNumber::as_str);
@@ -144,18 +142,7 @@ async fn stop_everywhere(
     contact: ContactId,
 ) -> Result<bool> {
     let changed = contacts::opt_out(conn, &[contact], SAID_STOP).await?;
-    for company in accounts::query::companies(conn, account.id).await? {
-        match contacts::query::by_identity(conn, company, digits, lid).await? {
-            Some(contact) => {
-                contacts::opt_out(conn, &[contact], SAID_STOP).await?;
-            }
-            None => {
-                if let Some(digits) = digits {
-                    contacts::query::suppress(conn, company, digits, SAID_STOP).await?;
-                }
-            }
-        }
-    }
+    preferences::stop_in_companies(conn, account, digits, lid, SAID_STOP).await?;
     Ok(changed > 0)
 }
 

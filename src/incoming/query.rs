@@ -32,7 +32,7 @@ pub(super) async fn company_of_conversation(
              WHERE c.whatsapp_number = $2
              UNION SELECT i.contact_id FROM contact_identities i
                JOIN account_companies ac ON ac.company_id = i.company_id AND ac.account_id = $1 AND ac.active
-             WHERE i.kind = 'lid' AND i.value = $3)
+             WHERE i.kind IN ('lid', 'bsuid') AND i.value = $3)
          ORDER BY o.accepted_at DESC LIMIT 1",
     )
     .bind::<BigInt, _>(account.id)
@@ -42,6 +42,28 @@ pub(super) async fn company_of_conversation(
     .await
     .optional()?;
     Ok(found.map_or(account.company_id, |found| found.company_id))
+}
+
+#[derive(QueryableByName)]
+struct Open {
+    #[diesel(sql_type = Bool)]
+    open: bool,
+}
+
+/// Whether the sender of this message wrote to its account within 24 hours.
+pub(super) async fn is_window_open(
+    conn: &mut AsyncPgConnection,
+    message: &Incoming,
+) -> QueryResult<bool> {
+    let found: Open = sql_query(
+        "SELECT EXISTS (SELECT FROM incoming WHERE account_id = $1 AND contact_id = $2
+           AND received_at > wablast_now() - interval '24 hours') AS open",
+    )
+    .bind::<BigInt, _>(message.account_id)
+    .bind::<Nullable<BigInt>, _>(message.contact_id)
+    .get_result(conn)
+    .await?;
+    Ok(found.open)
 }
 
 /// The mailing message that an incoming one answers.

@@ -65,6 +65,10 @@ pub async fn obstacle(
         Some(
             "You may not send through the account that it came by. Ask an administrator to allow you.",
         )
+    } else if account.is_meta() && !query::is_window_open(conn, message).await? {
+        Some(
+            "More than 24 hours have passed since this person wrote. Meta now takes an approved template only: send a mailing to this contact.",
+        )
     } else if message.sender.is_empty() {
         Some("It came without a number that an answer could go to.")
     } else {

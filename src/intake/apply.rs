@@ -11,6 +11,7 @@ use diesel::sql_types::{Array, BigInt, Binary, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
 use super::callbacks::{self, Kept};
+use super::meta;
 use crate::accounts::{self, Account};
 use crate::app::App;
 use crate::contacts;
@@ -160,6 +161,7 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
     let mut news = Vec::new();
     let mut lids = Vec::new();
     let mut troubles = Vec::new();
+    let mut told = Vec::new();
     for event in stored {
         let account = match accounts.get(&event.account_id) {
             Some(known) => known.clone(),
@@ -184,6 +186,12 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
                 &kept,
             )
             .await?;
+            continue;
+        }
+        if event.source == "meta" {
+            let said = meta::apply(conn, &account, &event.body, event.id).await?;
+            news.extend(said.receipts);
+            told.extend(said.told);
             continue;
         }
         let envelope = events::parse(&event.body).map_err(|error| anyhow::anyhow!(error))?;
@@ -235,6 +243,7 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
             Event::Ack { .. } | Event::Own { .. } | Event::Ignored => {}
         }
     }
+    receipts::learn(conn, &told).await?;
     let touched = receipts::apply(conn, &news).await?;
     settle::of_messages(conn, &touched).await?;
     contacts::query::learn_lids(conn, &lids).await?;

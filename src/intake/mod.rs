@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod callbacks;
 pub mod list;
+mod meta;
 
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ const GROUP_AT_MOST: usize = 500;
 pub struct Arrival {
     pub company: CompanyId,
     pub account: AccountId,
+    /// `waha` or `meta`.
+    pub source: &'static str,
     pub event: String,
     /// The event's own id at the gateway; none: told apart by its bytes within a minute.
     pub event_id: Option<String>,
@@ -105,12 +108,13 @@ async fn store_all(app: &App, arrivals: &[Arrival]) -> anyhow::Result<()> {
     let events: Vec<&str> = arrivals.iter().map(|one| one.event.as_str()).collect();
     let dedupes: Vec<String> = arrivals.iter().map(|one| one.dedupe(minute)).collect();
     let headers: Vec<&serde_json::Value> = arrivals.iter().map(|one| &one.headers).collect();
+    let sources: Vec<&str> = arrivals.iter().map(|one| one.source).collect();
     let bodies: Vec<&[u8]> = arrivals.iter().map(|one| one.body.as_slice()).collect();
     prepared(
         "INSERT INTO inbox (company_id, account_id, source, event, dedupe, headers, body)
-         SELECT company_id, account_id, 'waha', event, dedupe, headers, body
-         FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[], $6::bytea[])
-           AS a(company_id, account_id, event, dedupe, headers, body)
+         SELECT company_id, account_id, source, event, dedupe, headers, body
+         FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[], $6::bytea[], $7::text[])
+           AS a(company_id, account_id, event, dedupe, headers, body, source)
          ON CONFLICT ON CONSTRAINT inbox_once DO NOTHING",
     )
     .bind::<Array<BigInt>, _>(companies)
@@ -119,6 +123,7 @@ async fn store_all(app: &App, arrivals: &[Arrival]) -> anyhow::Result<()> {
     .bind::<Array<Text>, _>(dedupes)
     .bind::<Array<Jsonb>, _>(headers)
     .bind::<Array<Binary>, _>(bodies)
+    .bind::<Array<Text>, _>(sources)
     .execute(&mut *conn)
     .await?;
     Ok(())

@@ -3,6 +3,7 @@
 //! Invariant: what pre-flight counts and what release writes come from the same expressions. Text that
 //! is put into SQL here is either constant or a placeholder's name that passed `field_sql`.
 
+use crate::ids::AccountId;
 use crate::text::merge::Template;
 
 /// People of the mailing `$1`, one row each: `contact_id`, `list_id`, `list_opted_out`. Several lists
@@ -41,8 +42,12 @@ pub(super) fn each(alias: &str, id: &str) -> String {
 
 /// The skip reason of a person, over `u` (a row of [`numbered`]), `c` (contacts) and `l` (lists); null:
 /// will be sent. `required`: placeholders whose absence leaves the person out. `frequency`: most mailings to
-/// one person, and in how many days.
-pub(super) fn verdict(required: &[String], frequency: Option<(i32, i32)>) -> String {
+/// one person, and in how many days. `window`: only who wrote to this account within 24 hours can be written to.
+pub(super) fn verdict(
+    required: &[String],
+    frequency: Option<(i32, i32)>,
+    window: Option<AccountId>,
+) -> String {
     let missing = if required.is_empty() {
         String::new()
     } else {
@@ -55,6 +60,12 @@ pub(super) fn verdict(required: &[String], frequency: Option<(i32, i32)>) -> Str
     let often = frequency.map_or_else(String::new, |(most, days)| {
         format!(" WHEN wablast_mailed(u.contact_id, 0, {days}) >= {most} THEN 'frequency_cap'")
     });
+    let closed = window.map_or_else(String::new, |account| {
+        format!(
+            " WHEN NOT EXISTS (SELECT FROM incoming i WHERE i.contact_id = u.contact_id AND i.account_id = {account}
+               AND i.received_at > wablast_now() - interval '24 hours') THEN 'window_closed'"
+        )
+    });
     format!(
         "CASE WHEN c.erased_at IS NOT NULL THEN 'erased'
           WHEN c.opt_out THEN 'opted_out'
@@ -64,7 +75,7 @@ pub(super) fn verdict(required: &[String], frequency: Option<(i32, i32)>) -> Str
           WHEN EXISTS (SELECT FROM number_checks k WHERE k.company_id = c.company_id AND k.number = u.number AND NOT k.on_whatsapp
             AND k.checked_at > wablast_now() - interval '90 days') THEN 'not_on_whatsapp'
           WHEN u.list_opted_out THEN 'list_opted_out'
-          WHEN u.duplicate THEN 'duplicate'{missing}{often} END"
+          WHEN u.duplicate THEN 'duplicate'{closed}{missing}{often} END"
     )
 }
 

@@ -7,8 +7,9 @@ use chrono::{DateTime, Datelike as _, LocalResult, NaiveDateTime, TimeZone as _,
 use chrono_tz::Tz;
 
 use crate::error::{FieldErrors, Result};
-use crate::ids::{AccountId, ContactId, ListId, MediaId, UserId};
+use crate::ids::{AccountId, ContactId, ListId, MediaId, TemplateId, UserId};
 use crate::media::Kind;
+use crate::templates::call;
 use crate::text::{markup, merge};
 
 /// WhatsApp's limit of a text message, in characters.
@@ -44,6 +45,12 @@ pub struct MailingInput {
     /// Stop sending after; written as `schedule_date` is.
     pub not_after: String,
     pub skip_missing_values: Option<String>,
+    /// An approved template of an account at Meta; its texts then take the place of header, message and footer.
+    pub template_id: String,
+    /// Places in the template (`body.1`) ...
+    pub template_keys: Vec<String>,
+    /// ... and what stands there, in the same order.
+    pub template_texts: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +72,8 @@ pub struct MailingDraft {
     pub not_after: Option<DateTime<Utc>>,
     pub time_zone: Tz,
     pub skip_missing_values: bool,
+    pub template_id: Option<TemplateId>,
+    pub template_values: call::Values,
 }
 
 impl MailingInput {
@@ -112,13 +121,14 @@ impl MailingInput {
         } else {
             String::new()
         };
-        if header_type == "text" && header.is_empty() {
+        let template_id = self.template_id.trim().parse().ok().map(TemplateId);
+        if header_type == "text" && header.is_empty() && template_id.is_none() {
             errors.add("header", "Write the header, or choose None.");
         }
         let message = plain(&self.message);
         let footer = self.footer.trim().to_owned();
         limit(&header, HEADER_MAX, "header", &mut errors);
-        if has_file {
+        if has_file && template_id.is_none() {
             caption_limit(&message, &footer, &mut errors);
         } else {
             limit(&message, MESSAGE_MAX, "message", &mut errors);
@@ -173,8 +183,22 @@ impl MailingInput {
             not_after,
             time_zone: zone,
             skip_missing_values: self.skip_missing_values.is_some(),
+            template_id,
+            template_values: match template_id {
+                Some(_) => self.template_values(),
+                None => call::Values::new(),
+            },
         });
         errors.or(draft)
+    }
+
+    /// The texts for the template's variables, by their places.
+    pub fn template_values(&self) -> call::Values {
+        let texts = self.template_texts.iter().map(|text| {
+            // A variable is one line of Meta's.
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        });
+        self.template_keys.iter().cloned().zip(texts).collect()
     }
 }
 

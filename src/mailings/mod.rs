@@ -20,6 +20,7 @@ pub mod release;
 pub mod settle;
 pub mod stop;
 pub mod unheard;
+pub mod template;
 pub mod warnings;
 
 use chrono::{DateTime, Duration, Utc};
@@ -30,7 +31,7 @@ use diesel_async::AsyncPgConnection;
 use crate::accounts::{self, Account};
 use crate::app::App;
 use crate::error::{Error, FieldErrors, Result, violated_constraint};
-use crate::ids::{AccountId, CompanyId, LogId, MailingId, MediaId, UserId, VersionId};
+use crate::ids::{AccountId, CompanyId, LogId, MailingId, MediaId, TemplateId, UserId, VersionId};
 use crate::logs::{self, Trigger};
 use crate::media;
 use crate::outgoing::{self, hold::Whose};
@@ -66,6 +67,8 @@ pub struct Mailing {
     pub release_done: bool,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
+    pub template_id: Option<TemplateId>,
+    template_values: serde_json::Value,
     pub active: bool,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -100,6 +103,7 @@ pub async fn create(
     user: UserId,
     draft: &MailingDraft,
 ) -> Result<Mailing> {
+    let draft = &template::applied(conn, draft).await?;
     let account = accounts::usable(conn, draft.account_id, user).await?;
     file_fits(conn, draft.media_id, draft.header_type, &account).await?;
     let id = query::insert(conn, company, user, draft)
@@ -121,6 +125,7 @@ pub async fn update(
 ) -> Result<Mailing> {
     let before = query::lock(conn, id).await?;
     require(&before, Verb::Edit)?;
+    let draft = &template::applied(conn, draft).await?;
     let moved = before.account_id != draft.account_id;
     if moved || before.media_id != draft.media_id {
         let account = accounts::usable(conn, draft.account_id, user).await?;
@@ -346,6 +351,7 @@ async fn ready(
                 Err(Error::Invalid(faults)) => errors.0.extend(faults.0),
                 other => other?,
             }
+            template::ready(conn, mailing, &account, errors).await?;
         }
         Err(Error::Invalid(faults)) => errors.0.extend(faults.0),
         Err(other) => return Err(other),
@@ -403,6 +409,10 @@ async fn file_goes(
         return Ok(());
     };
     let file = media::for_header(conn, id, &mailing.header_type, &account.provider).await?;
+    // Meta keeps what is uploaded to it.
+    if account.is_meta() {
+        return Ok(());
+    }
     if account.sends_through_webhook() {
         return if accounts::test::finds_us(app, &account.webhook_url) {
             Ok(())

@@ -10,7 +10,7 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::{Mailing, audience, query};
+use super::{Mailing, audience, query, template};
 use crate::accounts;
 use crate::companies;
 
@@ -58,12 +58,8 @@ pub async fn run(
     mailing: &Mailing,
     now: DateTime<Utc>,
 ) -> QueryResult<Preflight> {
-    let (all, bare) = audience::placeholders(&[
-        &mailing.subject,
-        &mailing.header,
-        &mailing.message,
-        &mailing.footer,
-    ]);
+    let texts = mailing.texts();
+    let (all, bare) = audience::placeholders(&texts.iter().map(String::as_str).collect::<Vec<_>>());
     let mut preflight = Preflight {
         unknown_placeholders: unknown(conn, &all).await?,
         ..Preflight::default()
@@ -79,7 +75,8 @@ pub async fn run(
         each = audience::each("c", "u.contact_id")
     );
     let company = companies::find(conn, mailing.company_id).await?;
-    let verdict = audience::verdict(&required, company.frequency());
+    let window = template::window(conn, mailing).await?;
+    let verdict = audience::verdict(&required, company.frequency(), window);
     let verdicts: Vec<Verdict> = sql_query(format!(
         "SELECT {verdict} AS verdict, count(*) AS n {from} GROUP BY 1"
     ))

@@ -52,6 +52,8 @@ pub(super) async fn insert(
             mailings::schedule_date.eq(draft.schedule_date),
             mailings::not_after.eq(draft.not_after),
             mailings::time_zone.eq(draft.time_zone.name()),
+            mailings::template_id.eq(draft.template_id),
+            mailings::template_values.eq(super::template::stored(&draft.template_values)),
             mailings::created_by.eq(user),
         ))
         .returning(mailings::id)
@@ -81,6 +83,8 @@ pub(super) async fn write(
             mailings::schedule_date.eq(draft.schedule_date),
             mailings::not_after.eq(draft.not_after),
             mailings::time_zone.eq(draft.time_zone.name()),
+            mailings::template_id.eq(draft.template_id),
+            mailings::template_values.eq(super::template::stored(&draft.template_values)),
             mailings::updated_at.eq(wablast_now()),
         ))
         .execute(conn)
@@ -320,9 +324,9 @@ pub(super) async fn copy(
     let copied: Copied = sql_query(
         "WITH copied AS (
            INSERT INTO mailings (company_id, subject, account_id, responsible_id, recipients, header_type, media_id, header, message, footer,
-             skip_missing_values, time_zone, created_by)
+             skip_missing_values, template_id, template_values, time_zone, created_by)
            SELECT company_id, left(subject, 190) || ' (copy)', account_id, $2, recipients, header_type, media_id, header, message, footer,
-             skip_missing_values, time_zone, $2 FROM mailings WHERE id = $1
+             skip_missing_values, template_id, template_values, time_zone, $2 FROM mailings WHERE id = $1
            RETURNING id
          ), lists AS (
            INSERT INTO mailing_lists (company_id, mailing_id, list_id, excluded, position)

@@ -6,12 +6,13 @@
 
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
-use super::{Mailing, State, audience, lock, query};
+use super::{Mailing, State, audience, lock, query, template};
 use crate::app::App;
 use crate::companies;
+use crate::gateways::meta::message::TemplateCall;
 use crate::ids::{LogId, MailingId, VersionId};
 use crate::logs::{self, Trigger};
 use crate::outgoing::query::{Chunk, add_chunk};
@@ -39,11 +40,16 @@ pub(super) async fn start(
     } else {
         ""
     };
-    let (fields, _) =
-        audience::placeholders(&[&mailing.subject, header, &mailing.message, &mailing.footer]);
+    let texts = mailing.texts();
+    let (fields, _) = audience::placeholders(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let (call, unsendable) = template::call_of(conn, mailing).await?.unzip();
+    let call = call
+        .map(serde_json::to_value)
+        .transpose()
+        .map_err(|error| diesel::result::Error::SerializationError(Box::new(error)))?;
     let version: Id = sql_query(
-        "INSERT INTO mailing_versions (company_id, mailing_id, subject, header, message, footer, fields, media_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
+        "INSERT INTO mailing_versions (company_id, mailing_id, subject, header, message, footer, fields, media_id, template, template_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id",
     )
     .bind::<BigInt, _>(mailing.company_id)
     .bind::<BigInt, _>(mailing.id)
@@ -53,6 +59,8 @@ pub(super) async fn start(
     .bind::<Text, _>(&mailing.footer)
     .bind::<Array<Text>, _>(fields)
     .bind::<Nullable<BigInt>, _>(mailing.media_id)
+    .bind::<Nullable<Jsonb>, _>(call)
+    .bind::<Nullable<BigInt>, _>(mailing.template_id)
     .get_result(conn)
     .await?;
     let recipients = recipients_in_words(conn, mailing).await?;
@@ -76,11 +84,14 @@ pub(super) async fn start(
     .bind::<BigInt, _>(log)
     .execute(conn)
     .await?;
-    if started == 1 {
-        Ok(())
-    } else {
-        Err(diesel::result::Error::RollbackTransaction)
+    if started != 1 {
+        return Err(diesel::result::Error::RollbackTransaction);
     }
+    // Meta took it back since it was submitted: nobody is written to until a person looks.
+    if let (Some(id), Some(Some(reason))) = (mailing.template_id, unsendable) {
+        template::hold(conn, &[id], &reason).await?;
+    }
+    Ok(())
 }
 
 async fn recipients_in_words(
@@ -226,6 +237,7 @@ async fn advance_one(conn: &mut AsyncPgConnection) -> QueryResult<Option<usize>>
         Vec::new()
     };
     let frequency = companies::find(conn, mailing.company_id).await?.frequency();
+    let window = template::window(conn, &mailing).await?;
     let rows = add_chunk(
         conn,
         &Chunk {
@@ -237,7 +249,7 @@ async fn advance_one(conn: &mut AsyncPgConnection) -> QueryResult<Option<usize>>
             after: position,
             up_to,
             not_after: mailing.not_after,
-            verdict: &audience::verdict(&required, frequency),
+            verdict: &audience::verdict(&required, frequency, window),
             values: &audience::values(&fields),
         },
     )
@@ -274,20 +286,35 @@ async fn freeze(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<()> 
     Ok(())
 }
 
+/// Every text of a version that may have placeholders.
 async fn version_texts(
     conn: &mut AsyncPgConnection,
     version: VersionId,
-) -> QueryResult<[String; 4]> {
+) -> QueryResult<Vec<String>> {
     use crate::schema::mailing_versions as versions;
-    let (subject, header, message, footer) = versions::table
+    type Row = (String, String, String, String, Option<serde_json::Value>);
+    let (subject, header, message, footer, call): Row = versions::table
         .find(version)
         .select((
             versions::subject,
             versions::header,
             versions::message,
             versions::footer,
+            versions::template,
         ))
         .first(conn)
         .await?;
-    Ok([subject, header, message, footer])
+    let call: Option<TemplateCall> = call
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))?;
+    let values: Vec<String> = call
+        .iter()
+        .flat_map(TemplateCall::texts)
+        .map(str::to_owned)
+        .collect();
+    Ok([subject, header, message, footer]
+        .into_iter()
+        .chain(values)
+        .collect())
 }

@@ -17,6 +17,13 @@ pub fn wait(failures: u32, asked: Option<Duration>, jitter: f64) -> Duration {
     asked.map_or(ours, |asked| ours.max(asked.min(ASKED_AT_MOST)))
 }
 
+/// The wait after a message to a person who got too many, at its `attempts`-th try: 4, 16, 64 ... seconds, an hour at
+/// most.
+pub fn of_a_pair(attempts: i16) -> Duration {
+    let tries = u32::from(attempts.unsigned_abs()).clamp(1, 6);
+    Duration::from_secs(4_u64.pow(tries).min(3600))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -134,6 +134,8 @@ async fn record_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
             Err(SendError::AccountStop { code, reason }) => {
                 health::stop(&mut conn, outcome.account, code.as_str(), reason).await?;
             }
+            // One person gets too many: the others go on.
+            Err(SendError::NotSent { code, .. }) if *code == FailureCode::PairLimited => {}
             // The account's gateway asked for patience, or cannot be reached: nobody else needs to try.
             Err(SendError::NotSent { reason, code, .. }) => {
                 if *code == FailureCode::RateLimited {

@@ -2,10 +2,12 @@
 //!
 //! Invariants: a file is read before its messages begin, never between the attempt and its request; it
 //! is in memory once for all messages of an account, and only while some of them are claimed; what is
-//! too large for a request goes as a link that the gateway fetches.
+//! too large for a request goes as a link that the gateway fetches; where the gateway keeps files, one is
+//! uploaded once a number and named by its id (`uploads.rs`).
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,9 +15,11 @@ use bytes::Bytes;
 use diesel_async::AsyncPgConnection;
 
 use super::claim::Claimed;
+use super::uploads;
 use crate::app::App;
-use crate::gateways::{Attachment, Source};
-use crate::ids::{MailingId, MediaId};
+use crate::gateways::meta::Meta;
+use crate::gateways::{Attachment, SendError, Source};
+use crate::ids::{AccountId, MailingId, MediaId};
 use crate::media::{self, Media};
 
 /// In base64 a third more; WAHA takes requests of 50 MB.
@@ -23,26 +27,52 @@ pub const INSIDE_AT_MOST: u64 = 35 * 1024 * 1024;
 
 type Which = (MediaId, Option<MailingId>);
 
+/// How a gateway takes files.
+#[derive(Clone)]
+pub(super) enum Wanted {
+    /// In the request, in base64.
+    Inside,
+    /// The gateway fetches it from us.
+    AsLink,
+    /// It keeps files and knows them by id.
+    Uploaded(AccountId, Arc<Meta>),
+}
+
+/// Why a file is not ready.
+pub(super) enum Missing {
+    /// Our own storage or database.
+    Here(anyhow::Error),
+    /// The gateway did not take it.
+    There(SendError),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Missing {
+    fn from(error: E) -> Self {
+        Self::Here(error.into())
+    }
+}
+
 /// What the messages under way carry.
 #[derive(Default)]
 pub(super) struct Files(HashMap<Which, Attachment>);
 
 impl Files {
-    /// Reads what these messages carry and forgets the rest. `as_links`: the gateway fetches every file.
+    /// Has ready what these messages carry, and forgets the rest.
     pub(super) async fn fetch(
         &mut self,
         app: &App,
         claimed: &[Claimed],
-        as_links: bool,
-    ) -> anyhow::Result<()> {
+        how: &Wanted,
+    ) -> Result<(), Missing> {
         let wanted: HashSet<Which> = claimed.iter().filter_map(which).collect();
-        // Links end and are made anew; bytes never change.
+        // Links and ids end and are made anew; bytes never change.
+        let inside = matches!(how, Wanted::Inside);
         self.0.retain(|which, file| {
-            wanted.contains(which) && !as_links && matches!(file.source, Source::Inside(_))
+            wanted.contains(which) && inside && matches!(file.source, Source::Inside(_))
         });
         for which in wanted {
             if let Entry::Vacant(missing) = self.0.entry(which) {
-                missing.insert(read(app, which.0, which.1, as_links).await?);
+                missing.insert(read(app, which.0, which.1, how).await?);
             }
         }
         Ok(())
@@ -61,21 +91,24 @@ async fn read(
     app: &App,
     id: MediaId,
     mailing: Option<MailingId>,
-    as_link: bool,
-) -> anyhow::Result<Attachment> {
+    how: &Wanted,
+) -> Result<Attachment, Missing> {
     let mut conn = app.db.system().await?;
     let media = media::query::find(&mut conn, id).await?;
-    let source = if as_link || media.length() > INSIDE_AT_MOST {
-        Source::Link(link(&mut conn, app, &media, mailing).await?)
-    } else {
-        drop(conn);
-        let bytes = app.storage.read(&media.storage_key).await?;
-        anyhow::ensure!(
-            bytes.len() as u64 == media.length(),
-            "the file in the storage has another size than the one that was uploaded"
-        );
-        let data = tokio::task::spawn_blocking(move || STANDARD.encode(bytes)).await?;
-        Source::Inside(Bytes::from(data))
+    let source = match how {
+        Wanted::Uploaded(account, meta) => {
+            drop(conn);
+            Source::Uploaded(uploads::id_of(app, *account, meta, &media).await?)
+        }
+        Wanted::Inside if media.length() <= INSIDE_AT_MOST => {
+            drop(conn);
+            let bytes = bytes_of(app, &media).await?;
+            let data = tokio::task::spawn_blocking(move || STANDARD.encode(bytes)).await?;
+            Source::Inside(Bytes::from(data))
+        }
+        Wanted::Inside | Wanted::AsLink => {
+            Source::Link(link(&mut conn, app, &media, mailing).await?)
+        }
     };
     Ok(Attachment {
         kind: media.kind().as_str(),
@@ -83,6 +116,16 @@ async fn read(
         file_name: media.file_name,
         source,
     })
+}
+
+/// A file as it was uploaded to us.
+pub(super) async fn bytes_of(app: &App, media: &Media) -> anyhow::Result<Bytes> {
+    let bytes = app.storage.read(&media.storage_key).await?;
+    anyhow::ensure!(
+        bytes.len() as u64 == media.length(),
+        "the file in the storage has another size than the one that was uploaded"
+    );
+    Ok(bytes)
 }
 
 /// Where a gateway that fetches files itself finds the one of a message.

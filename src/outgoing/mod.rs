@@ -5,7 +5,7 @@
 //! *uncertain* and is never sent again by itself, only by a person (`again.rs`) or, where the account's policy
 //! asks, on proof (`prove.rs`); an old fence changes nothing; no transaction is open
 //! while a gateway answers. Owns `outgoing`, `attempts`, `outgoing_content`, `account_pace`,
-//! `account_recent`, `late_marks`, `look_ups`, `mailing_stops` and `parked_receipts`. Never names mailings: it wakes those who settle them.
+//! `account_recent`, `late_marks`, `look_ups`, `mailing_stops`, `media_uploads` and `parked_receipts`. Never names mailings: it wakes those who settle them.
 
 pub mod again;
 pub mod autopause;
@@ -35,6 +35,7 @@ pub mod reports;
 pub mod stops;
 pub mod tally;
 mod typing;
+mod uploads;
 mod way;
 pub mod unheard;
 pub mod worker;

@@ -7,17 +7,69 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
 use super::backoff;
 use super::begin::Begun;
 use super::record::Outcome;
 use super::way::Way;
+use crate::gateways::meta::message::TemplateCall;
 use crate::gateways::webhook::Push;
 use crate::gateways::{Accepted, Attachment, FailureCode, SendError, TextMessage};
-use crate::ids::AccountId;
+use crate::ids::{AccountId, VersionId};
+use crate::schema::mailing_versions;
 use crate::text::merge::{self, Parts, Values, compose};
 
 /// Why a request was not started: nothing had left when its moment was over.
 pub(super) const HELD_UP: &str = "this process was held up and did not start the request in time";
+
+/// What a version of a mailing says, before anybody's values.
+pub(super) struct Version {
+    pub parts: Parts,
+    /// Which template carries it; none: it goes as it is.
+    pub template: Option<TemplateCall>,
+}
+
+impl Version {
+    /// As it is stored.
+    pub async fn load(conn: &mut AsyncPgConnection, version: VersionId) -> QueryResult<Self> {
+        let (subject, header, message, footer, template) = mailing_versions::table
+            .find(version)
+            .select((
+                mailing_versions::subject,
+                mailing_versions::header,
+                mailing_versions::message,
+                mailing_versions::footer,
+                mailing_versions::template,
+            ))
+            .first::<(String, String, String, String, Option<serde_json::Value>)>(conn)
+            .await?;
+        let template = template
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))?;
+        Ok(Self {
+            parts: Parts {
+                subject,
+                header,
+                message,
+                footer,
+            },
+            template,
+        })
+    }
+
+    /// With one person's values: what they read, and the template's values.
+    fn of(&self, values: &Values) -> (String, Option<TemplateCall>) {
+        let text = compose(&self.parts, values);
+        let template = self
+            .template
+            .as_ref()
+            .map(|call| call.map(|text| merge::fill(&self.parts.subject, text, values)));
+        (text, template)
+    }
+}
 
 /// One request.
 pub(super) struct Posting {
@@ -25,7 +77,7 @@ pub(super) struct Posting {
     pub way: Way,
     /// What a flow gets to know; none where no flow is.
     pub push: Option<Push>,
-    pub parts: Option<Arc<Parts>>,
+    pub version: Option<Arc<Version>>,
     pub message: Begun,
     pub media: Option<Attachment>,
     pub start_before: Instant,
@@ -36,6 +88,10 @@ impl Posting {
     pub async fn post(mut self) -> Outcome {
         let result = self.attempt().await;
         let wait = match &result {
+            // Meta's advice for one person: 4, 16, 64 seconds ...
+            Err(SendError::NotSent { code, .. }) if *code == FailureCode::PairLimited => {
+                backoff::of_a_pair(self.message.attempts)
+            }
             Err(SendError::NotSent { after, .. }) => {
                 let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
                 backoff::wait(
@@ -66,15 +122,15 @@ impl Posting {
                 reason: "The message has no number to go to.".to_owned(),
             });
         };
-        let text = match (&self.parts, &self.message.text) {
-            (Some(parts), _) => compose(parts, &values(&self.message.field_values)),
-            (None, Some(text)) => text.clone(),
+        let (text, template) = match (&self.version, &self.message.text) {
+            (Some(version), _) => version.of(&values(&self.message.field_values)),
+            (None, Some(text)) => (text.clone(), None),
             (None, None) => return Err(not_ready("the text of the message could not be read")),
         };
         if self.media.is_none() && self.message.media_id.is_some() {
             return Err(not_ready("the file of the message could not be read"));
         }
-        if self.media.is_some() && merge::length(&text) > merge::CAPTION_MAX {
+        if self.media.is_some() && template.is_none() && merge::length(&text) > merge::CAPTION_MAX {
             return Err(SendError::Refused {
                 code: FailureCode::MediaRejected,
                 reason: format!(
@@ -90,6 +146,7 @@ impl Posting {
             media: self.media.clone(),
             own_ref: self.message.own_ref.clone(),
             quoted: self.message.quoted.clone(),
+            template,
         };
         // Nothing has left yet: a process that slept too long sends nothing.
         if Instant::now() > self.start_before {

@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, SmallInt, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::gateways::Rank;
@@ -101,6 +101,63 @@ pub async fn apply(
     Ok(ids)
 }
 
+/// What a receipt tells beside its rank, by the reference that was sent along.
+#[derive(Debug, Clone)]
+pub struct Told {
+    pub account: AccountId,
+    pub own_ref: Option<String>,
+    pub provider_id: String,
+    /// Code and words of a failure.
+    pub failure: Option<(&'static str, String)>,
+}
+
+const LEARN: &str = "
+WITH told AS (
+  SELECT DISTINCT ON (account_id, provider_id) *
+  FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]) AS t(account_id, own_ref, provider_id, code, words)
+  ORDER BY account_id, provider_id, code NULLS LAST
+), found AS (
+  SELECT a.id, a.outgoing_id, t.provider_id, t.code, t.words FROM told t
+    JOIN attempts a ON a.account_id = t.account_id AND a.own_ref = t.own_ref
+  UNION
+  SELECT a.id, a.outgoing_id, t.provider_id, t.code, t.words FROM told t
+    JOIN attempts a ON a.account_id = t.account_id AND a.provider_id = t.provider_id
+), held AS (
+  SELECT o.id FROM outgoing o WHERE o.id IN (SELECT outgoing_id FROM found) ORDER BY o.id FOR UPDATE
+)
+UPDATE attempts a SET provider_id = coalesce(a.provider_id, f.provider_id), failure = coalesce(f.words, a.failure),
+  failure_code = coalesce(f.code, a.failure_code)
+FROM found f WHERE a.id = f.id AND (SELECT count(*) FROM held) >= 0
+  AND (a.provider_id IS NULL OR f.code IS NOT NULL)";
+
+/// Notes provider ids that a lost answer kept from us, and why messages failed, before [`apply`] raises their
+/// ranks by provider id. Run it inside the same transaction.
+pub async fn learn(conn: &mut AsyncPgConnection, told: &[Told]) -> QueryResult<()> {
+    if told.is_empty() {
+        return Ok(());
+    }
+    let accounts: Vec<AccountId> = told.iter().map(|one| one.account).collect();
+    let own_refs: Vec<Option<&str>> = told.iter().map(|one| one.own_ref.as_deref()).collect();
+    let provider_ids: Vec<&str> = told.iter().map(|one| one.provider_id.as_str()).collect();
+    let codes: Vec<Option<&str>> = told
+        .iter()
+        .map(|one| one.failure.as_ref().map(|(code, _)| *code))
+        .collect();
+    let words: Vec<Option<&str>> = told
+        .iter()
+        .map(|one| one.failure.as_ref().map(|(_, words)| words.as_str()))
+        .collect();
+    prepared(LEARN)
+        .bind::<Array<BigInt>, _>(accounts)
+        .bind::<Array<Nullable<Text>>, _>(own_refs)
+        .bind::<Array<Text>, _>(provider_ids)
+        .bind::<Array<Nullable<Text>>, _>(codes)
+        .bind::<Array<Nullable<Text>>, _>(words)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 #[derive(QueryableByName)]
 struct Parked {
     #[diesel(sql_type = BigInt)]
@@ -171,17 +228,18 @@ WITH weighed AS (
   SELECT a.outgoing_id, max(a.rank) FILTER (WHERE a.rank IN (1, 2, 4, 5)) AS good,
     (array_agg(a.rank ORDER BY a.fence DESC))[1] AS newest,
     (array_agg(a.failure ORDER BY a.fence DESC))[1] AS failure,
+    (array_agg(a.failure_code ORDER BY a.fence DESC))[1] AS failure_code,
     (array_agg(a.provider_id ORDER BY (a.rank IN (1, 2, 4, 5)) DESC, a.fence DESC))[1] AS provider_id
   FROM attempts a WHERE a.outgoing_id = ANY ($1) GROUP BY a.outgoing_id
 ), verdict AS (
-  SELECT outgoing_id, provider_id, failure, coalesce(good, CASE WHEN newest = 3 THEN 3 END)::int AS rank FROM weighed
+  SELECT outgoing_id, provider_id, failure, failure_code, coalesce(good, CASE WHEN newest = 3 THEN 3 END)::int AS rank FROM weighed
 ), moved AS (
 UPDATE outgoing o SET
   state = (ARRAY['accepted', 'sent', 'failed', 'delivered', 'read'])[v.rank],
   fence = CASE WHEN o.state IN ('queued', 'claimed', 'sending') THEN o.fence + 1 ELSE o.fence END,
   owner = NULL, lease_until = NULL, not_before = NULL,
   number = coalesce(o.number, o.skipped_number),
-  code = CASE WHEN v.rank = 3 THEN 'gateway_error' END,
+  code = CASE WHEN v.rank = 3 THEN coalesce(v.failure_code, 'gateway_error') END,
   reason = CASE WHEN v.rank = 3 THEN coalesce(v.failure, 'WhatsApp reported an error after the gateway had taken the message.') END,
   provider_id = coalesce(v.provider_id, o.provider_id),
   accepted_at = CASE WHEN v.rank <> 3 THEN coalesce(o.accepted_at, wablast_now()) ELSE o.accepted_at END,

@@ -1,6 +1,6 @@
-//! The ways a message leaves: WAHA's own API, or a webhook that sends for us.
+//! The ways a message leaves: WAHA's own API, Meta's Cloud API, or a webhook that sends for us.
 //!
-//! The account decides by *Send through*. Knows no queue and no state.
+//! The account decides by its provider and *Send through*. Knows no queue and no state.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,21 +10,26 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use super::files::Wanted;
 use crate::accounts::Account;
 use crate::accounts::sending::Sending;
 use crate::app::App;
+use crate::gateways::meta::Meta;
 use crate::gateways::waha::Waha;
 use crate::gateways::webhook::{Push, Webhook};
-use crate::gateways::{Accepted, Attachment, FailureCode, SendError, Source, TextMessage};
+use crate::gateways::{Accepted, Attachment, SendError, Source, TextMessage, changed_meanwhile};
 use crate::ids::{ContactId, ListId, LogId, MailingId, OutgoingId};
 
 /// Requests of one account at one time where it sends by API.
 const BY_API: usize = 64;
+/// Meta's answers come from far away: for 1,000 a second more must be under way.
+const BY_META: usize = 256;
 
 /// How one account sends.
 #[derive(Clone)]
 pub(super) enum Way {
     Waha(Arc<Waha>),
+    Meta(Arc<Meta>),
     Webhook(Arc<Webhook>),
 }
 
@@ -33,6 +38,8 @@ impl Way {
     pub(super) fn of(account: &Account, sending: &Sending, app: &App) -> anyhow::Result<Self> {
         Ok(if account.sends_through_webhook() {
             Self::Webhook(Arc::new(account.webhook(app)?))
+        } else if account.is_meta() {
+            Self::Meta(Arc::new(account.meta(app)?))
         } else {
             let waha = account.waha(app)?.previewing(sending.link_preview);
             Self::Waha(Arc::new(waha))
@@ -43,13 +50,21 @@ impl Way {
     pub(super) async fn has_own_ids(&self) -> Result<bool, SendError> {
         match self {
             Self::Waha(waha) => Ok(waha.version().await?.has_own_ids()),
+            Self::Meta(_) => Ok(true),
             Self::Webhook(_) => Ok(false),
         }
+    }
+
+    /// Whether a message with a file takes one of them too.
+    pub(super) fn has_own_ids_for_files(&self) -> bool {
+        matches!(self, Self::Meta(_))
     }
 
     pub(super) async fn new_message_id(&self) -> Result<String, SendError> {
         match self {
             Self::Waha(waha) => waha.new_message_id().await,
+            // Comes back in every receipt; nobody has to be asked for one.
+            Self::Meta(_) => Ok(crate::random::token(22)),
             // Asked only where there are own ids.
             Self::Webhook(_) => Ok(String::new()),
         }
@@ -63,6 +78,7 @@ impl Way {
     ) -> Result<Accepted, SendError> {
         match self {
             Self::Waha(waha) => waha.send(&message).await,
+            Self::Meta(meta) => meta.send(&message).await,
             Self::Webhook(webhook) => {
                 let (mime_type, media_url) = match message.media {
                     None => (String::new(), String::new()),
@@ -71,8 +87,7 @@ impl Way {
                         source: Source::Link(link),
                         ..
                     }) => (mime, link),
-                    // The account was changed in between: the next try has the link.
-                    Some(_) => return Err(not_as_link()),
+                    Some(_) => return Err(changed_meanwhile()),
                 };
                 let push = Push {
                     to: message.to,
@@ -88,11 +103,13 @@ impl Way {
     }
 }
 
-fn not_as_link() -> SendError {
-    SendError::NotSent {
-        after: None,
-        code: FailureCode::Unreachable,
-        reason: "The account was changed while this message was on its way. Nothing was sent; it is tried again.".to_owned(),
+/// How the files of an account's messages have to be ready.
+pub(super) fn files_go(account: &Account, way: &Way) -> Wanted {
+    match way {
+        Way::Waha(_) => Wanted::Inside,
+        // A flow fetches every file itself.
+        Way::Webhook(_) => Wanted::AsLink,
+        Way::Meta(meta) => Wanted::Uploaded(account.id, Arc::clone(meta)),
     }
 }
 
@@ -100,6 +117,8 @@ fn not_as_link() -> SendError {
 pub(super) fn places(account: &Account) -> usize {
     if account.sends_through_webhook() {
         usize::try_from(account.at_once).unwrap_or(1).clamp(1, 5)
+    } else if account.is_meta() {
+        BY_META
     } else {
         BY_API
     }

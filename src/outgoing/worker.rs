@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use uuid::Uuid;
 
@@ -20,10 +19,10 @@ use super::backoff;
 use super::begin::{Begun, begin};
 use super::checks;
 use super::claim::{Ask, Claimed, Ready, Taken, Trail, take};
-use super::files::Files;
+use super::files::{Files, Missing};
 use super::own_ids::OwnIds;
 use super::pace::{self, Gates};
-use super::posting::{Posting, not_ready};
+use super::posting::{Posting, Version, not_ready};
 use super::queue::{self, Next};
 use super::record::Outcome;
 use super::recover;
@@ -38,8 +37,6 @@ use crate::gateways::webhook::Push;
 use crate::gateways::{FailureCode, SendError};
 use crate::ids::{AccountId, OutgoingId, VersionId};
 use crate::logs;
-use crate::schema::mailing_versions;
-use crate::text::merge::Parts;
 
 /// Counted from before the statement that began it, so that no request starts later than a second after
 /// a pause, a cancel or an opt-out that the statement did not see yet.
@@ -62,7 +59,7 @@ pub(super) struct Worker {
     /// As many as this account may have requests under way.
     places: Arc<Semaphore>,
     most: usize,
-    versions: HashMap<VersionId, Arc<Parts>>,
+    versions: HashMap<VersionId, Arc<Version>>,
     gateway: Option<Gateway>,
     trail: Trail,
     memory: Memory,
@@ -390,14 +387,14 @@ impl Worker {
                 .and_then(|one| self.files.of(one));
             // Claims never exceed the free places, so this does not wait.
             let place = Arc::clone(&self.places).acquire_owned().await?;
-            let parts = message
+            let said = message
                 .version_id
                 .and_then(|version| self.versions.get(&version).cloned());
             let posting = Posting {
                 account: self.account,
                 way: way.clone(),
                 push: around.remove(&message.id),
-                parts,
+                version: said,
                 message,
                 media,
                 start_before: started + START_WITHIN,
@@ -445,32 +442,33 @@ impl Worker {
         account: Account,
         claimed: &[Claimed],
     ) -> Result<(Way, Vec<Option<String>>), SendError> {
-        // A flow fetches every file itself.
-        let as_links = account.sends_through_webhook();
-        self.files
-            .fetch(&self.app, claimed, as_links)
-            .await
-            .map_err(|error| {
-                tracing::error!(
-                    account = self.account.0,
-                    "reading a mailing's file: {error:#}"
-                );
-                not_ready(NO_FILE)
-            })?;
         if !self
             .gateway
             .as_ref()
             .is_some_and(|gateway| gateway.is_fresh(&account))
         {
-            self.gateway = Some(self.connect(account).await?);
+            self.gateway = Some(self.connect(account.clone()).await?);
         }
         let Some(gateway) = self.gateway.as_ref() else {
             return Err(not_ready(NO_ACCOUNT));
         };
         let way = gateway.way.clone();
-        // Files are sent by calls that take no id of ours.
+        let how = way::files_go(&account, &way);
+        let fetched = self.files.fetch(&self.app, claimed, &how).await;
+        fetched.map_err(|missing| match missing {
+            Missing::There(error) => error,
+            Missing::Here(error) => {
+                tracing::error!(
+                    account = self.account.0,
+                    "reading a mailing's file: {error:#}"
+                );
+                not_ready(NO_FILE)
+            }
+        })?;
+        // WAHA's calls for files take no id of ours.
         let own_ids = gateway.own_ids;
-        let takes_id = |one: &Claimed| own_ids && one.media_id.is_none();
+        let takes_id =
+            |one: &Claimed| own_ids && (one.media_id.is_none() || way.has_own_ids_for_files());
         let messages = claimed.iter().filter(|one| takes_id(one)).count();
         let mut ids = gateway.ids.fetch(&way, messages).await?.into_iter();
         let own_refs = claimed
@@ -569,25 +567,8 @@ impl Worker {
             if self.versions.contains_key(&version) {
                 continue;
             }
-            let (subject, header, message, footer) = mailing_versions::table
-                .find(version)
-                .select((
-                    mailing_versions::subject,
-                    mailing_versions::header,
-                    mailing_versions::message,
-                    mailing_versions::footer,
-                ))
-                .first(conn)
-                .await?;
-            self.versions.insert(
-                version,
-                Arc::new(Parts {
-                    subject,
-                    header,
-                    message,
-                    footer,
-                }),
-            );
+            let read = Version::load(conn, version).await?;
+            self.versions.insert(version, Arc::new(read));
         }
         Ok(())
     }

@@ -29,7 +29,8 @@ Faults, for WAHA's calls and for the flow:
   old_http                         the message went out, the answer speaks HTTP/1.0
   slow                             the answer takes 20 seconds
   not_on_whatsapp, error_ack,      what the acknowledgements say afterwards (WAHA)
-  unread, acks_lost, events_lost";
+  unread, acks_lost, events_lost
+For Meta's API, by number: a code such as 131047@628111 answers, late_131026@628111 comes as a failed status.";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_long_help = FAULTS)]
@@ -83,6 +84,12 @@ pub struct SimulateArgs {
     /// Whether the flow reports before it answers, after, or never
     #[arg(long, value_enum, default_value_t = When::After)]
     report: When,
+    /// Where Meta's events are posted, for example http://127.0.0.1:8080/webhooks/meta/…
+    #[arg(long, requires = "app_secret")]
+    meta_webhook_url: Option<String>,
+    /// The App Secret they are signed with
+    #[arg(long)]
+    app_secret: Option<String>,
     /// User and password its webhook asks for (Basic)
     #[arg(long, requires = "flow_password")]
     flow_user: Option<String>,
@@ -115,6 +122,10 @@ impl SimulateArgs {
                 callback_token: self.callback_token.unwrap_or_default(),
                 report: self.report,
             },
+            meta_webhook: self
+                .meta_webhook_url
+                .zip(self.app_secret)
+                .map(|(url, hmac_key)| Webhook { url, hmac_key }),
             ..Options::default()
         })
     }

@@ -135,10 +135,14 @@ pub struct Faults {
     pub share: BTreeMap<Fault, f64>,
     /// Number (digits) to the fault that always happens to it.
     pub numbers: BTreeMap<String, Fault>,
+    /// Number (digits) to the error code of Meta's that answers every message to it.
+    pub codes: BTreeMap<String, i64>,
+    /// Number (digits) to the error code that comes afterwards, as a failed status.
+    pub late_codes: BTreeMap<String, i64>,
 }
 
 impl Faults {
-    /// `name=share` or `name@number`.
+    /// `name=share`, `name@number`, `131047@number` or `late_131026@number`.
     pub fn parse(texts: &[String]) -> anyhow::Result<Self> {
         let mut faults = Self::default();
         for text in texts {
@@ -148,6 +152,18 @@ impl Faults {
             let by_number = text
                 .split_once('@')
                 .and_then(|(name, number)| Some((Fault::named(name)?, number)));
+            if let Some((name, number)) = text.split_once('@') {
+                let late = name.strip_prefix("late_");
+                if let Ok(code) = late.unwrap_or(name).parse() {
+                    let codes = if late.is_some() {
+                        &mut faults.late_codes
+                    } else {
+                        &mut faults.codes
+                    };
+                    codes.insert(number.to_owned(), code);
+                    continue;
+                }
+            }
             match (by_share, by_number) {
                 (Some((fault, share)), _) => drop(faults.share.insert(fault, share)),
                 (_, Some((fault, number))) => drop(faults.numbers.insert(number.to_owned(), fault)),

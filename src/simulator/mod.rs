@@ -1,6 +1,7 @@
-//! `wablast simulate`: WAHA and an n8n flow on loopback, to rehearse a mailing without a phone and to test against.
+//! `wablast simulate`: WAHA, Meta's Cloud API and an n8n flow on loopback, to rehearse a mailing without a phone and
+//! to test against.
 //!
-//! It answers as WAHA does, with its real error bodies and waits, and counts what took effect. Knows
+//! It answers as they do, with its real error bodies and waits, and counts what took effect. Knows
 //! nothing of the domain.
 
 mod answers;
@@ -11,6 +12,9 @@ mod faults;
 pub mod flow;
 mod hooks;
 mod media;
+pub mod meta;
+mod meta_hooks;
+mod meta_templates;
 mod qr;
 mod session;
 mod waha;
@@ -28,6 +32,7 @@ use arrived::Arrived;
 pub use faults::{ALL as ALL_FAULTS, Fault, Faults};
 pub use flow::Flow;
 use hooks::Hooks;
+use meta_hooks::MetaHooks;
 
 /// How the simulated WAHA is set up.
 #[derive(Debug, Clone)]
@@ -39,6 +44,8 @@ pub struct Options {
     pub engine: String,
     pub session: String,
     pub webhook: Option<Webhook>,
+    /// Where Meta's events go, and the app's secret.
+    pub meta_webhook: Option<Webhook>,
     /// How long a send takes.
     pub latency: Duration,
     /// Whether messages are acknowledged (1, 2, 3) by webhooks.
@@ -73,6 +80,7 @@ impl Default for Options {
             engine: "NOWEB".to_owned(),
             session: "default".to_owned(),
             webhook: None,
+            meta_webhook: None,
             latency: Duration::ZERO,
             acks: true,
             last_ack_alone: false,
@@ -97,6 +105,8 @@ struct State {
     /// Calls around messages: seen and typing.
     typed: Mutex<Vec<String>>,
     hooks: Hooks,
+    meta_hooks: MetaHooks,
+    meta: Mutex<meta::Kept>,
     flow: Mutex<Flow>,
     http: Http,
 }
@@ -127,6 +137,26 @@ impl Running {
         self.state.options.clock.advance(time);
     }
 
+    /// Where Meta's events go from now on, signed with the app's secret.
+    pub fn post_meta_to(&self, webhook: Webhook) {
+        self.state.meta_hooks.set_target(Some(webhook));
+    }
+
+    /// A person writes to the number at Meta.
+    pub fn somebody_writes_to_meta(&self, number: &str, name: &str, text: &str) {
+        meta::somebody_writes(&self.state, number, name, text);
+    }
+
+    /// Meta's word about a template from now on, told by webhook.
+    pub fn template_becomes(&self, name: &str, status: &str, reason: &str) {
+        meta_templates::becomes(&self.state, name, status, reason);
+    }
+
+    /// What happens from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        *locked(&self.state.faults) = faults;
+    }
+
     /// A person writes to the account.
     pub async fn somebody_writes(&self, number: &str, name: &str, text: &str) {
         let written = control::Written::new(number, name, text);
@@ -140,7 +170,7 @@ impl Running {
 
     /// Whether every event that was made has been posted.
     pub fn is_quiet(&self) -> bool {
-        self.state.hooks.is_quiet()
+        self.state.hooks.is_quiet() && self.state.meta_hooks.is_quiet()
     }
 }
 
@@ -155,6 +185,8 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         arrived: Mutex::new(Arrived::from(options.first_id)),
         typed: Mutex::default(),
         hooks,
+        meta_hooks: MetaHooks::start(http.clone(), options.meta_webhook.clone()),
+        meta: Mutex::default(),
         flow: Mutex::new(options.flow.clone()),
         http,
         options: options.clone(),
@@ -167,6 +199,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
             .configure(session::routes)
             .configure(waha::routes)
             .configure(flow::routes)
+            .configure(meta::routes)
             .configure(control::routes)
     })
     .workers(1)

@@ -149,6 +149,15 @@ pub fn compose(parts: &Parts, values: &Values) -> String {
     lines.join("\n")
 }
 
+/// One person's version of a text that stands beside a mailing's own, such as a value of a template.
+pub fn fill(subject: &str, text: &str, values: &Values) -> String {
+    let mut values = values.clone();
+    values.remove("subject");
+    let subject = Template::parse(subject).fill(&values);
+    values.insert("subject".to_owned(), subject);
+    Template::parse(text).fill(&values)
+}
+
 /// WhatsApp's limit of a text message, in characters.
 pub const TEXT_MAX: usize = 4096;
 /// Its limit of a text under a file.

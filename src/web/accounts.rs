@@ -18,6 +18,7 @@ use crate::db::CompanyConn;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{AccountId, UserId};
 use crate::web::account_form::{TOLD, secrets, stored};
+use crate::web::account_meta as meta;
 use crate::web::account_verbs as verbs;
 use crate::web::callbacks;
 use crate::web::edit::{self, Stand};
@@ -47,6 +48,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route(
             "/accounts/{id}/test-message",
             web::post().to(verbs::test_message),
+        )
+        .route("/accounts/{id}/templates", web::post().to(meta::sync))
+        .route("/accounts/{id}/subscribe", web::post().to(meta::subscribe))
+        .route(
+            "/accounts/{id}/verify-token",
+            web::post().to(meta::verify_token),
         )
         .route("/accounts/{id}/push", web::post().to(verbs::push))
         .route("/accounts/{id}/note", web::post().to(note))
@@ -95,6 +102,8 @@ struct AccountPage {
     /// Of an account that sends by WAHA's own API.
     session: Option<SessionBox>,
     sending: Option<SendingBox>,
+    /// Of an account at Meta.
+    meta: Option<meta::Side>,
 }
 
 impl AccountPage {
@@ -141,6 +150,14 @@ impl AccountPage {
             || "/accounts".to_owned(),
             |account| format!("/accounts/{}", account.id),
         )
+    }
+
+    fn events_title(&self) -> &'static str {
+        if self.meta.is_some() {
+            "accounts.meta_events"
+        } else {
+            "accounts.events"
+        }
     }
 
     fn providers(&self) -> [(&'static str, &'static str); 2] {
@@ -278,6 +295,10 @@ pub(super) async fn render(
         sending: match &account {
             Some(account) => SendingBox::load(&mut conn, account).await?,
             None => None,
+        },
+        meta: match &account {
+            Some(account) if account.is_meta() => Some(meta::Side::load(&mut conn, account).await?),
+            _ => None,
         },
         account,
         input,

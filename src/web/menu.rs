@@ -81,7 +81,7 @@ pub const ENTRIES: &[Entry] = &[
     entry(Contacts,      "menu.recipients",       "/contacts",          User,          true),
     entry(Contacts,      "menu.incoming",         "/incoming",          User,          true),
     entry(Contacts,      "menu.outgoing",         "/outgoing",          User,          true),
-    entry(Templates,     "menu.templates",        "/templates",         User,          false),
+    entry(Templates,     "menu.templates",        "/templates",         User,          true),
     entry(Reporting,     "menu.mailing_analysis", "/reports/mailings",  User,          false),
     entry(Reporting,     "menu.message_analysis", "/reports/messages",  User,          false),
     entry(Reporting,     "menu.optout_report",    "/reports/opt-outs",  User,          false),

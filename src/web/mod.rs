@@ -4,6 +4,7 @@
 //! every successful POST answers 303.
 
 pub mod account_form;
+pub mod account_meta;
 pub mod account_verbs;
 pub mod accounts;
 pub mod api_docs;
@@ -46,6 +47,7 @@ pub mod security;
 pub mod session;
 pub mod setup;
 pub mod table;
+pub mod templates;
 pub mod tokens;
 pub mod users;
 pub mod visit;
@@ -95,6 +97,7 @@ fn nouns(config: &mut web::ServiceConfig) {
         .configure(media::routes)
         .configure(logs::routes)
         .configure(lists::routes)
+        .configure(templates::routes)
         .configure(contacts::routes)
         .configure(imports::routes)
         .configure(incoming::routes)

@@ -69,6 +69,10 @@ function toast(note) {
 // A choice that is the whole form needs no button.
 export function submitOnChange() {
   on("change", "[data-submit-on-change]", (e, field) => field.form?.requestSubmit());
+  on("change", "[data-press-on-change] select", (e, field) => {
+    const button = field.closest("[data-press-on-change]").querySelector(".press-target");
+    field.form?.requestSubmit(button);
+  });
 }
 
 // After a fault people start where it is named, and its links lead into the field.

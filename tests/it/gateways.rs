@@ -27,6 +27,7 @@ fn message() -> TextMessage {
         media: None,
         own_ref: None,
         quoted: None,
+        template: None,
     }
 }
 

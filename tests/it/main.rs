@@ -34,6 +34,7 @@ mod kit;
 mod live;
 mod lock;
 mod media;
+mod meta;
 mod migrations;
 mod model;
 mod outage;

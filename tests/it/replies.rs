@@ -144,10 +144,13 @@ async fn what_cannot_be_answered_says_so_and_keeps_what_was_typed() {
     assert_eq!(long.status, 422);
     for (change, words) in [
         (
-            "provider = 'meta'",
-            "Sending through Meta's Cloud API is not available",
+            "provider = 'meta', send_through = 'webhook'",
+            "A Meta account sends through Meta's own API.",
         ),
-        ("provider = 'waha', active = false", "archived"),
+        (
+            "provider = 'waha', send_through = 'api', active = false",
+            "archived",
+        ),
     ] {
         app.execute(&format!("UPDATE accounts SET {change}")).await;
         let refused = browser.submit(form.clone().set("text", "Masih ada")).await;

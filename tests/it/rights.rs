@@ -13,7 +13,7 @@ const USER: &str = "user@example.com";
 const MANAGER: &str = "manager@example.com";
 
 /// Nouns of administrators.
-const CLOSED: [&str; 7] = [
+const CLOSED: [&str; 8] = [
     "/accounts",
     "/jobs",
     "/webhook-log",
@@ -21,6 +21,7 @@ const CLOSED: [&str; 7] = [
     "/instances",
     "/users",
     "/companies",
+    "/templates/new",
 ];
 
 /// Managers look after the session of an account.

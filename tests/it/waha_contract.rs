@@ -108,6 +108,7 @@ fn text() -> TextMessage {
         media: None,
         own_ref: Some("3EB0AA".into()),
         quoted: Some("false_6281200000001@c.us_3A".into()),
+        template: None,
     }
 }
 

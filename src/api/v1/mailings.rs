@@ -30,11 +30,8 @@ pub struct NewMailing {
     #[schema(required = true)]
     recipients: Recipients,
     header: Header,
-    /// The text with WhatsApp's marks and placeholders.
-    #[schema(
-        required = true,
-        example = "Halo {{contact.name|Kak}}, poin Anda {{contact.points|0}}."
-    )]
+    /// The text with WhatsApp's marks and placeholders; with a template it is the template's.
+    #[schema(example = "Halo {{contact.name|Kak}}, poin Anda {{contact.points|0}}.")]
     message: String,
     #[schema(example = "Balas STOP untuk berhenti")]
     footer: String,
@@ -44,6 +41,20 @@ pub struct NewMailing {
     /// What has not left by then expires, RFC 3339 with an offset.
     #[schema(format = DateTime, example = "2030-11-24T20:00:00+07:00")]
     not_after: Option<String>,
+    /// Sent as this template of Meta's; message, footer and the header's type then come from it.
+    template: Option<ChosenTemplate>,
+}
+
+/// An approved template and what stands at its variables.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChosenTemplate {
+    /// Of `GET /templates`.
+    #[schema(required = true, example = 3)]
+    id: i64,
+    /// Place (of the template's `places`) to a text, which may have placeholders.
+    #[schema(example = json!({ "body.1": "{{contact.name|Kak}}" }))]
+    values: std::collections::BTreeMap<String, String>,
 }
 
 /// Either lists or contacts.
@@ -82,7 +93,16 @@ impl NewMailing {
                 "Give list_ids or contact_ids, not both.",
             ));
         }
+        let template = self.template.unwrap_or_default();
+        let (template_keys, template_texts) = template.values.into_iter().unzip();
         Ok(MailingInput {
+            template_id: if template.id == 0 {
+                String::new()
+            } else {
+                template.id.to_string()
+            },
+            template_keys,
+            template_texts,
             subject: self.subject,
             account_id: self.account_id.to_string(),
             recipients: if by_contacts { "contacts" } else { "lists" }.to_owned(),
@@ -126,6 +146,8 @@ pub struct Shown {
     schedule_date: Option<DateTime<Utc>>,
     not_after: Option<DateTime<Utc>>,
     header: ShownHeader,
+    /// Sent as this template of Meta's.
+    template_id: Option<i64>,
     counts: Counts,
     funnel: Funnel,
     started_at: Option<DateTime<Utc>>,
@@ -191,6 +213,7 @@ async fn shown(conn: &mut AsyncPgConnection, mailing: &Mailing) -> Result<Shown>
             text: mailing.header.clone(),
             media_id: mailing.media_id.map(|id| id.0),
         },
+        template_id: mailing.template_id.map(|id| id.0),
         funnel: Funnel {
             sent: counts.sent(),
             delivered: counts.delivered(),

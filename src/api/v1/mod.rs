@@ -9,6 +9,7 @@ pub mod mailings;
 pub mod media;
 pub mod messages;
 pub mod pace;
+pub mod templates;
 
 use chrono::{DateTime, Utc};
 use utoipa::{IntoParams, ToSchema};

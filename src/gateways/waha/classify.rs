@@ -75,7 +75,7 @@ pub(super) fn asked(reply: &Reply) -> SendError {
 }
 
 /// What became of a request that was not answered.
-pub(super) fn failed(failure: Failure) -> SendError {
+pub(in crate::gateways) fn failed(failure: Failure) -> SendError {
     match failure {
         Failure::NotSent { kind, reason } => SendError::NotSent {
             after: None,
@@ -89,7 +89,7 @@ pub(super) fn failed(failure: Failure) -> SendError {
     }
 }
 
-pub(super) fn code_of(kind: Kind) -> FailureCode {
+pub(in crate::gateways) fn code_of(kind: Kind) -> FailureCode {
     match kind {
         Kind::Address | Kind::Dns | Kind::Connect => FailureCode::Unreachable,
         Kind::Tls => FailureCode::Tls,

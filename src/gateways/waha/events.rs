@@ -122,19 +122,9 @@ pub fn rank(ack: i64) -> Rank {
     }
 }
 
-/// Texts without the one character that no database stores.
-fn without_nul(value: &mut Value) {
-    match value {
-        Value::String(text) if text.contains('\0') => *text = text.replace('\0', ""),
-        Value::Array(items) => items.iter_mut().for_each(without_nul),
-        Value::Object(fields) => fields.values_mut().for_each(without_nul),
-        _ => {}
-    }
-}
-
 pub fn parse(body: &[u8]) -> Result<Envelope, NotAnEvent> {
     let mut body: Value = serde_json::from_slice(body).map_err(|_| NotAnEvent)?;
-    without_nul(&mut body);
+    super::super::without_nul(&mut body);
     let event = body["event"].as_str().ok_or(NotAnEvent)?;
     let payload = &body["payload"];
     let payload = match event {

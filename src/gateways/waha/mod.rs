@@ -85,6 +85,7 @@ impl Waha {
         let credentials = Credentials {
             api_key: address.api_key.clone(),
             basic: address.basic.clone(),
+            bearer: None,
         };
         Self {
             http,
@@ -147,6 +148,7 @@ impl Waha {
         }
         let mut file = json!({ "mimetype": media.mime, "filename": media.file_name });
         let pieces = match &media.source {
+            Source::Uploaded(_) => return Err(super::changed_meanwhile()),
             Source::Link(url) => {
                 file["url"] = json!(url);
                 body["file"] = file;
@@ -338,7 +340,7 @@ impl Waha {
     async fn key_words(&self) -> String {
         let nobody = Credentials {
             api_key: None,
-            basic: self.credentials.basic.clone(),
+            ..self.credentials.clone()
         };
         let open = self
             .http

@@ -112,8 +112,8 @@ impl Webhook {
             .collect();
         Self {
             credentials: Credentials {
-                api_key: None,
                 basic: address.basic.clone(),
+                ..Credentials::default()
             },
             http,
             address,

@@ -11,6 +11,7 @@ use super::buttons::{self, Button};
 use super::choices::{self, Variable};
 use super::input::{self, Beside};
 use super::preview::{self, Aside};
+use super::template::{self, Chooser};
 use super::{Asked, changed, fragment_shell, href, may, own, told, verbs};
 use crate::auth::Role;
 use crate::error::{Error, FieldErrors, Result};
@@ -40,6 +41,7 @@ struct FormPage {
     lists: Vec<(i64, String)>,
     contacts: Vec<(i64, String)>,
     variables: Vec<Variable>,
+    template: Chooser,
     /// The schedule date in words.
     when: String,
     find: String,
@@ -95,6 +97,11 @@ impl FormPage {
         }
     }
 
+    /// The template's header is a file of the mailing.
+    fn template_has_file(&self) -> bool {
+        Kind::parse(&self.input.header_type).is_some()
+    }
+
     fn ways(&self) -> [(&'static str, &'static str); 2] {
         [
             ("lists", "mailings.by_lists"),
@@ -140,10 +147,11 @@ pub struct Shown {
 pub struct To {
     lists: Vec<i64>,
     contacts: Vec<i64>,
+    template: String,
 }
 
 impl To {
-    /// `?list=3`, or `?contact=7&contact=9`.
+    /// `?list=3`, or `?contact=7&contact=9`; `?template=4` is what it says.
     fn read(query: &str) -> Self {
         let ids = |wanted: &str| {
             url::form_urlencoded::parse(query.as_bytes())
@@ -151,9 +159,14 @@ impl To {
                 .filter_map(|(_, id)| id.parse().ok())
                 .collect()
         };
+        let template: Vec<i64> = ids("template");
         Self {
             lists: ids("list"),
             contacts: ids("contact"),
+            template: template
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         }
     }
 }
@@ -194,6 +207,7 @@ pub async fn render(visit: &Visit, mut shown: Shown) -> WebResult {
             .retain(|id| is_known(id, &contact_choices));
     }
     let variables = choices::variables(&mut conn, &shell).await?;
+    let template = Chooser::load(&mut conn, &shell, &mut input).await?;
     let chosen_file = input.media_id.parse().ok();
     let file = FileField {
         file: media::named(&mut conn, &shell, chosen_file).await?,
@@ -226,6 +240,7 @@ pub async fn render(visit: &Visit, mut shown: Shown) -> WebResult {
         mailing,
         input,
         variables,
+        template,
         file,
         aside,
         events,
@@ -250,6 +265,7 @@ fn blank(visit: &Visit, accounts: &[(i64, String)], to: To) -> MailingInput {
         list_ids: to.lists,
         contact_ids: to.contacts,
         header_type: "none".to_owned(),
+        template_id: to.template,
         ..MailingInput::default()
     }
 }
@@ -326,7 +342,8 @@ async fn store(visit: &Visit, id: Option<MailingId>, filled: Filled) -> WebResul
         key: beside.key.clone(),
         ..Shown::default()
     };
-    if !faults.is_empty() {
+    // Choosing a template shows its variables; nothing is stored yet.
+    if !faults.is_empty() || beside.then == template::CHOOSE {
         return render(visit, shown(id, faults)).await;
     }
     let id = match write(visit, id, &input, &beside.key).await {

@@ -87,6 +87,12 @@ pub fn of(mailing: &Mailing, chosen: &Chosen, zone: Tz) -> MailingInput {
             })
             .unwrap_or_default(),
         skip_missing_values: mailing.skip_missing_values.then(|| "true".to_owned()),
+        template_id: mailing
+            .template_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+        template_keys: mailing.template_values().into_keys().collect(),
+        template_texts: mailing.template_values().into_values().collect(),
     }
 }
 

@@ -141,8 +141,18 @@ impl Chromium {
         };
         let found = serde_json::to_value(&element).unwrap();
         let into_view = "arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })";
-        self.client.execute(into_view, vec![found]).await.unwrap();
-        element.click().await.unwrap();
+        // What comes in beside it may move it from under the finger.
+        for last in [false, false, true] {
+            let found = vec![found.clone()];
+            self.client.execute(into_view, found).await.unwrap();
+            match element.click().await {
+                Ok(()) => return,
+                Err(error) if last || !error.to_string().contains("intercepted") => {
+                    panic!("{place:?} cannot be pressed: {error}")
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
     }
 
     /// Waits until the page says this.

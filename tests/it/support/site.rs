@@ -146,6 +146,11 @@ impl World {
                VALUES (1, 1, 'unarchive', $words${words}$words$, '/contacts', 1);
              INSERT INTO bulk_items (company_id, run_id, position, record_id)
                SELECT 1, r.id, 1, (SELECT min(id) FROM contacts) FROM bulk_runs r;
+             INSERT INTO templates (company_id, account_id, uid, name, language, category, status, shape)
+               VALUES (1, {account}, '9', 'promo', 'id', 'marketing', 'approved', jsonb_build_object('header_type', 'text',
+                 'header', $words${words}$words$, 'body', $words${words}$words$ || ' {{{{1}}}}', 'footer', $words${words}$words$,
+                 'samples', jsonb_build_object('body.1', $words${words}$words$),
+                 'buttons', jsonb_build_array(jsonb_build_object('kind', 'quick_reply', 'text', $words${words}$words$))));
              INSERT INTO favourites (company_id, user_id, list, name, query)
                VALUES (1, 1, '/contacts', $words${words}$words$, 'f=active')"
         ))
@@ -182,6 +187,7 @@ impl World {
             ("favourites", "SELECT min(id) FROM favourites"),
             ("bulk", "SELECT min(id) FROM bulk_runs"),
             ("jobs", "SELECT min(name) FROM jobs"),
+            ("templates", "SELECT min(id) FROM templates"),
             ("companies", "SELECT min(id) FROM companies"),
         ] {
             ids.insert(noun, app.value(query).await);

@@ -1,0 +1,82 @@
+//! What the page of an account at Meta has of its own: templates copied, events subscribed to, the verify token.
+//!
+//! Invariant: administrators of the owner alone; everything asked of Meta says in words what it answered.
+
+use actix_web::web;
+use diesel_async::AsyncPgConnection;
+
+use crate::accounts::{self, Account, query};
+use crate::auth::Role;
+use crate::error::{Error, Result};
+use crate::ids::AccountId;
+use crate::templates;
+use crate::web::accounts::noted;
+use crate::web::error::WebResult;
+use crate::web::form::{Posted, Pressed, see_other};
+use crate::web::visit::Visit;
+
+/// What stands beside the form.
+pub struct Side {
+    pub verify_token: String,
+    pub templates: i64,
+    pub approved: i64,
+}
+
+impl Side {
+    pub async fn load(conn: &mut AsyncPgConnection, account: &Account) -> Result<Self> {
+        let (templates, approved) = templates::query::count(conn, account.id).await?;
+        Ok(Self {
+            verify_token: account.webhook_verify_token.clone(),
+            templates,
+            approved,
+        })
+    }
+}
+
+/// *Sync templates*.
+pub async fn sync(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
+    crate::web::templates::copied(&visit, AccountId(*id)).await?;
+    Ok(see_other(format!("/accounts/{}", *id)))
+}
+
+/// *Subscribe app*: Meta posts the account's events from now on.
+pub async fn subscribe(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
+    let account = own(&visit, AccountId(*id)).await?;
+    let meta = account.meta(&visit.app)?;
+    meta.subscribe().await.map_err(|error| {
+        Error::conflict(format!(
+            "Meta did not subscribe the app. {}",
+            error.reason()
+        ))
+    })?;
+    let mut conn = visit.conn().await?;
+    noted(&visit, &mut conn, account.id, "subscribed").await?;
+    conn.commit().await?;
+    visit.tell("accounts.subscribed");
+    Ok(see_other(format!("/accounts/{}", *id)))
+}
+
+/// Another verify token: the one in Meta's dashboard does not fit any more.
+pub async fn verify_token(
+    visit: Visit,
+    id: web::Path<i64>,
+    Posted(_): Posted<Pressed>,
+) -> WebResult {
+    let account = own(&visit, AccountId(*id)).await?;
+    let mut conn = visit.conn().await?;
+    query::set_verify_token(&mut conn, account.id, &crate::random::token(32)).await?;
+    noted(&visit, &mut conn, account.id, "verify_token").await?;
+    conn.commit().await?;
+    Ok(see_other(format!("/accounts/{}#hook", *id)))
+}
+
+async fn own(visit: &Visit, id: AccountId) -> Result<Account> {
+    visit.require(Role::Administrator)?;
+    let mut conn = visit.conn().await?;
+    let account = accounts::owned(&mut conn, id, visit.company).await?;
+    if account.is_meta() {
+        Ok(account)
+    } else {
+        Err(Error::conflict("This is for accounts at Meta."))
+    }
+}
