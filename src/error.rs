@@ -27,6 +27,17 @@ impl FieldErrors {
             .push(message.into());
     }
 
+    /// A text that is longer than fits; letters, not bytes.
+    pub fn at_most(&mut self, field: &str, text: &str, most: usize) {
+        let length = text.chars().count();
+        if length > most {
+            self.add(
+                field,
+                format!("This has {length} characters; at most {most} fit."),
+            );
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

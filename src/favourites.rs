@@ -61,7 +61,7 @@ impl FavouriteInput {
         if name.chars().count() > NAME_MAX {
             errors.add("name", "The name is too long; at most 60 letters.");
         }
-        if self.query.len() > QUERY_MAX {
+        if self.query.len() > QUERY_MAX || self.list.len() > QUERY_MAX {
             errors.add("name", "This search is too long to be kept.");
         }
         errors.or(Some(name))

@@ -129,7 +129,33 @@ impl AccountDraft {
     }
 }
 
+/// Names and ids as gateways give them are far shorter.
+const NAME_MAX: usize = 100;
+const ADDRESS_MAX: usize = 1000;
+/// Meta's tokens have some 250 letters.
+const SECRET_MAX: usize = 2000;
+
 impl AccountInput {
+    /// How long each text may be. The welcome and the confirmation have bounds of their own.
+    fn bounds(&self) -> [(&'static str, &str, usize); 14] {
+        [
+            ("name", &self.name, NAME_MAX),
+            ("app_uid", &self.app_uid, NAME_MAX),
+            ("account_uid", &self.account_uid, NAME_MAX),
+            ("phone_uid", &self.phone_uid, NAME_MAX),
+            ("session", &self.session, NAME_MAX),
+            ("auth_user", &self.auth_user, NAME_MAX),
+            ("base_url", &self.base_url, ADDRESS_MAX),
+            ("api_url", &self.api_url, ADDRESS_MAX),
+            ("webhook_url", &self.webhook_url, ADDRESS_MAX),
+            ("app_secret", &self.app_secret, SECRET_MAX),
+            ("token", &self.token, SECRET_MAX),
+            ("auth_password", &self.auth_password, SECRET_MAX),
+            ("api_key", &self.api_key, SECRET_MAX),
+            ("webhook_secret", &self.webhook_secret, SECRET_MAX),
+        ]
+    }
+
     /// The draft, or all faults at once.
     pub fn parse(&self) -> Result<AccountDraft> {
         let mut errors = FieldErrors::default();
@@ -139,6 +165,9 @@ impl AccountInput {
                 "name",
                 "Give the account a name, for example the shop it belongs to.",
             );
+        }
+        for (field, text, most) in self.bounds() {
+            errors.at_most(field, text, most);
         }
         let provider = one_of(
             &self.provider,

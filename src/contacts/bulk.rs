@@ -222,8 +222,9 @@ fn too_long(row: &Row) -> Option<String> {
     }
     let short = [&row.title, &row.email, &row.company_name, &row.job_position];
     let is_long = short.iter().any(|text| text.chars().count() > 500)
+        || row.tags.len() > 50
         || row.tags.iter().any(|tag| tag.chars().count() > 100);
-    is_long.then(|| "A field is too long: tags have at most 100 letters, others 500.".to_owned())
+    is_long.then(|| "A field is too long: tags have at most 100 letters and are at most 50, others have 500.".to_owned())
 }
 
 /// The row's number, read in its own country where it names one; or why there is none, as a sentence.

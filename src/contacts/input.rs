@@ -60,6 +60,23 @@ impl ContactInput {
         if name.chars().count() > 200 {
             errors.add("name", "The name is too long; at most 200 letters.");
         }
+        for (field, text, most) in [
+            ("title", &self.title, 100),
+            ("email", &self.email, 320),
+            ("company_name", &self.company_name, 200),
+            ("job_position", &self.job_position, 200),
+            ("description", &self.description, 4000),
+            ("attributes", &self.attributes, 20_000),
+        ] {
+            errors.at_most(field, text.trim(), most);
+        }
+        let tags = names(&self.tags);
+        for tag in &tags {
+            errors.at_most("tags", tag, 100);
+        }
+        if tags.len() > TAGS_MOST {
+            errors.add("tags", "A recipient has at most 50 tags. Take some out.");
+        }
         let country = self.country.trim();
         let code = if country.is_empty() {
             None
@@ -113,13 +130,16 @@ impl ContactInput {
             company_name: self.company_name.trim().to_owned(),
             job_position: self.job_position.trim().to_owned(),
             description: self.description.trim().to_owned(),
-            tags: names(&self.tags),
+            tags,
             list_ids: self.list_ids.iter().copied().map(ListId).collect(),
             attributes,
             active: self.active.is_some(),
         }))
     }
 }
+
+/// More tells people apart no better, and fills every list.
+const TAGS_MOST: usize = 50;
 
 /// A name that a placeholder can carry.
 pub fn is_key(key: &str) -> bool {

@@ -25,12 +25,14 @@ pub mod undo;
 pub mod work;
 mod workbook;
 
+use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 
 use crate::audit;
+use crate::auth::{Caller, Role};
 use crate::contacts::bulk::OnDuplicate;
 use crate::error::{Error, FieldErrors, Result};
-use crate::ids::{CompanyId, ImportId, ListId, UserId};
+use crate::ids::{ImportId, ListId};
 
 pub use query::{Import, Task};
 pub use stage::{Looked, StageInput, look_at, stage};
@@ -154,17 +156,28 @@ pub struct Tested {
     pub notes: Notes,
 }
 
+/// An import is whose file it is; managers look after everybody's.
+pub fn require_own(import: &Import, caller: &Caller) -> Result<()> {
+    if import.user_id == caller.user || caller.role >= Role::Manager {
+        Ok(())
+    } else {
+        Err(Error::Refused(
+            "This import is somebody else's. They, or a manager, start, stop and resume it.",
+        ))
+    }
+}
+
 /// Queues a draft with the fields chosen for its columns. One that is under way or over stays as it is:
 /// two presses of the button are one import.
 pub async fn start(
     conn: &mut AsyncPgConnection,
-    company: CompanyId,
-    user: UserId,
+    caller: &Caller,
     id: ImportId,
     task: Task,
     mapping: &[String],
 ) -> Result<bool> {
     let import = query::find(conn, id).await?;
+    require_own(&import, caller)?;
     if !import.is_draft() {
         return Ok(false);
     }
@@ -174,9 +187,19 @@ pub async fn start(
     options.notes = Notes::default();
     let queued = query::queue(conn, id, task, &options).await?;
     if queued && task == Task::Import {
-        audit::note(conn, company, "imports", id.0, Some(user), "started", None).await?;
+        noted(conn, caller, id, "started").await?;
     }
     Ok(queued)
+}
+
+async fn noted(
+    conn: &mut AsyncPgConnection,
+    caller: &Caller,
+    id: ImportId,
+    what: &str,
+) -> QueryResult<usize> {
+    let by = Some(caller.user);
+    audit::note(conn, caller.company, "imports", id.0, by, what, None).await
 }
 
 /// The fields, or what is wrong with the choice; numbers may also stand in a column of attributes. A column's fault stands under `column-<its number>`.
@@ -212,34 +235,25 @@ pub fn choose(options: &Options, mapping: &[String]) -> Result<Vec<Field>> {
 
 /// Drops a staged file, or stops what is under way; what was imported so far stays. `false`: it is over
 /// already, nothing changed.
-pub async fn cancel(
-    conn: &mut AsyncPgConnection,
-    company: CompanyId,
-    user: UserId,
-    id: ImportId,
-) -> Result<bool> {
+pub async fn cancel(conn: &mut AsyncPgConnection, caller: &Caller, id: ImportId) -> Result<bool> {
     let import = query::find(conn, id).await?;
+    require_own(&import, caller)?;
     if import.is_under_way() && import.task() == Task::Test {
         return Ok(query::stop_test(conn, id).await?);
     }
     let canceled = query::cancel(conn, id).await?;
     if canceled {
-        audit::note(conn, company, "imports", id.0, Some(user), "canceled", None).await?;
+        noted(conn, caller, id, "canceled").await?;
     }
     Ok(canceled)
 }
 
 /// Goes on with an import that failed in the middle. `false`: it did not, or its file is gone.
-pub async fn resume(
-    conn: &mut AsyncPgConnection,
-    company: CompanyId,
-    user: UserId,
-    id: ImportId,
-) -> Result<bool> {
-    query::find(conn, id).await?;
+pub async fn resume(conn: &mut AsyncPgConnection, caller: &Caller, id: ImportId) -> Result<bool> {
+    require_own(&query::find(conn, id).await?, caller)?;
     let queued = query::resume(conn, id).await?;
     if queued {
-        audit::note(conn, company, "imports", id.0, Some(user), "started", None).await?;
+        noted(conn, caller, id, "started").await?;
     }
     Ok(queued)
 }

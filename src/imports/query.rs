@@ -49,6 +49,9 @@ impl Task {
 pub struct Import {
     #[diesel(sql_type = BigInt)]
     pub id: ImportId,
+    /// Who uploaded it.
+    #[diesel(sql_type = BigInt)]
+    pub user_id: UserId,
     #[diesel(sql_type = Text)]
     pub user_name: String,
     #[diesel(sql_type = Text)]
@@ -123,7 +126,7 @@ impl Import {
 
 pub async fn find(conn: &mut AsyncPgConnection, id: ImportId) -> QueryResult<Import> {
     sql_query(
-        "SELECT i.id, u.name AS user_name, i.file_name, i.options, i.state, i.task, i.rows, i.position, i.created, i.updated,
+        "SELECT i.id, i.user_id, u.name AS user_name, i.file_name, i.options, i.state, i.task, i.rows, i.position, i.created, i.updated,
            i.skipped, i.rejected, i.message, i.tested, i.created_at, i.finished_at, i.undone,
            EXISTS (SELECT FROM import_chunks c WHERE c.import_id = i.id) AS has_file
          FROM imports i JOIN users u ON u.id = i.user_id WHERE i.id = $1",

@@ -53,8 +53,8 @@ impl JobInput {
         let next_run = self.typed(zone);
         match next_run {
             Err(_) => errors.add("next_run", "Enter a date and a time, such as 24 Nov 10:00."),
-            Ok(Some(next)) if !(1970..=9999).contains(&next.year()) => {
-                errors.add("next_run", "Choose a year from 1970 to 9999.");
+            Ok(Some(next)) if !(1970..=2199).contains(&next.year()) => {
+                errors.add("next_run", "Choose a year from 1970 to 2199.");
             }
             Ok(_) => {}
         }

@@ -57,6 +57,7 @@ impl ListInput {
         if name.chars().count() > 100 {
             errors.add("name", "The name is too long; at most 100 letters.");
         }
+        errors.at_most("description", self.description.trim(), 2000);
         errors.or(Some(ListDraft {
             name,
             description: self.description.trim().to_owned(),

@@ -265,10 +265,10 @@ pub fn instant(text: &str, zone: Tz) -> Result<Option<DateTime<Utc>>, String> {
 
 /// Years that calendars of people and of gateways know.
 fn within_years(date: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
-    if (1970..=9999).contains(&date.year()) {
+    if (1970..=2199).contains(&date.year()) {
         Ok(date)
     } else {
-        Err("Choose a year from 1970 to 9999.".to_owned())
+        Err("Choose a year from 1970 to 2199.".to_owned())
     }
 }
 

@@ -149,7 +149,14 @@ pub async fn submit(
 ) -> Result<Mailing> {
     let mailing = query::lock(conn, id).await?;
     if mailing.state() == State::Submitted {
-        return Ok(mailing);
+        // The same press again; another date is another wish.
+        return match new_date.filter(|date| Some(*date) != mailing.schedule_date) {
+            Some(date) => {
+                let zone = mailing.time_zone.parse().unwrap_or(Tz::UTC);
+                reschedule(conn, id, date, zone, now).await
+            }
+            None => Ok(mailing),
+        };
     }
     if !mailing.allows(Verb::Submit) {
         return Err(illegal(&mailing, Verb::Submit));

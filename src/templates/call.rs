@@ -142,10 +142,10 @@ mod tests {
         .into();
         let template = template("{{2}} before {{1}}", false);
         let call = of(&template, &values);
-        let texts: Vec<&str> = call.texts().collect();
-        assert_eq!(texts, ["one", "two"]);
+        let sent: Vec<&str> = call.texts().collect();
+        assert_eq!(sent, ["one", "two"]);
         assert!(call.body.iter().all(|variable| variable.name.is_none()));
-        assert_eq!(super::texts(&template.shape(), &values).1, "two before one");
+        assert_eq!(texts(&template.shape(), &values).1, "two before one");
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
             .collect();
         assert_eq!(keys, ["body.code"]);
         assert_eq!(
-            super::texts(&template.shape(), &values).1,
+            texts(&template.shape(), &values).1,
             "Hi {{contact.name|Kak}}, …"
         );
     }

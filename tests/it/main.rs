@@ -53,6 +53,7 @@ mod webhook_sending;
 mod again;
 mod auth;
 mod autopause;
+mod bounds;
 mod isolation;
 mod people;
 mod sharing;

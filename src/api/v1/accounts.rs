@@ -15,7 +15,7 @@ use crate::accounts::test::Tested;
 use crate::accounts::{self, Account, AccountInput, health, query};
 use crate::app::App;
 use crate::auth::Role;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::AccountId;
 use crate::outgoing::hold::{self, Whose};
 
@@ -367,6 +367,12 @@ pub async fn list(request: HttpRequest, caller: ApiCaller, app: web::Data<App>) 
 pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     let mut conn = app.db.company(caller.company).await?;
     let account = query::find(&mut conn, AccountId(*id)).await?;
+    // Who may not send through it does not see it, unless they look after it.
+    let may_see = caller.role >= Role::Administrator
+        || query::is_allowed(&mut conn, account.id, caller.user).await?;
+    if !may_see {
+        return Err(Error::NotFound.into());
+    }
     let mut answer = shown_to(&caller, &app, &account);
     if let Any::Own(own) = &mut answer {
         let companies = allowed(&mut *app.db.system().await?, account.id).await?;

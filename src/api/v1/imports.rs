@@ -155,7 +155,7 @@ pub async fn create(
             Some(wanted) => by_name(&staged.columns, wanted)?,
             None => staged.mapping,
         };
-        imports::start(conn, company, user, id, Task::Import, &mapping).await?;
+        imports::start(conn, &caller, id, Task::Import, &mapping).await?;
         Answer::with(StatusCode::ACCEPTED, Accepted { id: id.0 })
     })
     .await

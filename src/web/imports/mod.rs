@@ -142,6 +142,7 @@ async fn render(
     let joined = joined(&lists::choices(&mut conn).await?, &options.list_ids);
     let shell = visit.shell(Menu::Contacts, &mut conn).await?;
     if import.is_draft() {
+        imports::require_own(&import, visit)?;
         let status = if errors.is_empty() {
             StatusCode::OK
         } else {
@@ -169,6 +170,7 @@ async fn render(
         shell,
         counts: import.counts(),
         can_undo,
+        is_own: imports::require_own(&import, visit).is_ok(),
         has_file: is_old || !rejected.is_empty(),
         rejected,
         import,
@@ -220,8 +222,7 @@ async fn test(visit: Visit, id: web::Path<i64>, Posted(input): Posted<ColumnsInp
 
 async fn start(visit: &Visit, id: ImportId, task: Task, mapping: Vec<String>) -> WebResult {
     let mut conn = visit.conn().await?;
-    let (company, user) = (visit.company, visit.user);
-    match imports::start(&mut conn, company, user, id, task, &mapping).await {
+    match imports::start(&mut conn, visit, id, task, &mapping).await {
         Ok(_) => {}
         Err(Error::Invalid(errors)) => {
             drop(conn);
@@ -251,7 +252,7 @@ async fn work_on(visit: &Visit, id: ImportId, is_small: bool) -> Result<()> {
 async fn resume(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
     let id = ImportId(*id);
     let mut conn = visit.conn().await?;
-    imports::resume(&mut conn, visit.company, visit.user, id).await?;
+    imports::resume(&mut conn, &visit, id).await?;
     conn.commit().await?;
     work_on(&visit, id, false).await?;
     Ok(see_other(format!("/imports/{id}")))
@@ -261,7 +262,7 @@ async fn cancel(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) ->
     let id = ImportId(*id);
     let mut conn = visit.conn().await?;
     let was_draft = query::find(&mut conn, id).await?.is_draft();
-    let canceled = imports::cancel(&mut conn, visit.company, visit.user, id).await?;
+    let canceled = imports::cancel(&mut conn, &visit, id).await?;
     conn.commit().await?;
     if canceled && was_draft {
         visit.tell("imports.canceled");

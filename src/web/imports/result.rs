@@ -194,6 +194,8 @@ pub struct ResultPage {
     /// All of them can be had.
     pub has_file: bool,
     pub can_undo: bool,
+    /// This person may stop it, or let it go on.
+    pub is_own: bool,
     pub lists: Vec<(ListId, String)>,
     pub standing: Standing,
 }
@@ -234,7 +236,7 @@ impl ResultPage {
     }
 
     fn can_resume(&self) -> bool {
-        self.import.state == "failed" && self.import.has_file
+        self.is_own && self.import.state == "failed" && self.import.has_file
     }
 
     fn href(&self, verb: &str) -> String {
