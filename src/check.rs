@@ -160,7 +160,9 @@ static PROMISES: &[Promise] = &[
         path: "/mailings/",
         broken: "SELECT m.id FROM mailings m CROSS JOIN LATERAL (
                    SELECT EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state IN ('queued', 'claimed', 'sending')) AS open) x
-                 WHERE (m.state IN ('done', 'partial_failure', 'failed') AND (x.open OR NOT m.release_done))
+                 WHERE (m.state = 'canceled' AND EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued'
+                        AND coalesce(o.not_after, '-infinity') < wablast_now() - interval '1 minute'))
+                    OR (m.state IN ('done', 'partial_failure', 'failed') AND (x.open OR NOT m.release_done))
                     OR (m.state = 'sending' AND m.release_done AND NOT x.open AND m.updated_at < wablast_now() - interval '1 minute'
                         AND NOT EXISTS (SELECT FROM outgoing o WHERE o.mailing_id = m.id
                                         AND greatest(o.accepted_at, o.failed_at, o.begun_at) > wablast_now() - interval '1 minute'))",

@@ -133,15 +133,25 @@ pub async fn skip_waiting(
     .await
 }
 
-/// Stops what has not begun of a mailing; what is at the gateway finishes.
+/// Stops what has not begun of a mailing; what is at the gateway finishes, and when it turns out that it
+/// did not leave its time is over: it never goes again. One statement, so that a message whose outcome is noted
+/// meanwhile is seen as what it has become.
 pub async fn cancel_waiting(
     conn: &mut AsyncPgConnection,
     mailing: MailingId,
 ) -> QueryResult<usize> {
     again::fall_back(conn, Waiting::OfMailing(mailing)).await?;
     sql_query(
-        "UPDATE outgoing SET state = 'canceled', fence = fence + 1, owner = NULL, lease_until = NULL, opened_at = NULL
-         WHERE mailing_id = $1 AND state IN ('queued', 'claimed')",
+        "UPDATE outgoing o SET
+           state = CASE WHEN o.state = 'sending' OR e.again THEN o.state ELSE 'canceled' END,
+           not_after = CASE WHEN o.state = 'sending' OR e.again THEN least(o.not_after, wablast_now()) ELSE o.not_after END,
+           fence = CASE WHEN o.state = 'sending' OR e.again THEN o.fence ELSE o.fence + 1 END,
+           owner = CASE WHEN o.state = 'sending' OR e.again THEN o.owner END,
+           lease_until = CASE WHEN o.state = 'sending' OR e.again THEN o.lease_until END,
+           opened_at = NULL
+         FROM (SELECT w.id, EXISTS (SELECT FROM log_ends l WHERE l.outgoing_id = w.id) AS again FROM outgoing w
+               WHERE w.mailing_id = $1 AND w.state IN ('queued', 'claimed', 'sending')) e
+         WHERE o.id = e.id AND o.mailing_id = $1 AND o.state IN ('queued', 'claimed', 'sending')",
     )
     .bind::<BigInt, _>(mailing)
     .execute(conn)

@@ -169,7 +169,7 @@ pub struct Reaped {
     pub requeued: usize,
     /// Begun by a holder that is gone: nobody knows, so they rest as uncertain.
     pub uncertain: usize,
-    /// Past the moment after which they should not go.
+    /// Past the moment after which they should not go, or until which their mailing was cancelled.
     pub expired: usize,
 }
 
@@ -180,7 +180,8 @@ struct Left {
     mailing_id: Option<MailingId>,
 }
 
-/// Takes messages from holders whose lease is over.
+/// Takes messages from holders whose lease is over, and out of the queue what may not leave any more: a
+/// message that was to be tried again ends as it had ended, one of a cancelled mailing is cancelled.
 pub async fn reap(conn: &mut AsyncPgConnection) -> QueryResult<Reaped> {
     let requeued = sql_query(
         "UPDATE outgoing SET state = 'queued', fence = fence + 1, owner = NULL, lease_until = NULL
@@ -207,8 +208,15 @@ pub async fn reap(conn: &mut AsyncPgConnection) -> QueryResult<Reaped> {
     .load(conn)
     .await?;
     let expired = sql_query(
-        "UPDATE outgoing SET state = 'expired', fence = fence + 1, owner = NULL, lease_until = NULL
-         WHERE state = 'queued' AND not_after <= wablast_now()",
+        "UPDATE outgoing o SET fence = o.fence + 1, owner = NULL, lease_until = NULL, opened_at = NULL,
+           state = coalesce(w.ended, CASE WHEN w.canceled THEN 'canceled' ELSE 'expired' END),
+           code = CASE WHEN w.ended IS NULL THEN o.code ELSE w.code END,
+           reason = CASE WHEN w.ended IS NULL THEN o.reason ELSE w.reason END
+         FROM (SELECT q.id, e.state AS ended, e.code, e.reason, m.state = 'canceled' AS canceled
+               FROM outgoing q LEFT JOIN mailings m ON m.id = q.mailing_id
+               LEFT JOIN LATERAL (SELECT l.state, l.code, l.reason FROM log_ends l WHERE l.outgoing_id = q.id ORDER BY l.log_id DESC LIMIT 1) e ON true
+               WHERE q.state = 'queued' AND q.not_after <= wablast_now()) w
+         WHERE o.id = w.id AND o.state = 'queued' AND o.not_after <= wablast_now()",
     )
     .execute(conn)
     .await?;

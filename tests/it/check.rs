@@ -61,6 +61,11 @@ const BREAKS: &[(&str, &str)] = &[
         "is what its messages say",
     ),
     (
+        "UPDATE mailings SET state = 'canceled' WHERE id = 1;
+         UPDATE outgoing SET state = 'queued' WHERE id = 9",
+        "has nothing open",
+    ),
+    (
         "UPDATE mailings SET log_id = NULL",
         "has its text on record",
     ),

@@ -1,7 +1,7 @@
 //! A mailing from the API to the phone, and everything that can come between.
 
 use chrono::TimeDelta;
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde_json::json;
 use wablast::gateways::{FailureCode, SendError};
 use wablast::ids::AccountId;
@@ -556,4 +556,47 @@ async fn an_outcome_that_comes_late_changes_nothing_of_who_tries_again_meanwhile
     assert_eq!(app.value(holds).await, before);
     let outcomes = "SELECT string_agg(coalesce(outcome, 'open'), ' ' ORDER BY fence) FROM attempts";
     assert_eq!(app.value(outcomes).await, "not_sent open");
+}
+
+#[tokio::test]
+async fn a_cancel_at_the_very_moment_when_an_outcome_is_noted_leaves_nothing_waiting() {
+    let (app, account) = one_waits().await;
+    let mut conn = app.app.db.system().await.unwrap();
+    let owner = uuid::Uuid::new_v4();
+    let claimed = claim::claim(&mut conn, account, owner, 1).await.unwrap();
+    let begun = begin::begin(&mut conn, owner, &claimed, &[None], &Gates::default())
+        .await
+        .unwrap()
+        .remove(0);
+    let busy = Outcome {
+        id: begun.id,
+        account,
+        fence: begun.fence,
+        log: None,
+        result: Err(SendError::NotSent {
+            after: None,
+            code: FailureCode::RateLimited,
+            reason: "too many".to_owned(),
+        }),
+        wait: std::time::Duration::ZERO,
+    };
+    let noted = tokio::sync::Notify::new();
+    let recording = conn.transaction(async |conn| {
+        record::record(conn, &[busy]).await?;
+        noted.notify_one();
+        // Nobody else has seen it yet, and the cancel waits for this message.
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        app.until("the cancel waits", || async { app.value(waits).await == "1" })
+            .await;
+        diesel::QueryResult::Ok(())
+    });
+    let canceling = async {
+        noted.notified().await;
+        let mailing = app.value("SELECT max(id) FROM mailings").await;
+        app.ok("POST", &format!("/mailings/{mailing}/cancel"), None)
+            .await
+    };
+    let (recorded, _) = tokio::join!(recording, canceling);
+    recorded.unwrap();
+    assert_eq!(app.value("SELECT state FROM outgoing").await, "canceled");
 }
