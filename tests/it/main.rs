@@ -36,6 +36,7 @@ mod lock;
 mod media;
 mod meta;
 mod migrations;
+mod machine;
 mod model;
 mod outage;
 mod pace;
