@@ -78,10 +78,11 @@ impl Db {
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
         let walled = has_wall(url).await?;
         let eras = Arc::<Eras>::default();
-        let pool = |role, size| pool(url, walled.then_some(role), size, Arc::clone(&eras));
+        let pool =
+            |role, size, silent| pool(url, walled.then_some(role), size, silent, Arc::clone(&eras));
         Ok(Self {
-            app: pool("wablast_app", APP_CONNECTIONS)?,
-            worker: pool("wablast_worker", WORKER_CONNECTIONS)?,
+            app: pool("wablast_app", APP_CONNECTIONS, APP_SILENT)?,
+            worker: pool("wablast_worker", WORKER_CONNECTIONS, WORKER_SILENT)?,
             walled,
             private: None,
             eras,
@@ -237,12 +238,18 @@ impl DerefMut for SystemConn {
 const SET: &str = "SET TIME ZONE 'UTC'; SET statement_timeout = '120s'; SET application_name = 'wablast';
   SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'";
 
+/// How long a transaction may stand still. PostgreSQL would keep what it locked for hours when the line to its
+/// program went dead without a word; a deliverer's is let go before the leases of what it held are over.
+const APP_SILENT: &str = "5min";
+const WORKER_SILENT: &str = "30s";
+
 /// Every connection asks first whether this is still the database it was: where it is not, sending is
 /// locked before anything is claimed (`mailings/lock.rs`).
 fn pool(
     url: &str,
     role: Option<&'static str>,
     size: usize,
+    silent: &'static str,
     eras: Arc<Eras>,
 ) -> anyhow::Result<Pool<AsyncPgConnection>> {
     let mut config = ManagerConfig::<AsyncPgConnection>::default();
@@ -253,7 +260,10 @@ fn pool(
             let mut connection = AsyncPgConnection::establish(&url).await?;
             let role = role.map_or(String::new(), |role| format!("SET ROLE {role};"));
             let set_up = async {
-                connection.batch_execute(&format!("{role} {SET}")).await?;
+                let silent = format!("SET idle_in_transaction_session_timeout = '{silent}'");
+                connection
+                    .batch_execute(&format!("{role} {silent}; {SET}"))
+                    .await?;
                 guard(&mut connection).await
             };
             let here = set_up
