@@ -159,6 +159,13 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Where a test lets this process die (`crash.rs`); a release does not ask.
+#[cfg(debug_assertions)]
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn crash_at() -> Option<String> {
+    std::env::var("WABLAST_CRASH_AT").ok()
+}
+
 impl Config {
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn from_environment() -> anyhow::Result<Self> {

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod random;
 pub mod limits;
 pub mod config;
+pub mod crash;
 pub mod telemetry;
 pub mod i18n;
 pub mod crypt;

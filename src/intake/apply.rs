@@ -15,6 +15,7 @@ use super::meta;
 use crate::accounts::{self, Account};
 use crate::app::App;
 use crate::contacts;
+use crate::crash;
 use crate::error::Error;
 use crate::gateways::Rank;
 use crate::gateways::waha::events::{self, Event};
@@ -57,11 +58,20 @@ pub async fn all(app: &App) -> anyhow::Result<usize> {
     let mut applied = 0;
     loop {
         let batch = conn
-            .transaction(async |conn| batch(conn, BATCH).await)
+            .transaction(async |conn| {
+                let events = batch(conn, BATCH).await?;
+                if events > 0 {
+                    crash::here("receipts.write");
+                }
+                Ok::<_, Error>(events)
+            })
             .await;
         match batch {
             Ok(0) => return Ok(applied),
-            Ok(n) => applied += n,
+            Ok(n) => {
+                crash::here("receipts.done");
+                applied += n;
+            }
             Err(error) => {
                 tracing::warn!("applying webhook events one by one: {error}");
                 let one_by_one = singly(&mut conn).await?;

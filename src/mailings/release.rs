@@ -12,6 +12,7 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 use super::{Mailing, State, audience, lock, query, template};
 use crate::app::App;
 use crate::companies;
+use crate::crash;
 use crate::gateways::meta::message::TemplateCall;
 use crate::ids::{LogId, MailingId, VersionId};
 use crate::logs::{self, Trigger};
@@ -183,9 +184,14 @@ pub async fn advance(app: &App) -> anyhow::Result<usize> {
     let mut made = 0;
     let mut conn = app.db.system().await?;
     while let Some(rows) = conn
-        .transaction(async |conn| advance_one(conn).await)
+        .transaction(async |conn| {
+            let rows = advance_one(conn).await?;
+            crash::here("release.write");
+            QueryResult::Ok(rows)
+        })
         .await?
     {
+        crash::here("release.done");
         made += rows;
         app.wake.deliver.notify_one();
         app.wake.settle.notify_one();

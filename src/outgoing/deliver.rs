@@ -20,6 +20,7 @@ use super::worker::{Ended, Worker};
 use super::{autopause, handed_over, pace, queue, receipts, stops};
 use crate::accounts::{self, health};
 use crate::app::App;
+use crate::crash;
 use crate::gateways::webhook::Probe;
 use crate::gateways::webhook::classify::look_again;
 use crate::gateways::{FailureCode, SendError};
@@ -113,6 +114,7 @@ async fn record_all(app: App, mut receiver: mpsc::Receiver<Ended>) {
 async fn record_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
     let mut conn = app.db.system().await?;
     record::record(&mut conn, outcomes).await?;
+    crash::here("record.done");
     let said: HashMap<LogId, String> = outcomes
         .iter()
         .filter_map(|one| Some((one.log?, one.result.as_ref().err()?)))

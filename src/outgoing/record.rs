@@ -10,6 +10,7 @@ use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
 use super::receipts;
+use crate::crash;
 use crate::gateways::{Accepted, SendError};
 use crate::ids::{AccountId, LogId, OutgoingId};
 use crate::prepared::prepared;
@@ -129,6 +130,7 @@ pub async fn record(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> Query
         if !late.is_empty() {
             receipts::weigh(conn, &late).await?;
         }
+        crash::here("record.write");
         QueryResult::Ok(())
     })
     .await

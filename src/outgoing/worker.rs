@@ -33,6 +33,7 @@ use crate::accounts::sending::{self, Sending};
 use crate::accounts::{self, Account};
 use crate::app::App;
 use crate::companies;
+use crate::crash;
 use crate::gateways::webhook::Push;
 use crate::gateways::{FailureCode, SendError};
 use crate::ids::{AccountId, OutgoingId, VersionId};
@@ -269,7 +270,9 @@ impl Worker {
             ready,
             gates,
         };
+        crash::here("claim.write");
         let taken = take(&mut conn, &ask, &mut self.trail).await?;
+        crash::here("claim.done");
         if let (Some(gateway), Some(own_refs)) = (&self.gateway, &ready.own_refs) {
             gateway
                 .ids
@@ -430,7 +433,9 @@ impl Worker {
     ) -> anyhow::Result<(Vec<Begun>, HashMap<OutgoingId, Push>)> {
         let mut conn = self.app.db.system().await?;
         self.memory.assure(&self.app, &mut conn).await?;
+        crash::here("begin.write");
         let begun = begin(&mut conn, self.owner, claimed, own_refs, gates).await?;
+        crash::here("begin.done");
         self.load_versions(&mut conn, &begun).await?;
         let around = self.around(&mut conn, &begun).await?;
         Ok((begun, around))

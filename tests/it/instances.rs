@@ -13,7 +13,7 @@ const PEOPLE: usize = 3_000;
 const SOON: Duration = Duration::from_secs(30);
 
 /// A database that several programs share, set up, with a gateway that is not of the quickest.
-async fn shared() -> (TestApp, Running, Shared, String) {
+pub async fn shared() -> (TestApp, Running, Shared, String) {
     let app = TestApp::bare().await;
     let waha = simulator(Options {
         acks: false,

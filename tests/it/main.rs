@@ -11,6 +11,9 @@ mod support;
 
 mod change;
 mod control;
+mod crash_points;
+mod bad_lines;
+mod storm;
 mod check;
 mod api;
 mod brief;

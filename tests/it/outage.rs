@@ -8,9 +8,9 @@ use serde_json::json;
 use wablast::simulator::Options;
 
 use crate::embedded::{kill, open_folder, postmaster, wrapped};
-use crate::proof::{begin, check, set_up};
+use crate::proof::{begin, begin_at, check, set_up};
 use crate::support::browser::Browser;
-use crate::support::instance::{Instance, free_port};
+use crate::support::instance::{Instance, free_port, run};
 use crate::support::{arrived, simulator, until};
 
 const PEOPLE: usize = 3_000;
@@ -75,5 +75,40 @@ async fn an_outage_of_postgresql_in_the_middle_of_a_mailing_loses_nobody_and_dou
     api.until_nothing_is_open(&path, PEOPLE).await;
     // This process knows of each message whether its request had begun, and what came of it.
     assert_eq!(check(&api, &path, &waha, PEOPLE).await, 0, "uncertain");
+    instance.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_immediate_restarts_of_postgresql_in_a_row_lose_nobody_and_double_nobody() {
+    let folder = open_folder();
+    let data = folder.path().join("data");
+    let waha = simulator(Options {
+        acks: false,
+        latency: Duration::from_millis(50),
+        ..Options::default()
+    })
+    .await;
+    let token = set_up(&data);
+    let mut instance = Instance::start(&data, free_port()).await;
+    let pace = json!({ "per_second": 400, "burst": 64 });
+    let (api, path) = begin_at(&instance.url, token, &waha, PEOPLE, pace).await;
+    for restart in 1..=4_u64 {
+        let before = arrived(&waha).await["total"].as_u64().unwrap();
+        until("it goes on", SOON, || async {
+            arrived(&waha).await["total"].as_u64().unwrap() > before + 200
+        })
+        .await;
+        kill(&postmaster(&data), "-QUIT");
+        until("it was restarted", SOON, || async {
+            let (status, health) = api.ask(Method::GET, "/healthz", None).await;
+            status == 200 && health["database"]["restarts"] == restart
+        })
+        .await;
+        assert!(instance.is_alive());
+    }
+    api.until_nothing_is_open(&path, PEOPLE).await;
+    // This process lived on, and knows of each message what became of it.
+    assert_eq!(check(&api, &path, &waha, PEOPLE).await, 0, "uncertain");
+    run(&data, &["check"], "");
     instance.stop();
 }

@@ -92,6 +92,13 @@ impl Shared {
         Instance::begin(command, port, Duration::from_secs(60)).await
     }
 
+    /// The same at a port, with more in its environment.
+    pub async fn start_with(&self, port: u16, more: &[(&str, &str)]) -> Instance {
+        let mut command = self.command(port);
+        command.arg("serve").envs(more.iter().copied());
+        Instance::begin(command, port, Duration::from_secs(60)).await
+    }
+
     /// `wablast worker`, which listens nowhere.
     pub fn worker(&self) -> Instance {
         let child = self
@@ -171,6 +178,16 @@ impl Instance {
 
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// -STOP, -CONT ...
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.pid()]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// kill -9

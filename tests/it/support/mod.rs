@@ -5,6 +5,7 @@ pub mod chromium;
 pub mod db;
 pub mod instance;
 pub mod openapi;
+pub mod proxy;
 pub mod site;
 
 use std::sync::Arc;
