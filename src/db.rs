@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
@@ -32,6 +33,11 @@ use crate::ids::CompanyId;
 diesel::define_sql_function! {
     /// The only time SQL knows.
     fn wablast_now() -> Timestamptz;
+}
+
+/// What time it is for the database, whatever the clock of this process says.
+pub async fn now(conn: &mut AsyncPgConnection) -> QueryResult<DateTime<Utc>> {
+    diesel::select(wablast_now()).get_result(conn).await
 }
 
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");

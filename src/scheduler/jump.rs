@@ -7,13 +7,10 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::QueryableByName;
-use diesel::sql_query;
-use diesel::sql_types::Timestamptz;
-use diesel_async::RunQueryDsl as _;
 use tokio::sync::watch;
 
 use crate::app::App;
+use crate::db;
 use crate::mailings::lock;
 
 const LOOK: Duration = Duration::from_secs(5);
@@ -37,19 +34,11 @@ impl Looks {
     }
 }
 
-#[derive(QueryableByName)]
-struct Time {
-    #[diesel(sql_type = Timestamptz)]
-    now: DateTime<Utc>,
-}
-
 /// One look; true: releases wait from now on.
 pub async fn look(app: &App, looks: &mut Looks) -> anyhow::Result<bool> {
     let mut conn = app.db.system().await?;
-    let time: Time = sql_query("SELECT wablast_now() AS now")
-        .get_result(&mut *conn)
-        .await?;
-    let jumped = looks.jumped(Instant::now(), time.now);
+    let now = db::now(&mut conn).await?;
+    let jumped = looks.jumped(Instant::now(), now);
     if jumped {
         lock::clock_jumped(&mut conn).await?;
         tracing::warn!("the database's clock jumped forward: releases wait for ten minutes");

@@ -15,6 +15,7 @@ mod crash_points;
 mod bad_lines;
 mod storm;
 mod check;
+mod clocks;
 mod api;
 mod brief;
 mod delivery;
