@@ -162,4 +162,49 @@ mod tests {
             at("2026-03-30T00:30:00Z")
         );
     }
+
+    /// Every fifth minute of the days around every change of the clocks within ten years, against a table that
+    /// is made by walking through the instants and knows nothing of gaps and overlaps.
+    #[test]
+    fn a_local_minute_is_the_first_instant_that_has_it_or_the_first_after_a_gap() {
+        let mut asked = 0;
+        for name in [
+            "Europe/Berlin",
+            "America/New_York",
+            "America/Sao_Paulo",
+            "America/Santiago",
+            "Africa/Cairo",
+            "Africa/Casablanca",
+            "Australia/Lord_Howe",
+            "Pacific/Chatham",
+        ] {
+            let zone: Tz = name.parse().unwrap();
+            let local = |at: DateTime<Utc>| at.with_timezone(&zone).naive_local();
+            let offset = |at: DateTime<Utc>| local(at) - at.naive_utc();
+            let mut day = at("2017-01-01T00:00:00Z");
+            while day < at("2027-01-01T00:00:00Z") {
+                let next = day + Duration::days(1);
+                if offset(day) != offset(next) {
+                    let walk = (0..4 * 288)
+                        .map(|step| day - Duration::days(1) + Duration::minutes(5 * step));
+                    let mut firsts: Vec<(NaiveDateTime, DateTime<Utc>)> = Vec::new();
+                    for instant in walk {
+                        if firsts.last().is_none_or(|(last, _)| local(instant) > *last) {
+                            firsts.push((local(instant), instant));
+                        }
+                    }
+                    let mut wanted = firsts[0].0;
+                    for (minute, instant) in firsts {
+                        while wanted <= minute {
+                            assert_eq!(first_valid(zone, wanted), instant, "{name} {wanted}");
+                            wanted += Duration::minutes(5);
+                            asked += 1;
+                        }
+                    }
+                }
+                day = next;
+            }
+        }
+        assert!(asked > 100_000, "{asked}");
+    }
 }
