@@ -106,11 +106,12 @@ fn state(live: &Live) -> (&'static str, String) {
 }
 
 impl Standing {
-    async fn of(visit: &Visit, shell: Shell, account: &Account, live: Live) -> Result<Self> {
+    async fn of(visit: &Visit, account: &Account, live: Live, within: Duration) -> Result<Self> {
+        let shell = part_shell(visit)?;
         let (state, word) = state(&live);
         let mut qr = None;
         if state == "scan"
-            && let Ok(Some(image)) = account.waha(&visit.app)?.qr().await
+            && let Ok(Some(image)) = account.waha(&visit.app)?.qr(within).await
         {
             let mark = hex::encode(&Sha256::digest(&image)[..8]);
             qr = Some(format!(
@@ -230,7 +231,7 @@ impl SessionBox {
             finds_us: test::finds_us(&visit.app, &account.api_url),
             url: account.intake_url(&visit.app),
         };
-        let standing = Standing::of(visit, part_shell(visit)?, account, live).await?;
+        let standing = Standing::of(visit, account, live, PAGE).await?;
         Ok(Some(Self {
             standing,
             id: account.id,
@@ -353,7 +354,7 @@ struct From {
 async fn now(visit: Visit, id: web::Path<i64>, from: web::Query<From>) -> WebResult {
     let account = mine(&visit, *id).await?;
     let live = session::look(&visit.app, &account, PART).await?;
-    let standing = Standing::of(&visit, part_shell(&visit)?, &account, live).await?;
+    let standing = Standing::of(&visit, &account, live, PART).await?;
     let (name, value) = if standing.state == from.from || from.from.is_empty() {
         ("x-again", standing.again_after().to_string())
     } else {
@@ -370,7 +371,7 @@ async fn now(visit: Visit, id: web::Path<i64>, from: web::Query<From>) -> WebRes
 /// The code to scan. It opens the whole account to whoever scans it: nothing on the way keeps it.
 async fn qr(visit: Visit, id: web::Path<i64>) -> WebResult {
     let account = mine(&visit, *id).await?;
-    match account.waha(&visit.app)?.qr().await {
+    match account.waha(&visit.app)?.qr(PART).await {
         Ok(Some(image)) => Ok(HttpResponse::Ok()
             .content_type("image/png")
             .insert_header(("Cache-Control", "no-store"))

@@ -170,7 +170,7 @@ async fn every_call_we_make_is_as_waha_describes_it() {
     let _ = waha.check_exists("6281200000001").await;
     waha.type_to("6281200000001", Duration::ZERO).await;
     let _ = waha.clone().previewing(false).send(&text()).await;
-    let _ = waha.qr().await;
+    let _ = waha.qr(Duration::from_secs(5)).await;
     let _ = waha.pairing_code("6281200000001").await;
     let _ = waha.start(&hook).await;
     let _ = waha.set_hook(&hook).await;

@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use serde_json::json;
-use wablast::mailings::{release, unheard};
+use wablast::mailings::{proven, release, unheard};
 use wablast::simulator::{Fault, Options};
 
 use crate::support::browser::Browser;
@@ -312,4 +312,49 @@ async fn a_number_that_never_wrote_to_so_many_warns_before_it_does() {
             .text()
             .contains("WhatsApp blocks")
     );
+}
+
+#[tokio::test]
+async fn what_was_sent_to_another_number_is_looked_for_there_before_it_goes_again() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options {
+        version: "2026.2.1".into(),
+        acks: false,
+        ..Options::default()
+    })
+    .await;
+    let account = app.account(&waha).await;
+    app.execute(
+        "UPDATE accounts SET resend_proven = true;
+         INSERT INTO account_sending (account_id, company_id, check_numbers) SELECT id, company_id, true FROM accounts",
+    )
+    .await;
+    contact(&app, "Ana", "5511987654321").await;
+    contact(&app, "Siti", "6281200000001").await;
+    let faults = json!({ "numbers": { "551187654321": "error_after" } });
+    tell(&waha, "/simulator/faults", &faults).await;
+    let draft = json!({ "subject": "Oi", "account_id": account, "recipients": { "contact_ids": [1, 2] }, "message": "Oi {{contact.name}}" });
+    let mailing = app.ok("POST", "/mailings", Some(&draft)).await["id"]
+        .as_i64()
+        .unwrap();
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    release::advance(&app.app).await.unwrap();
+    unheard::look(&app.app).await.unwrap();
+    let sent = app.deliver(mailing).await;
+    assert_eq!(sent["counts"]["uncertain"], 1, "{sent}");
+    tell(&waha, "/simulator/faults", &json!({})).await;
+    let mut gone = proven::look(&app.app).await.unwrap();
+    for seconds in [70, 600, 70, 70] {
+        app.advance(TimeDelta::seconds(seconds)).await;
+        gone += proven::look(&app.app).await.unwrap();
+    }
+    assert_eq!(gone, 0, "Ana has it, under the number WhatsApp knows");
+    assert_eq!(
+        app.value("SELECT string_agg(DISTINCT state, ',') FROM outgoing")
+            .await,
+        "accepted"
+    );
+    assert_eq!(arrived(&waha).await["doubled"], 0);
+    app.holds().await;
 }

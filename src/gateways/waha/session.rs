@@ -218,9 +218,9 @@ impl Waha {
     }
 
     /// The code to scan as a PNG; `None`: the session asks for none now.
-    pub async fn qr(&self) -> Said<Option<Vec<u8>>> {
+    pub async fn qr(&self, within: Duration) -> Said<Option<Vec<u8>>> {
         let path = format!("/api/{}/auth/qr?format=image", self.address.session);
-        let reply = self.call(Method::GET, &path, None, CHECK).await?;
+        let reply = self.call(Method::GET, &path, None, within).await?;
         match reply.status {
             200 => Ok(png(&reply)),
             404 | 422 => Ok(None),
