@@ -406,6 +406,13 @@ fn address(text: &str, field: &str, errors: &mut FieldErrors) -> String {
                 "Leave user and password out of the address; they have fields of their own.",
             );
         }
+        // Letters outside ASCII grow threefold when they are written as an address.
+        Ok(url) if url.as_str().len() > ADDRESS_MAX => {
+            errors.add(
+                field,
+                "This address is too long. Enter the short one of the gateway.",
+            );
+        }
         Ok(url) => return url.as_str().trim_end_matches('/').to_owned(),
         Err(_) => errors.add(
             field,

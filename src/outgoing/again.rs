@@ -36,6 +36,7 @@ impl Which {
 /// trying again may mend.
 const STAYS: &str = "CASE
   WHEN o.state = 'failed' AND NOT coalesce(o.code, '') = ANY ($2) THEN 'code.' || coalesce(o.code, 'gateway_refused')
+  WHEN o.code = 'marketing_limit' AND o.failed_at > wablast_now() - interval '24 hours' THEN 'code.marketing_limit'
   WHEN o.state = 'uncertain' AND o.code = 'handed_over' THEN 'code.handed_over'
   WHEN c.erased_at IS NOT NULL THEN 'skip.erased'
   WHEN c.opt_out THEN 'skip.opted_out'

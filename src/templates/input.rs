@@ -224,7 +224,7 @@ fn texts(header: &str, body: &str, footer: &str, errors: &mut FieldErrors) {
     }
     let most = numbers.iter().copied().max().unwrap_or(0);
     if (1..=most).any(|number| !numbers.contains(&number)) {
-        errors.add("body", "Number the variables {{1}}, {{2}} … without gaps.");
+        errors.add("body", "Number the variables from 1 on, without gaps.");
     }
     let small = |name: &String| {
         name.chars()

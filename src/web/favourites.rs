@@ -58,7 +58,7 @@ impl FavouritePage {
 /// A list's address as it was posted: a path of this site without a query.
 fn list(given: &str) -> Result<&str> {
     let path = own_path(given);
-    if path.len() > LIST_MAX || path.contains(['?', '#']) {
+    if path != given || path.len() > LIST_MAX || path.contains(['?', '#']) {
         return Err(Error::NotFound);
     }
     Ok(path)

@@ -292,6 +292,13 @@ async fn meta_codes_decide_and_a_late_failure_tells_its_reason() {
             && reason.contains("(Meta 131026:"),
         "{reason}"
     );
+    // Whom Meta holds back is not tried again within a day.
+    let again = format!("/mailings/{mailing}/retry_failed");
+    assert_eq!(app.call("POST", &again, None).await.0, 409);
+    app.advance(TimeDelta::hours(25)).await;
+    meta.set_faults(Faults::default());
+    let (status, answer) = app.call("POST", &again, None).await;
+    assert!(status < 300, "{status} {answer}");
     // Who stopped marketing in WhatsApp is opted out here.
     assert_eq!(
         app.value("SELECT name || ': ' || opt_out_reason FROM contacts WHERE opt_out")
