@@ -58,6 +58,7 @@ id! {
     MailingId,
     /// A text that Meta approved.
     TemplateId,
+    RateId,
     /// The frozen text of a mailing.
     VersionId,
     /// One run of a mailing.

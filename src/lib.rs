@@ -40,6 +40,7 @@ pub mod jobs;
 pub mod instances;
 pub mod accounts;
 pub mod templates;
+pub mod rates;
 pub mod logs;
 pub mod outgoing;
 pub mod contacts;

@@ -898,6 +898,90 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    rate_cards (company_id) {
+        company_id -> BigInt,
+        currency -> Text,
+        since -> Date,
+        source -> Text,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    rates (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        country -> Text,
+        names -> Text,
+        marketing -> BigInt,
+        utility -> BigInt,
+        authentication -> BigInt,
+        service -> BigInt,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    charges (attempt_id) {
+        company_id -> BigInt,
+        attempt_id -> BigInt,
+        outgoing_id -> BigInt,
+        account_id -> BigInt,
+        mailing_id -> Nullable<BigInt>,
+        log_id -> Nullable<BigInt>,
+        country -> Text,
+        category -> Text,
+        billable -> Bool,
+        currency -> Text,
+        micros -> Nullable<BigInt>,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    charge_sums (mailing_id, log_id, company_id, currency, category) {
+        company_id -> BigInt,
+        mailing_id -> BigInt,
+        log_id -> BigInt,
+        currency -> Text,
+        category -> Text,
+        micros -> BigInt,
+        messages -> BigInt,
+        free -> BigInt,
+        without_price -> BigInt,
+    }
+}
+
+diesel::table! {
+    meta_numbers (account_id) {
+        account_id -> BigInt,
+        company_id -> BigInt,
+        number -> Text,
+        verified_name -> Text,
+        status -> Text,
+        quality -> Text,
+        throughput -> Text,
+        messaging_limit -> Text,
+        limit_at -> Nullable<Timestamptz>,
+        restriction -> Nullable<Text>,
+        restricted_at -> Nullable<Timestamptz>,
+        token_scopes -> Array<Text>,
+        token_expires_at -> Nullable<Timestamptz>,
+        token_known -> Bool,
+        asked_at -> Nullable<Timestamptz>,
+        known_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    reached (company_id, contact_id) {
+        company_id -> BigInt,
+        contact_id -> BigInt,
+        at -> Timestamptz,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     account_companies,
     account_pace,
@@ -914,6 +998,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     bulk_items,
     bulk_runs,
     callback_tokens,
+    charge_sums,
+    charges,
     companies,
     contact_identities,
     contact_tags,
@@ -946,11 +1032,15 @@ diesel::allow_tables_to_appear_in_same_query!(
     media_uploads,
     media_leftovers,
     media_links,
+    meta_numbers,
     number_checks,
     outgoing,
     outgoing_content,
     parked_receipts,
     presses,
+    rate_cards,
+    rates,
+    reached,
     sessions,
     templates,
     tags,

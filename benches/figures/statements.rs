@@ -82,6 +82,7 @@ async fn work(db: Db, account: AccountId, done: Arc<AtomicUsize>, size: usize) {
                     provider_id: own_ref,
                 }),
                 wait: Duration::ZERO,
+                counts_people: false,
             };
         let outcomes: Vec<Outcome> = taken
             .begun

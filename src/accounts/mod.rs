@@ -11,6 +11,7 @@ pub mod health;
 pub mod input;
 pub mod list;
 pub mod meta;
+pub mod number;
 pub mod pace;
 pub mod query;
 pub mod sending;

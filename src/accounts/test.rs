@@ -2,7 +2,7 @@
 
 use diesel_async::AsyncPgConnection;
 
-use super::{Account, callback_token, health, owned, query};
+use super::{Account, callback_token, health, number, owned, query};
 use crate::app::App;
 use crate::error::Result;
 use crate::gateways::Check;
@@ -23,7 +23,11 @@ pub async fn run(app: &App, company: CompanyId, id: AccountId) -> Result<Tested>
     let token = callback_token::state(&mut conn, company).await?;
     conn.commit().await?;
     let checks = if account.is_meta() {
-        let mut checks = account.meta(app)?.test().await;
+        let (mut checks, looked) = account.meta(app)?.test(app.clock.now()).await;
+        if let Some(looked) = looked {
+            let mut conn = app.db.system().await?;
+            number::learn(&mut conn, &account, &looked).await?;
+        }
         checks.push(meta_reaches_us(app, &account));
         checks
     } else if account.sends_through_webhook() {
@@ -74,6 +78,7 @@ async fn store(
     .await?;
     if tested.ok {
         health::test_passed(conn, account.id).await?;
+        number::lifted(conn, account.id).await?;
     }
     Ok(())
 }

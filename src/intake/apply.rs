@@ -26,6 +26,7 @@ use crate::mailings::settle;
 use crate::outgoing::governor::{self, Trouble};
 use crate::outgoing::receipts::{self, Receipt};
 use crate::prepared::prepared;
+use crate::rates::charges;
 
 const BATCH: i32 = 500;
 const TRIES: i16 = 5;
@@ -172,6 +173,7 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
     let mut lids = Vec::new();
     let mut troubles = Vec::new();
     let mut told = Vec::new();
+    let mut charged = Vec::new();
     for event in stored {
         let account = match accounts.get(&event.account_id) {
             Some(known) => known.clone(),
@@ -202,6 +204,7 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
             let said = meta::apply(conn, &account, &event.body, event.id).await?;
             news.extend(said.receipts);
             told.extend(said.told);
+            charged.extend(said.charged);
             continue;
         }
         let envelope = events::parse(&event.body).map_err(|error| anyhow::anyhow!(error))?;
@@ -256,6 +259,7 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
     receipts::learn(conn, &told).await?;
     let touched = receipts::apply(conn, &news).await?;
     settle::of_messages(conn, &touched).await?;
+    charges::note(conn, &charged).await?;
     contacts::query::learn_lids(conn, &lids).await?;
     for (account, what) in troubles {
         governor::trouble(conn, account, what).await?;

@@ -9,12 +9,13 @@ use diesel_async::AsyncPgConnection;
 
 use crate::accounts::{self, Account};
 use crate::error::Error;
-use crate::gateways::FailureCode;
-use crate::gateways::meta::events::{self, AccountNews, Event, Status};
+use crate::gateways::meta::events::{self, AccountNews, Event, NumberNews, Status};
+use crate::gateways::{FailureCode, Rank};
 use crate::incoming;
 use crate::logs;
 use crate::mailings;
 use crate::outgoing::receipts::{Receipt, Told};
+use crate::rates::charges::Charged;
 use crate::templates;
 
 /// What a post says of messages we sent.
@@ -22,6 +23,7 @@ use crate::templates;
 pub(super) struct Said {
     pub receipts: Vec<Receipt>,
     pub told: Vec<Told>,
+    pub charged: Vec<Charged>,
 }
 
 /// Applies everything of a post that is not about our messages, and returns what is.
@@ -79,7 +81,10 @@ async fn one(
                 mailings::template::hold(conn, &templates, &reason).await?;
             }
         }
-        Event::Number(_) => {}
+        Event::Number(news) => {
+            let numbers = accounts::query::of_business(conn, &account.app_uid, account_uid).await?;
+            accounts::number::news(conn, &numbers, &news).await?;
+        }
     }
     Ok(())
 }
@@ -102,6 +107,17 @@ async fn status_of(
             status.own_ref.as_deref(),
         )
         .await?;
+    }
+    if let Some(pricing) = status.pricing
+        && matches!(status.rank, Rank::Delivered | Rank::Read)
+    {
+        said.charged.push(Charged {
+            account: account.id,
+            own_ref: status.own_ref.clone(),
+            provider_id: status.provider_id.clone(),
+            category: pricing.category,
+            billable: pricing.billable,
+        });
     }
     said.receipts.push(Receipt {
         account: account.id,
@@ -127,12 +143,20 @@ async fn account_news(
     account_uid: &str,
     news: &AccountNews,
 ) -> QueryResult<()> {
+    let numbers = accounts::query::of_business(conn, &account.app_uid, account_uid).await?;
+    if news.limit.is_some() {
+        let news = NumberNews {
+            limit: news.limit.clone(),
+            ..NumberNews::default()
+        };
+        accounts::number::news(conn, &numbers, &news).await?;
+    }
     let Some(why) = &news.stops else {
         return Ok(());
     };
+    accounts::number::restricted(conn, &numbers, why).await?;
     let reason =
         format!("Meta has restricted this account ({why}). Look at it in WhatsApp Manager.");
-    let numbers = accounts::query::of_business(conn, &account.app_uid, account_uid).await?;
     for number in numbers {
         logs::account_said(conn, number, &reason).await?;
         let code = FailureCode::Restricted.as_str();

@@ -13,6 +13,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::{Mailing, audience, query, template};
 use crate::accounts;
 use crate::companies;
+use crate::outgoing;
+use crate::rates::{self, Estimate};
 
 /// What would happen if the mailing went out now.
 #[derive(Debug, Clone, Default, serde::Serialize, utoipa::ToSchema)]
@@ -28,6 +30,24 @@ pub struct Preflight {
     pub missing_values: BTreeMap<String, i64>,
     /// At the account's pace, from start to the last message.
     pub estimated_seconds: i64,
+    /// What Meta would charge by the company's rate card; null where it does not send through Meta.
+    pub cost: Option<Estimate>,
+    /// Meta's limit of people a business writes first to in 24 hours; null where there is none, or none is known.
+    pub reach: Option<Reach>,
+}
+
+/// How much of a mailing fits into the limit of the next 24 hours.
+#[derive(Debug, Clone, Copy, serde::Serialize, utoipa::ToSchema)]
+pub struct Reach {
+    /// People the business may write first to in 24 hours.
+    #[schema(example = 2000)]
+    pub limit: i64,
+    /// People it wrote to in the last 24 hours.
+    #[schema(example = 750)]
+    pub used: i64,
+    /// Of this mailing's people, those who can be written to at once.
+    #[schema(example = 498)]
+    pub fits: i64,
 }
 
 impl Preflight {
@@ -41,6 +61,9 @@ impl Preflight {
 struct Verdict {
     #[diesel(sql_type = Nullable<Text>)]
     verdict: Option<String>,
+    /// What their numbers begin with, where that matters.
+    #[diesel(sql_type = Text)]
+    head: String,
     #[diesel(sql_type = BigInt)]
     n: i64,
 }
@@ -77,19 +100,29 @@ pub async fn run(
     let company = companies::find(conn, mailing.company_id).await?;
     let window = template::window(conn, mailing).await?;
     let verdict = audience::verdict(&required, company.frequency(), window);
+    let category = template::charged_as(conn, mailing).await?;
+    // Four digits tell the country.
+    let head = category.map_or("''", |_| "coalesce(left(u.number, 4), '')");
     let verdicts: Vec<Verdict> = sql_query(format!(
-        "SELECT {verdict} AS verdict, count(*) AS n {from} GROUP BY 1"
+        "SELECT verdict, head, count(*) AS n FROM (SELECT {verdict} AS verdict, {head} AS head {from}) v GROUP BY 1, 2",
     ))
     .bind::<BigInt, _>(mailing.id)
     .load(conn)
     .await?;
+    let mut heads = Vec::new();
     for row in verdicts {
         match row.verdict {
-            None => preflight.will_send = row.n,
-            Some(reason) => {
-                preflight.left_out.insert(reason, row.n);
+            None => {
+                preflight.will_send += row.n;
+                heads.push((row.head, row.n));
             }
+            Some(reason) => *preflight.left_out.entry(reason).or_default() += row.n,
         }
+    }
+    if let Some(category) = category {
+        let card = rates::query::card(conn, mailing.company_id).await?;
+        preflight.cost = Some(card.estimate(category, &heads));
+        preflight.reach = reach(conn, mailing, preflight.will_send).await?;
     }
     if !mailing.skip_missing_values {
         let known: Vec<&String> = bare
@@ -112,6 +145,26 @@ pub async fn run(
     }
     preflight.estimated_seconds = seconds(conn, mailing, preflight.will_send, now).await?;
     Ok(preflight)
+}
+
+/// Free text goes to people whose 24 hours are open: nobody counts them.
+async fn reach(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    people: i64,
+) -> QueryResult<Option<Reach>> {
+    let account = accounts::query::find(conn, mailing.account_id)
+        .await
+        .optional()?;
+    let Some(account) = account.filter(|_| mailing.template_id.is_some()) else {
+        return Ok(None);
+    };
+    let room = outgoing::reach::room(conn, account.company_id).await?;
+    Ok(room.map(|room| Reach {
+        limit: room.limit,
+        used: room.used,
+        fits: people.min(room.left()),
+    }))
 }
 
 /// At the account's pace, its caps and its pauses; quiet hours come on top.

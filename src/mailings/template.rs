@@ -15,6 +15,7 @@ use crate::accounts::Account;
 use crate::error::{Error, FieldErrors, Result};
 use crate::gateways::meta::message::TemplateCall;
 use crate::ids::{AccountId, TemplateId};
+use crate::rates::Category;
 use crate::templates::call::{self, Values};
 use crate::templates::{self, Template};
 
@@ -155,6 +156,19 @@ pub(super) async fn window(
         .await
         .optional()?;
     Ok(account.filter(Account::is_meta).map(|account| account.id))
+}
+
+/// What Meta charges its messages as; `None` where it does not send through Meta.
+pub(super) async fn charged_as(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+) -> QueryResult<Option<Category>> {
+    if let Some(id) = mailing.template_id {
+        let template = templates::query::find(conn, id).await.optional()?;
+        return Ok(template.and_then(|template| Category::parse(&template.category)));
+    }
+    let window = window(conn, mailing).await?;
+    Ok(window.map(|_| Category::Service))
 }
 
 /// Mailings that are being sent with these templates pause, with the reason.

@@ -1,5 +1,5 @@
-//! Looking for messages without receipts, for sessions that work again and at numbers that wait, while the program
-//! runs.
+//! Looking for messages without receipts, for sessions that work again, at how numbers of Meta's stand and at
+//! numbers that wait, while the program runs.
 //!
 //! Invariant: what is learned settles its mailings, as receipts do.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::settle;
-use crate::accounts::session;
+use crate::accounts::{number, session};
 use crate::app::App;
 use crate::outgoing::{checks, unheard};
 
@@ -19,6 +19,7 @@ pub async fn look(app: &App) -> anyhow::Result<usize> {
     if session::look_at_stopped(app).await? > 0 {
         app.wake.deliver.notify_one();
     }
+    number::look_at_due(app).await?;
     checks::look(app).await?;
     let found = unheard::look(app).await?;
     let mut conn = app.db.system().await?;

@@ -23,6 +23,7 @@ pub mod open;
 pub mod prove;
 pub mod query;
 pub mod queue;
+pub mod reach;
 pub mod receipts;
 pub mod record;
 mod lately;

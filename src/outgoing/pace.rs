@@ -52,8 +52,7 @@ impl Gates {
     /// Recipients' own hours, country by country.
     fn listen_around(&mut self, hours: Hours, zone: Tz, now: DateTime<Utc>) {
         let around: Vec<_> = zones::prefixes()
-            .iter()
-            .map(|(prefix, zones)| (prefix.as_str(), hours.over_at(now, zones)))
+            .map(|(prefix, zones)| (prefix, hours.over_at(now, zones)))
             // Numbers of no country are quiet with the company.
             .chain([("", hours.over_at(now, &[zone]))])
             .collect();

@@ -112,6 +112,7 @@ impl Posting {
             log: self.message.log_id,
             result,
             wait,
+            counts_people: matches!(self.way, Way::Meta(_)),
         }
     }
 

@@ -8,13 +8,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Double, Integer, Nullable, Timestamptz, Uuid as SqlUuid,
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::GRACE_SECONDS;
 use super::claim::Claimed;
-use crate::ids::{AccountId, MailingId, OutgoingId};
+use super::reach;
+use crate::ids::{AccountId, OutgoingId};
 
 #[derive(QueryableByName)]
 struct Account {
@@ -174,10 +177,12 @@ pub struct Reaped {
 }
 
 #[derive(QueryableByName)]
-struct Left {
-    #[diesel(sql_type = Nullable<BigInt>)]
-    #[expect(dead_code, reason = "only counted; settling looks by itself")]
-    mailing_id: Option<MailingId>,
+struct Lost {
+    #[diesel(sql_type = BigInt)]
+    id: OutgoingId,
+    /// Its gateway counts the people its numbers write to.
+    #[diesel(sql_type = Bool)]
+    counts_people: bool,
 }
 
 /// Takes messages from holders whose lease is over, and out of the queue what may not leave any more: a
@@ -189,7 +194,7 @@ pub async fn reap(conn: &mut AsyncPgConnection) -> QueryResult<Reaped> {
     )
     .execute(conn)
     .await?;
-    let uncertain: Vec<Left> = sql_query(
+    let uncertain: Vec<Lost> = sql_query(
         "WITH lost AS (
            UPDATE outgoing SET state = 'uncertain', fence = fence + 1, owner = NULL, lease_until = NULL, code = 'worker_lost',
              reason = 'The process that was sending this message ended before it could note the answer.'
@@ -202,11 +207,13 @@ pub async fn reap(conn: &mut AsyncPgConnection) -> QueryResult<Reaped> {
          ), noted AS (
            UPDATE attempts a SET outcome = 'uncertain', code = 'worker_lost' FROM lost
            WHERE a.outgoing_id = lost.id AND a.fence = lost.fence AND a.outcome IS NULL
-         ) SELECT mailing_id FROM lost",
+         ) SELECT lost.id, ac.provider = 'meta' AS counts_people FROM lost JOIN accounts ac ON ac.id = lost.account_id",
     )
     .bind::<Double, _>(seconds(GRACE_SECONDS))
     .load(conn)
     .await?;
+    let counted = uncertain.iter().filter(|one| one.counts_people);
+    reach::note(conn, &counted.map(|one| one.id).collect::<Vec<_>>()).await?;
     let expired = sql_query(
         "UPDATE outgoing o SET fence = o.fence + 1, owner = NULL, lease_until = NULL, opened_at = NULL,
            state = coalesce(w.ended, CASE WHEN w.canceled THEN 'canceled' ELSE 'expired' END),

@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
-use super::receipts;
+use super::{reach, receipts};
 use crate::crash;
 use crate::gateways::{Accepted, SendError};
 use crate::ids::{AccountId, LogId, OutgoingId};
@@ -25,9 +25,16 @@ pub struct Outcome {
     pub result: Result<Accepted, SendError>,
     /// For an outcome that proves nothing was sent: how long this message waits.
     pub wait: Duration,
+    /// Whether the gateway counts the people its numbers write to.
+    pub counts_people: bool,
 }
 
 impl Outcome {
+    /// It left, or may have, and its person counts.
+    fn reached(&self) -> bool {
+        self.counts_people && matches!(self.result, Ok(_) | Err(SendError::Uncertain { .. }))
+    }
+
     /// The word of `attempts.outcome`.
     fn word(&self) -> &'static str {
         match &self.result {
@@ -122,6 +129,8 @@ pub async fn record(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> Query
             })
             .collect();
         receipts::apply_parked_for(conn, &known).await?;
+        let reached = outcomes.iter().filter(|one| one.reached());
+        reach::note(conn, &reached.map(|one| one.id).collect::<Vec<_>>()).await?;
         let late: Vec<OutgoingId> = recorded
             .iter()
             .filter(|one| !one.moved)

@@ -98,5 +98,6 @@ fn not_sent(account: AccountId, id: OutgoingId, fence: i32, log: Option<LogId>) 
             reason: "The database was away before this message could leave.".to_owned(),
         }),
         wait: Duration::ZERO,
+        counts_people: false,
     }
 }

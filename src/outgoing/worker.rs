@@ -24,6 +24,7 @@ use super::own_ids::OwnIds;
 use super::pace::{self, Gates};
 use super::posting::{Posting, Version, not_ready};
 use super::queue::{self, Next};
+use super::reach;
 use super::record::Outcome;
 use super::recover;
 use super::remember::Memory;
@@ -65,6 +66,7 @@ pub(super) struct Worker {
     trail: Trail,
     memory: Memory,
     watch: pace::Watch,
+    reach: reach::Watch,
     /// The account's `updated_at` whose rules everything in the queue is judged by.
     ruled: Option<DateTime<Utc>>,
     /// Asked to begin, and nobody said whether they are.
@@ -112,6 +114,7 @@ impl Worker {
             trail: Trail::default(),
             memory,
             watch: pace::Watch::default(),
+            reach: reach::Watch::default(),
             ruled: None,
             unsure: Vec::new(),
             files: Files::default(),
@@ -173,9 +176,14 @@ impl Worker {
             }
             // Whoever changed the account meant what is sent from now on.
             let account = self.read().await?;
-            let gates = self.gates(&account).await?;
+            let mut gates = self.gates(&account).await?;
             self.make_places(way::places(&account)).await?;
             let places = self.free_places().await?;
+            let under_way = self.most - self.places.available_permits();
+            let places = self
+                .reach
+                .narrow(&self.app, &account, &mut gates, places, under_way)
+                .await?;
             let ready = self.ready(&account, places);
             let started = Instant::now();
             let taken = self.take(&ready, &gates, places).await?;
@@ -188,6 +196,7 @@ impl Worker {
                 continue;
             }
             let unfetched = taken.claimed.len();
+            self.reach.took(unfetched + taken.begun.len());
             self.send_begun(taken.begun, started).await?;
             self.send(account, taken.claimed).await?;
             self.fetch_ahead(places.max(unfetched));

@@ -26,6 +26,8 @@ pub(super) struct Kept {
     pub templates: Vec<meta_templates::Kept>,
     pub media: BTreeMap<String, String>,
     pub subscribed: bool,
+    /// The portfolio's limit of people in 24 hours; `None`: TIER_100K.
+    pub limit: Option<String>,
     /// Who wrote: their window is open.
     pub windows: BTreeSet<String>,
     pub ids: u64,
@@ -41,6 +43,7 @@ impl Kept {
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("/{version:v[0-9]+\\.[0-9]+}")
+            .route("/debug_token", web::get().to(debug_token))
             .route("/{id}/messages", web::post().to(messages))
             .route("/{id}/media", web::post().to(media))
             .route("/{id}/phone_numbers", web::get().to(phone_numbers))
@@ -98,8 +101,19 @@ async fn number(request: HttpRequest, path: Path, state: web::Data<State>) -> Ht
     HttpResponse::Ok().json(json!({
         "id": id, "display_phone_number": "+62 899-0000-001", "verified_name": "Simulated Shop", "quality_rating": "GREEN",
         "status": "CONNECTED", "throughput": { "level": "STANDARD" }, "account_mode": "SANDBOX",
-        "whatsapp_business_manager_messaging_limit": "TIER_100K",
+        "whatsapp_business_manager_messaging_limit": locked(&state.meta).limit.clone().unwrap_or_else(|| "TIER_100K".to_owned()),
     }))
+}
+
+/// What the token may do: everything, for ever.
+async fn debug_token(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    if let Some(refused) = refused(&request, &state) {
+        return refused;
+    }
+    HttpResponse::Ok().json(json!({ "data": {
+        "app_id": "42", "type": "SYSTEM_USER", "application": "Simulated", "expires_at": 0, "is_valid": true,
+        "scopes": ["whatsapp_business_management", "whatsapp_business_messaging"],
+    } }))
 }
 
 async fn phone_numbers(request: HttpRequest, path: Path, state: web::Data<State>) -> HttpResponse {

@@ -142,6 +142,11 @@ impl Running {
         self.state.meta_hooks.set_target(Some(webhook));
     }
 
+    /// How many people its numbers may write first to in 24 hours, in Meta's word: TIER_250 ...
+    pub fn set_meta_limit(&self, limit: &str) {
+        locked(&self.state.meta).limit = Some(limit.to_owned());
+    }
+
     /// A person writes to the number at Meta.
     pub fn somebody_writes_to_meta(&self, number: &str, name: &str, text: &str) {
         meta::somebody_writes(&self.state, number, name, text);

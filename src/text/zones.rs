@@ -64,8 +64,15 @@ static ZONES: LazyLock<HashMap<&str, Vec<Tz>>> = LazyLock::new(|| {
         .collect()
 });
 
-static PREFIXES: LazyLock<Vec<(String, &'static [Tz])>> = LazyLock::new(|| {
-    let mut prefixes: HashMap<String, &'static [Tz]> = HashMap::new();
+/// What numbers of a region begin with.
+struct Prefix {
+    digits: String,
+    region: &'static str,
+    zones: &'static [Tz],
+}
+
+static PREFIXES: LazyLock<Vec<Prefix>> = LazyLock::new(|| {
+    let mut prefixes: HashMap<String, (&'static str, &'static [Tz])> = HashMap::new();
     for (region, zones) in ZONES.iter() {
         let Some(meta) = DATABASE.by_id(*region) else {
             continue;
@@ -75,32 +82,51 @@ static PREFIXES: LazyLock<Vec<(String, &'static [Tz])>> = LazyLock::new(|| {
             .region(&meta.country_code())
             .is_some_and(|regions| regions.len() == 1);
         if alone || meta.is_main_country_for_code() {
-            prefixes.insert(code, zones);
+            prefixes.insert(code, (region, zones));
         } else {
-            prefixes.entry(code).or_insert(zones);
+            prefixes.entry(code).or_insert((region, zones));
         }
     }
     for (region, parts) in PARTS {
         let zones = ZONES.get(region).map_or(&[][..], Vec::as_slice);
-        prefixes.extend(parts.split(' ').map(|part| (part.to_owned(), zones)));
+        prefixes.extend(
+            parts
+                .split(' ')
+                .map(|part| (part.to_owned(), (*region, zones))),
+        );
     }
-    let mut prefixes: Vec<_> = prefixes.into_iter().collect();
+    let mut prefixes: Vec<Prefix> = prefixes
+        .into_iter()
+        .map(|(digits, (region, zones))| Prefix {
+            digits,
+            region,
+            zones,
+        })
+        .collect();
     // The longest first: the first that fits counts.
-    prefixes.sort_by_key(|(prefix, _)| (std::cmp::Reverse(prefix.len()), prefix.clone()));
+    prefixes.sort_by_key(|one| (std::cmp::Reverse(one.digits.len()), one.digits.clone()));
     prefixes
 });
 
+fn prefix_of(digits: &str) -> Option<&'static Prefix> {
+    PREFIXES
+        .iter()
+        .find(|one| digits.starts_with(one.digits.as_str()))
+}
+
 /// What E.164 digits begin with, and the zones of that country; the longest first.
-pub fn prefixes() -> &'static [(String, &'static [Tz])] {
-    &PREFIXES
+pub fn prefixes() -> impl Iterator<Item = (&'static str, &'static [Tz])> {
+    PREFIXES.iter().map(|one| (one.digits.as_str(), one.zones))
 }
 
 /// The zones of a number's country; none where the number belongs to no country.
 pub fn of_number(digits: &str) -> &'static [Tz] {
-    let found = PREFIXES
-        .iter()
-        .find(|(prefix, _)| digits.starts_with(prefix.as_str()));
-    found.map_or(&[], |(_, zones)| zones)
+    prefix_of(digits).map_or(&[], |one| one.zones)
+}
+
+/// The ISO code of a number's country, by its first digits alone: four tell every country but a few islands.
+pub fn region_of(digits: &str) -> Option<&'static str> {
+    prefix_of(digits).map(|one| one.region)
 }
 
 /// Hours of every day, in somebody's clock; over midnight where `until` comes before `from`.

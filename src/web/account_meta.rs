@@ -3,8 +3,10 @@
 //! Invariant: administrators of the owner alone; everything asked of Meta says in words what it answered.
 
 use actix_web::web;
+use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
 
+use crate::accounts::number::{self, Limit, Number};
 use crate::accounts::{self, Account, query};
 use crate::auth::Role;
 use crate::error::{Error, Result};
@@ -13,6 +15,7 @@ use crate::templates;
 use crate::web::accounts::noted;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
+use crate::web::page::Shell;
 use crate::web::visit::Visit;
 
 /// What stands beside the form.
@@ -20,6 +23,8 @@ pub struct Side {
     pub verify_token: String,
     pub templates: i64,
     pub approved: i64,
+    /// `None` while Meta was never asked.
+    pub number: Option<Number>,
 }
 
 impl Side {
@@ -29,8 +34,50 @@ impl Side {
             verify_token: account.webhook_verify_token.clone(),
             templates,
             approved,
+            number: number::find(conn, account.id).await?,
         })
     }
+
+    /// The limit of people, in words.
+    pub fn limit(&self, shell: &Shell) -> String {
+        match self.number.as_ref().map(Number::limit) {
+            Some(Limit::People(people)) => shell.tf("number.limit_people", &[shell.number(people)]),
+            Some(Limit::None) => shell.t("number.limit_none"),
+            Some(Limit::Unknown) | None => String::new(),
+        }
+    }
+
+    /// What the token may do and how long.
+    pub fn token(&self, shell: &Shell) -> String {
+        let Some(number) = self.number.as_ref().filter(|number| number.token_known) else {
+            return String::new();
+        };
+        let lasts = number.token_expires_at.map_or_else(
+            || shell.t("number.token_lasts"),
+            |at| shell.tf("number.token_until", &[shell.date(&at)]),
+        );
+        format!("{lasts} {}", number.token_scopes.join(", "))
+    }
+
+    /// Whether the token ends within two weeks.
+    pub fn token_ends(&self, shell: &Shell) -> bool {
+        let ends = self
+            .number
+            .as_ref()
+            .and_then(|number| number.token_expires_at);
+        ends.is_some_and(|at| at - shell.now < TimeDelta::days(14))
+    }
+}
+
+/// *Look again*: asks Meta how the number stands.
+pub async fn look(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
+    let account = own(&visit, AccountId(*id)).await?;
+    if number::look(&visit.app, &account).await? {
+        visit.tell("number.looked");
+    } else {
+        visit.tell("number.silent");
+    }
+    Ok(see_other(format!("/accounts/{}#number", *id)))
 }
 
 /// *Sync templates*.

@@ -50,6 +50,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::post().to(verbs::test_message),
         )
         .route("/accounts/{id}/templates", web::post().to(meta::sync))
+        .route("/accounts/{id}/number", web::post().to(meta::look))
         .route("/accounts/{id}/subscribe", web::post().to(meta::subscribe))
         .route(
             "/accounts/{id}/verify-token",

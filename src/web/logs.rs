@@ -11,10 +11,12 @@ use crate::mailings::logs_list::{self, Detail, LIST};
 use crate::mailings::query as mailings;
 use crate::outgoing::list as messages;
 use crate::outgoing::query::{Counts, counts_of_log};
+use crate::rates::charges;
 use crate::web::error::WebResult;
 use crate::web::list::{Empty, ListView};
 use crate::web::page::{Action, Menu, Shell, html};
 use crate::web::pieces::{Figures, Progress};
+use crate::web::rates;
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
 
@@ -37,6 +39,8 @@ struct LogPage {
     shell: Shell,
     log: Detail,
     counts: Counts,
+    /// What its delivered messages cost; empty where nothing is charged.
+    cost: String,
     messages: Table,
 }
 
@@ -101,11 +105,13 @@ async fn page(visit: &Visit, id: LogId) -> Result<LogPage> {
     let mut conn = visit.conn().await?;
     let log = logs_list::find(&mut conn, id).await?;
     let counts = counts_of_log(&mut conn, log.mailing_id, id).await?;
+    let cost = charges::of_log(&mut conn, id).await?;
     let extra = Some((messages::OF_LOG, id.0));
     let found = table::load(&mut conn, &messages::LIST, visit, extra).await?;
     let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
     Ok(LogPage {
         messages: Table::new(shell.clone(), "logs.sent_history", "/outgoing/", found),
+        cost: rates::said(&shell, &cost),
         shell,
         log,
         counts,

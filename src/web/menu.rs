@@ -86,6 +86,7 @@ pub const ENTRIES: &[Entry] = &[
     entry(Reporting,     "menu.message_analysis", "/reports/messages",  User,          false),
     entry(Reporting,     "menu.optout_report",    "/reports/opt-outs",  User,          false),
     entry(Configuration, "menu.accounts",         "/accounts",          Administrator, true),
+    entry(Configuration, "menu.rates",            "/rates",             Administrator, true),
     entry(Configuration, "menu.jobs",             "/jobs",              Administrator, true),
     entry(Configuration, "menu.users",            "/users",             Administrator, true),
     entry(Configuration, "menu.companies",        "/companies",         Administrator, true),

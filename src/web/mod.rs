@@ -47,6 +47,7 @@ pub mod security;
 pub mod session;
 pub mod setup;
 pub mod table;
+pub mod rates;
 pub mod templates;
 pub mod tokens;
 pub mod users;
@@ -97,6 +98,7 @@ fn nouns(config: &mut web::ServiceConfig) {
         .configure(media::routes)
         .configure(logs::routes)
         .configure(lists::routes)
+        .configure(rates::routes)
         .configure(templates::routes)
         .configure(contacts::routes)
         .configure(imports::routes)

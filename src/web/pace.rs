@@ -12,6 +12,7 @@ use crate::companies;
 use crate::error::Result;
 use crate::ids::AccountId;
 use crate::outgoing::pace::{self, Cap, Gates, Standing};
+use crate::outgoing::reach::{self, Room};
 use crate::text::zones;
 use crate::web::page::Shell;
 
@@ -29,6 +30,8 @@ pub struct Pace {
     pub quiet_until: Option<DateTime<Utc>>,
     /// The trouble that slowed it down lately, where it was no rate error.
     slowed_why: Option<String>,
+    /// Of an account at Meta: the limit of people in 24 hours.
+    pub reach: Option<Room>,
 }
 
 /// What holds every mailing of an account.
@@ -58,6 +61,11 @@ impl Pace {
         let zone = companies::find(&mut conn, account.company_id).await?.zone();
         let sending = accounts::sending::of(&mut conn, id).await?;
         let lately = sending.slowed_at.is_some_and(|at| now - at < LATELY);
+        let reach = if account.is_meta() {
+            reach::room(&mut conn, account.company_id).await?
+        } else {
+            None
+        };
         let quiet_until = Gates::of(&account.rules, zone, now).mailings_until;
         Ok(Some(Self {
             standing,
@@ -65,6 +73,7 @@ impl Pace {
             zone,
             quiet_until,
             slowed_why: sending.slowed_why.filter(|_| lately),
+            reach,
         }))
     }
 
@@ -75,6 +84,18 @@ impl Pace {
                 lead: shell.tf("pace.quiet", &[shell.date(&until)]),
                 until,
                 more: shell.tf("pace.quiet_more", &self.hours()),
+            });
+        }
+        if let Some(room) = self.reach.filter(|room| room.left() == 0)
+            && let Some(until) = room.again_at
+        {
+            return Some(Hold {
+                lead: shell.tf(
+                    "pace.reached",
+                    &[shell.number(room.limit), shell.date(&until)],
+                ),
+                until,
+                more: shell.t("pace.reached_more"),
             });
         }
         let until = self.standing.capped_until?;
@@ -153,12 +174,21 @@ impl Pace {
     pub fn bars(&self, shell: &Shell) -> Vec<Bar> {
         let standing = &self.standing;
         [
-            ("pace.hour", standing.hour, standing.hourly_cap),
-            ("pace.day", standing.day, standing.day_cap),
+            (
+                "pace.hour",
+                standing.hour,
+                standing.hourly_cap.map(i64::from),
+            ),
+            ("pace.day", standing.day, standing.day_cap.map(i64::from)),
+            (
+                "pace.people",
+                self.reach.map(|room| room.used),
+                self.reach.map(|room| room.limit),
+            ),
         ]
         .into_iter()
         .filter_map(|(label, used, cap)| {
-            let (used, cap) = (used?, i64::from(cap?));
+            let (used, cap) = (used?, cap?);
             let figures = [shell.number(used), shell.number(cap)];
             Some(Bar {
                 label: shell.t(label),

@@ -144,6 +144,7 @@ fn heard(account: i64, count: usize, code: FailureCode) -> Vec<Outcome> {
                 reason: "Nothing listens at waha port 3000.".to_owned(),
             }),
             wait: Duration::ZERO,
+            counts_people: false,
         })
         .collect()
 }

@@ -551,6 +551,7 @@ async fn an_outcome_that_comes_late_changes_nothing_of_who_tries_again_meanwhile
             reason: "nothing listened".to_owned(),
         }),
         wait: std::time::Duration::ZERO,
+        counts_people: false,
     };
     record::record(&mut conn, &[late]).await.unwrap();
     assert_eq!(app.value(holds).await, before);
@@ -579,6 +580,7 @@ async fn a_cancel_at_the_very_moment_when_an_outcome_is_noted_leaves_nothing_wai
             reason: "too many".to_owned(),
         }),
         wait: std::time::Duration::ZERO,
+        counts_people: false,
     };
     let noted = tokio::sync::Notify::new();
     let recording = conn.transaction(async |conn| {

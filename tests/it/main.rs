@@ -47,6 +47,7 @@ mod pace;
 mod proof;
 mod proven;
 mod receipt_orders;
+mod rates;
 mod receipts;
 mod unheard;
 

@@ -35,7 +35,7 @@ async fn account_of(app: &TestApp, meta: &Running, phone: &str) -> i64 {
 }
 
 /// A server, a simulated Meta whose events come to it, and an account with its templates.
-async fn ready(options: Options) -> (TestApp, Running, i64) {
+pub async fn ready(options: Options) -> (TestApp, Running, i64) {
     let app = TestApp::new().await;
     let meta = simulator(options).await;
     let account = account_of(&app, &meta, PHONES[0]).await;
@@ -60,7 +60,7 @@ async fn template(app: &TestApp, name: &str) -> i64 {
         .unwrap()
 }
 
-async fn promo(app: &TestApp, account: i64, list: i64) -> i64 {
+pub async fn promo(app: &TestApp, account: i64, list: i64) -> i64 {
     let template = template(app, "weekend_promo").await;
     let made = app
         .ok(
@@ -73,7 +73,7 @@ async fn promo(app: &TestApp, account: i64, list: i64) -> i64 {
     made["id"].as_i64().unwrap()
 }
 
-async fn send(app: &TestApp, meta: &Running, mailing: i64) -> Value {
+pub async fn send(app: &TestApp, meta: &Running, mailing: i64) -> Value {
     app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
         .await;
     app.deliver(mailing).await;
@@ -82,7 +82,7 @@ async fn send(app: &TestApp, meta: &Running, mailing: i64) -> Value {
 }
 
 /// Everything the simulator had to tell has been told and applied.
-async fn told(app: &TestApp, meta: &Running) {
+pub async fn told(app: &TestApp, meta: &Running) {
     app.until("every event was posted", || async { meta.is_quiet() })
         .await;
     app.apply_webhooks().await;
@@ -294,7 +294,8 @@ async fn meta_codes_decide_and_a_late_failure_tells_its_reason() {
     );
     // Whom Meta holds back is not tried again within a day.
     let again = format!("/mailings/{mailing}/retry_failed");
-    assert_eq!(app.call("POST", &again, None).await.0, 409);
+    let (status, refused) = app.call("POST", &again, None).await;
+    assert_eq!(status, 422, "{refused}");
     app.advance(TimeDelta::hours(25)).await;
     meta.set_faults(Faults::default());
     let (status, answer) = app.call("POST", &again, None).await;

@@ -140,6 +140,7 @@ async fn tell(conn: &mut AsyncPgConnection, account: AccountId, all: &[Told], st
                 provider_id: Some(told.reference.clone()),
             }),
             wait: Duration::ZERO,
+            counts_people: false,
         })
         .collect();
     record::record(conn, &answers).await.unwrap();

@@ -13,8 +13,9 @@ const USER: &str = "user@example.com";
 const MANAGER: &str = "manager@example.com";
 
 /// Nouns of administrators.
-const CLOSED: [&str; 8] = [
+const CLOSED: [&str; 9] = [
     "/accounts",
+    "/rates",
     "/jobs",
     "/webhook-log",
     "/tokens",

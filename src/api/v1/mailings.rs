@@ -17,6 +17,7 @@ use crate::mailings::preflight::{self as preflights, Preflight};
 use crate::mailings::{self, Mailing, MailingInput, State, Verb, query};
 use crate::outgoing;
 use crate::outgoing::again::Which;
+use crate::rates::charges::{self, Cost};
 
 #[derive(Debug, Default, serde::Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -150,6 +151,8 @@ pub struct Shown {
     template_id: Option<i64>,
     counts: Counts,
     funnel: Funnel,
+    /// What delivered messages cost at Meta, by the company's rate card; empty elsewhere.
+    cost: Vec<Cost>,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -214,6 +217,7 @@ async fn shown(conn: &mut AsyncPgConnection, mailing: &Mailing) -> Result<Shown>
             media_id: mailing.media_id.map(|id| id.0),
         },
         template_id: mailing.template_id.map(|id| id.0),
+        cost: charges::of_mailing(conn, mailing.id).await?,
         funnel: Funnel {
             sent: counts.sent(),
             delivered: counts.delivered(),

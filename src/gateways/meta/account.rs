@@ -2,6 +2,8 @@
 //!
 //! Invariant: a test changes nothing at Meta; every check is a sentence that says what to do.
 
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::super::{Check, SendError};
@@ -44,6 +46,30 @@ impl Standing {
     }
 }
 
+/// What opens the account, as Meta tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Token {
+    pub scopes: Vec<String>,
+    /// `None`: never.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Everything Meta tells about a number and what opens it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Looked {
+    pub standing: Standing,
+    /// `None` where Meta says nothing about the token.
+    pub token: Option<Token>,
+}
+
+/// What sending and templates need.
+const SCOPES: [&str; 2] = [
+    "whatsapp_business_messaging",
+    "whatsapp_business_management",
+];
+/// A token that ends sooner is worth a warning.
+const SOON: TimeDelta = TimeDelta::days(14);
+
 /// How many people a day the limit of a portfolio allows; `None`: no limit, or one nobody knows.
 pub fn people_a_day(limit: &str) -> Option<i64> {
     let tier = limit.strip_prefix("TIER_").unwrap_or(limit);
@@ -83,6 +109,36 @@ impl Meta {
         }
     }
 
+    /// How the number stands, and what its token may do until when.
+    pub async fn look(&self) -> Result<Looked, SendError> {
+        let standing = self.standing().await?;
+        Ok(Looked {
+            standing,
+            token: self.token().await,
+        })
+    }
+
+    /// What the token may do. Meta does not tell every token about itself: that is no fault. From
+    /// developers.facebook.com/docs/graph-api/reference/debug_token: `expires_at` is 0 where it never ends.
+    async fn token(&self) -> Option<Token> {
+        let own = self.address.token.as_ref()?.expose_secret();
+        let body = self
+            .get(&["debug_token"], &[("input_token", own)])
+            .await
+            .ok()?;
+        let data = body.get("data").filter(|data| data.is_object())?;
+        let scopes = data["scopes"].as_array().into_iter().flatten();
+        Some(Token {
+            scopes: scopes
+                .filter_map(|scope| scope.as_str().map(str::to_owned))
+                .collect(),
+            expires_at: data["expires_at"]
+                .as_i64()
+                .filter(|seconds| *seconds > 0)
+                .and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+        })
+    }
+
     /// Has Meta post this account's events to the address of the app.
     pub async fn subscribe(&self) -> Result<(), SendError> {
         let waba = self.address.account_uid.as_str();
@@ -90,21 +146,23 @@ impl Meta {
         Ok(())
     }
 
-    /// Asks for everything sending needs; the checks in their order, up to the first that others build on.
-    pub async fn test(&self) -> Vec<Check> {
-        let standing = match self.standing().await {
-            Ok(standing) => standing,
-            Err(error) => return vec![bad("credentials", error.reason().to_owned())],
+    /// Asks for everything sending needs; the checks in their order, up to the first that others build on, and what
+    /// was learned by them.
+    pub async fn test(&self, now: DateTime<Utc>) -> (Vec<Check>, Option<Looked>) {
+        let looked = match self.look().await {
+            Ok(looked) => looked,
+            Err(error) => return (vec![bad("credentials", error.reason().to_owned())], None),
         };
         let mut checks = vec![good(
             "credentials",
             "Meta accepts the access token.".to_owned(),
         )];
-        checks.push(number(&standing));
-        checks.extend(notes(&standing));
+        checks.extend(looked.token.as_ref().map(|token| token_check(token, now)));
+        checks.push(number(&looked.standing));
+        checks.extend(notes(&looked.standing));
         checks.push(self.belongs().await);
         checks.push(self.is_subscribed().await);
-        checks
+        (checks, Some(looked))
     }
 
     /// Whether the number is one of the account's.
@@ -146,6 +204,40 @@ impl Meta {
             Err(error) => bad("subscribed", error.reason().to_owned()),
         }
     }
+}
+
+/// What the token lacks, or how long it lasts.
+fn token_check(token: &Token, now: DateTime<Utc>) -> Check {
+    let lacks = SCOPES
+        .into_iter()
+        .find(|scope| !token.scopes.iter().any(|own| own == scope));
+    if let Some(scope) = lacks {
+        return bad(
+            "token",
+            format!(
+                "The access token lacks the permission {scope}. Make a new one for a system user in Meta's business settings."
+            ),
+        );
+    }
+    let Some(at) = token.expires_at else {
+        return good(
+            "token",
+            "The access token may send and read templates, and it never expires.".to_owned(),
+        );
+    };
+    let day = at.format("%-d %b %Y %H:%M UTC");
+    if at - now < SOON {
+        return good(
+            "token",
+            format!(
+                "Warning: the access token expires {day}. Enter one of a system user, which never does, before then."
+            ),
+        );
+    }
+    good(
+        "token",
+        format!("The access token may send and read templates; it expires {day}."),
+    )
 }
 
 fn number(standing: &Standing) -> Check {

@@ -254,7 +254,10 @@ fn status(status: &Value) -> Option<Event> {
         pricing: some(&pricing["category"]).map(|category| Pricing {
             category,
             kind: text(&pricing["type"]),
-            billable: pricing["billable"].as_bool().unwrap_or(true),
+            // Meta will leave the flag away one day; the type says the same.
+            billable: pricing["billable"]
+                .as_bool()
+                .unwrap_or_else(|| !text(&pricing["type"]).starts_with("free")),
         }),
     }))
 }

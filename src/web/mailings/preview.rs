@@ -18,6 +18,7 @@ use crate::text::markup::{Span, to_spans};
 use crate::text::merge::{self, Parts, Values};
 use crate::web::media::{self, Named};
 use crate::web::page::Shell;
+use crate::web::rates;
 use crate::web::visit::Visit;
 use crate::{accounts, contacts};
 
@@ -154,6 +155,9 @@ pub fn parts(mailing: &Mailing) -> Parts {
 pub struct Aside {
     pub shell: Shell,
     pub preflight: Option<Preflight>,
+    /// What Meta would charge, and by what; empty where it does not send through Meta.
+    pub cost: String,
+    pub cost_more: String,
     /// Why there are no figures yet, as sentences.
     pub obstacles: Vec<String>,
     /// Per cent of the bar.
@@ -178,6 +182,8 @@ impl Aside {
         Self {
             shell: shell.clone(),
             preflight: None,
+            cost: String::new(),
+            cost_more: String::new(),
             obstacles: Vec::new(),
             share: 0.0,
             takes: String::new(),
@@ -314,7 +320,14 @@ pub async fn of_stored(
     } else {
         0.0
     };
+    let (cost, cost_more) = preflight
+        .cost
+        .as_ref()
+        .map(|estimate| rates::estimated(shell, estimate))
+        .unwrap_or_default();
     Ok(Aside {
+        cost,
+        cost_more,
         share,
         takes: duration(shell, preflight.estimated_seconds),
         starts: mailing

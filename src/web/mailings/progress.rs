@@ -26,11 +26,13 @@ use crate::outgoing::open;
 use crate::outgoing::pace::own_moment;
 use crate::outgoing::query::Counts;
 use crate::outgoing::tally::{self, Curve, Tally};
+use crate::rates::charges;
 use crate::web::badges;
 use crate::web::error::WebResult;
 use crate::web::pace::Pace;
 use crate::web::page::{Shell, html};
 use crate::web::pieces::{Figures, Progress};
+use crate::web::rates;
 use crate::web::visit::Visit;
 
 /// Receipts come in for so long after the end that the page looks at them by itself.
@@ -71,6 +73,8 @@ pub struct Standing {
     left_out: Vec<Cause>,
     waiting: Option<Waiting>,
     chart: Option<Chart>,
+    /// What delivered messages cost; empty where nothing is charged.
+    cost: String,
     /// When the figures are not of this moment: what they are of.
     counted: String,
     /// Newer figures are being counted.
@@ -123,6 +127,7 @@ impl Standing {
                 let end = figures::end(mailing, curve.taken_at);
                 Chart::new(shell, &curve.value, end)
             }),
+            cost: rates::said(shell, &charges::of_mailing(conn, mailing.id).await?),
             figures: figures_of(&counts),
             counted: counted(shell, taken_at, outdated),
             shell: shell.clone(),

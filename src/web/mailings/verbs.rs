@@ -17,6 +17,7 @@ use crate::outgoing::open;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::page::{Menu, Shell, html};
+use crate::web::rates;
 use crate::web::visit::Visit;
 
 /// A question with its figures.
@@ -70,6 +71,17 @@ pub async fn ask_send(visit: Visit, id: web::Path<i64>) -> WebResult {
         shell.t("mailings.takes"),
         duration(&shell, check.estimated_seconds),
     ));
+    if let Some(estimate) = &check.cost {
+        let (cost, by) = rates::estimated(&shell, estimate);
+        figures.push((shell.t("rates.estimate"), format!("{cost} ({by})")));
+    }
+    if let Some(reach) = check.reach.filter(|reach| reach.fits < check.will_send) {
+        let today = [shell.number(reach.fits), shell.number(reach.limit)];
+        figures.push((
+            shell.t("mailings.reach_today"),
+            shell.tf("mailings.reach_of", &today),
+        ));
+    }
     let names = [&mailing.subject, &facts.account];
     let mut text = match open::batch(&mut conn, mailing.account_id, id).await? {
         None => shell.tf("mailings.send_text", &names),

@@ -154,6 +154,7 @@ fn outcome(account: AccountId, begun: &Begun, fate: Fate) -> Outcome {
         log: begun.log_id,
         result,
         wait: Duration::from_secs(wait),
+        counts_people: false,
     }
 }
 

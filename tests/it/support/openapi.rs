@@ -216,6 +216,14 @@ fn format(said: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
                 found.push(format!("{at}: {value} is no time with an offset"));
             }
         }
+        "date" => {
+            if value
+                .as_str()
+                .is_some_and(|text| text.parse::<chrono::NaiveDate>().is_err())
+            {
+                found.push(format!("{at}: {value} is no day"));
+            }
+        }
         "int32" | "int64" | "double" | "binary" => {}
         other => found.push(format!("{at}: this check does not know the format {other}")),
     }

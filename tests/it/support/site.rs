@@ -164,6 +164,10 @@ impl World {
             .append_pair("note", words)
             .finish();
         let mut conn = app.app.db.system().await.unwrap();
+        let company = wablast::ids::CompanyId(1);
+        wablast::rates::query::ensure(&mut conn, company)
+            .await
+            .unwrap();
         let crypt = &app.app.crypt;
         let kept = wablast::auth::kept::store(&mut conn, crypt, UserId(1), "/incoming/1", &form)
             .await
@@ -188,6 +192,7 @@ impl World {
             ("bulk", "SELECT min(id) FROM bulk_runs"),
             ("jobs", "SELECT min(name) FROM jobs"),
             ("templates", "SELECT min(id) FROM templates"),
+            ("rates", "SELECT min(id) FROM rates"),
             ("companies", "SELECT min(id) FROM companies"),
         ] {
             ids.insert(noun, app.value(query).await);

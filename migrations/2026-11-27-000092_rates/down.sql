@@ -1,0 +1,4 @@
+DROP TABLE charge_sums;
+DROP TABLE charges;
+DROP TABLE rates;
+DROP TABLE rate_cards;

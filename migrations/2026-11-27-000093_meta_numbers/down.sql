@@ -1,0 +1,2 @@
+DROP TABLE reached;
+DROP TABLE meta_numbers;
