@@ -36,6 +36,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    account_flow (account_id) {
+        account_id -> BigInt,
+        company_id -> BigInt,
+        auth -> Text,
+        token -> Nullable<Bytea>,
+        signing_secret -> Nullable<Bytea>,
+    }
+}
+
+diesel::table! {
     account_sending (account_id) {
         account_id -> BigInt,
         company_id -> BigInt,
@@ -984,6 +994,7 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(
     account_companies,
+    account_flow,
     account_pace,
     account_recent,
     account_sending,

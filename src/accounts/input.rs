@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::Secret;
+use super::flow;
 use super::pace::{self, Rules};
 use crate::error::{FieldErrors, Result};
 use crate::gateways::webhook;
@@ -77,6 +78,12 @@ pub struct AccountInput {
     pub callback_minutes: String,
     pub counts_as_sent: Option<String>,
     pub at_once: String,
+    /// What a push shows to the flow: `basic`, `bearer` or `hmac`.
+    pub webhook_auth: String,
+    #[serde(skip_serializing)]
+    pub flow_token: String,
+    #[serde(skip_serializing)]
+    pub flow_secret: String,
     pub allowed_user_ids: Vec<i64>,
 }
 
@@ -107,6 +114,9 @@ pub struct AccountDraft {
     pub callback_minutes: i32,
     pub counts_as_sent: bool,
     pub at_once: i32,
+    pub webhook_auth: &'static str,
+    pub flow_token: Option<SecretString>,
+    pub flow_secret: Option<SecretString>,
     pub allowed_user_ids: Vec<UserId>,
     pub app_secret: Option<SecretString>,
     pub token: Option<SecretString>,
@@ -137,7 +147,7 @@ const SECRET_MAX: usize = 2000;
 
 impl AccountInput {
     /// How long each text may be. The welcome and the confirmation have bounds of their own.
-    fn bounds(&self) -> [(&'static str, &str, usize); 14] {
+    fn bounds(&self) -> [(&'static str, &str, usize); 16] {
         [
             ("name", &self.name, NAME_MAX),
             ("app_uid", &self.app_uid, NAME_MAX),
@@ -153,6 +163,8 @@ impl AccountInput {
             ("auth_password", &self.auth_password, SECRET_MAX),
             ("api_key", &self.api_key, SECRET_MAX),
             ("webhook_secret", &self.webhook_secret, SECRET_MAX),
+            ("flow_token", &self.flow_token, SECRET_MAX),
+            ("flow_secret", &self.flow_secret, SECRET_MAX),
         ]
     }
 
@@ -299,6 +311,7 @@ impl AccountInput {
             }
             AT_ONCE
         });
+        let webhook_auth = self.shown_to_flow(&mut errors);
         let draft = AccountDraft {
             name,
             provider,
@@ -339,6 +352,9 @@ impl AccountInput {
             callback_minutes,
             counts_as_sent: self.counts_as_sent.is_some(),
             at_once,
+            webhook_auth,
+            flow_token: typed(&self.flow_token),
+            flow_secret: typed(&self.flow_secret),
             allowed_user_ids: self.allowed_user_ids.iter().copied().map(UserId).collect(),
             app_secret: typed(&self.app_secret),
             token: typed(&self.token),
@@ -347,6 +363,31 @@ impl AccountInput {
             webhook_secret: typed(&self.webhook_secret),
         };
         errors.or(Some(draft))
+    }
+
+    /// What a push shows; its secrets must fit into a header and be hard to guess.
+    fn shown_to_flow(&self, errors: &mut FieldErrors) -> &'static str {
+        if !self.flow_token.trim().bytes().all(|b| b.is_ascii_graphic()) {
+            errors.add(
+                "flow_token",
+                "A token has no spaces and no letters beyond English ones. Leave the word Bearer out.",
+            );
+        }
+        let secret = self.flow_secret.trim().len();
+        if secret > 0 && secret < flow::SECRET_AT_LEAST {
+            errors.add(
+                "flow_secret",
+                "The secret has at least 16 characters; take random ones.",
+            );
+        }
+        one_of(
+            &self.webhook_auth,
+            &flow::AUTHS,
+            "basic",
+            "webhook_auth",
+            "Choose User and password, Bearer token or Signature.",
+            errors,
+        )
     }
 }
 
@@ -498,6 +539,33 @@ mod tests {
             assert_eq!(size("batched", wrong), None, "{wrong}");
             assert_eq!(size("direct", wrong), Some(100), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_a_push_shows_fits_into_a_header_and_is_hard_to_guess() {
+        let faults = |auth: &str, token: &str, secret: &str| {
+            let input = AccountInput {
+                webhook_auth: auth.into(),
+                flow_token: token.into(),
+                flow_secret: secret.into(),
+                ..waha()
+            };
+            match input.parse() {
+                Err(Error::Invalid(errors)) => ["webhook_auth", "flow_token", "flow_secret"]
+                    .into_iter()
+                    .filter(|field| !errors.of(field).is_empty())
+                    .collect(),
+                _ => Vec::new(),
+            }
+        };
+        assert!(faults("", "", "").is_empty());
+        assert!(faults("bearer", " wab_abc-123 ", "").is_empty());
+        assert!(faults("hmac", "", "0123456789abcdef").is_empty());
+        assert_eq!(faults("oauth", "", ""), ["webhook_auth"]);
+        for token in ["Bearer x", "a\nb", "schlüssel"] {
+            assert_eq!(faults("bearer", token, ""), ["flow_token"], "{token}");
+        }
+        assert_eq!(faults("hmac", "", "short"), ["flow_secret"]);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! Invariants: a secret is sealed before it is stored and never leaves through a page, a log or the
 //! API; whoever changes a secret or an address makes the account *untested* until a test passes; an
 //! account belongs to one company, which alone changes it, and is used by those in `account_companies`.
-//! Owns `accounts`, `account_companies`, `account_users`, `account_sessions`
+//! Owns `accounts`, `account_companies`, `account_users`, `account_sessions`, `account_flow`
 //! and `account_sending`. Does not know who sends through it.
 
 pub mod callback_token;
+pub mod flow;
 pub mod health;
 pub mod input;
 pub mod list;
@@ -296,10 +297,11 @@ pub async fn update(
         ));
     }
     share(conn, id, company, user, &draft).await?;
-    write(conn, crypt, id, company, &draft).await?;
+    let shows_another = write(conn, crypt, id, company, &draft).await?;
     let secrets_changed = draft.secrets().any(|(_, value)| value.is_some());
     if moved
         || secrets_changed
+        || shows_another
         || before.auth_user != draft.auth_user
         || before.send_through != draft.send_through
         || before.webhook_url != draft.webhook_url
@@ -337,20 +339,21 @@ async fn know_placeholders(
     errors.or(Some(()))
 }
 
+/// Returns whether the flow behind the webhook is shown something else now.
 async fn write(
     conn: &mut AsyncPgConnection,
     crypt: &Crypt,
     id: AccountId,
     company: CompanyId,
     draft: &AccountDraft,
-) -> Result<()> {
+) -> Result<bool> {
     query::write(conn, id, draft).await.map_err(number_taken)?;
     for (which, value) in draft.secrets() {
         if let Some(value) = value.filter(|value| !value.expose_secret().is_empty()) {
             seal(conn, crypt, id, company, which, value).await?;
         }
     }
-    Ok(())
+    flow::write(conn, crypt, id, company, draft).await
 }
 
 async fn seal(

@@ -2,7 +2,7 @@
 
 use diesel_async::AsyncPgConnection;
 
-use super::{Account, callback_token, health, number, owned, query};
+use super::{Account, callback_token, flow, health, number, owned, query};
 use crate::app::App;
 use crate::error::Result;
 use crate::gateways::Check;
@@ -21,6 +21,7 @@ pub async fn run(app: &App, company: CompanyId, id: AccountId) -> Result<Tested>
     let mut conn = app.db.company(company).await?;
     let account = owned(&mut conn, id, company).await?;
     let token = callback_token::state(&mut conn, company).await?;
+    let flow = flow::of(&mut conn, id).await?;
     conn.commit().await?;
     let checks = if account.is_meta() {
         let (mut checks, looked) = account.meta(app)?.test(app.clock.now()).await;
@@ -31,7 +32,7 @@ pub async fn run(app: &App, company: CompanyId, id: AccountId) -> Result<Tested>
         checks.push(meta_reaches_us(app, &account));
         checks
     } else if account.sends_through_webhook() {
-        let mut checks = account.webhook(app)?.test().await;
+        let mut checks = account.webhook(app, &flow)?.test().await;
         checks.push(reports_to_us(app, &account, token.is_some()));
         checks
     } else {

@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 
+use super::flow::Flow;
 use super::{Account, Secret};
 use crate::app::App;
 use crate::gateways::webhook::{Webhook, WebhookAddress};
@@ -13,28 +14,19 @@ impl Account {
     }
 
     /// The client of this account's webhook.
-    pub fn webhook(&self, app: &App) -> anyhow::Result<Webhook> {
-        let basic = match self.auth_user.as_str() {
-            "" => None,
-            user => {
-                let password = self.secret(&app.crypt, Secret::AuthPassword)?;
-                Some((
-                    user.to_owned(),
-                    password.unwrap_or_else(|| SecretString::from(String::new())),
-                ))
-            }
-        };
+    pub fn webhook(&self, app: &App, flow: &Flow) -> anyhow::Result<Webhook> {
         let address = WebhookAddress {
             url: self.webhook_url.parse()?,
-            basic,
+            proof: flow.proof(app, self)?,
             secret: self.secret(&app.crypt, Secret::WebhookSecret)?,
             counts_as_sent: self.counts_as_sent,
+            hidden: self.secrets(app, flow)?,
         };
         Ok(Webhook::new(app.http.clone(), address))
     }
 
     /// Everything of this account that must never stand in what others send us.
-    pub fn secrets(&self, app: &App) -> anyhow::Result<Vec<SecretString>> {
+    pub fn secrets(&self, app: &App, flow: &Flow) -> anyhow::Result<Vec<SecretString>> {
         let all = [
             Secret::AppSecret,
             Secret::Token,
@@ -42,7 +34,7 @@ impl Account {
             Secret::ApiKey,
             Secret::WebhookSecret,
         ];
-        let mut secrets = Vec::new();
+        let mut secrets = flow.secrets(app, self)?;
         for which in all {
             secrets.extend(self.secret(&app.crypt, which)?);
         }

@@ -110,6 +110,18 @@ impl Http {
             .await
     }
 
+    /// The same with extra headers.
+    pub async fn get_with(
+        &self,
+        url: Url,
+        credentials: &Credentials,
+        headers: &[(&str, String)],
+        within: Duration,
+    ) -> Result<Reply, Failure> {
+        self.send(Method::GET, url, credentials, None, headers, within)
+            .await
+    }
+
     /// A call without headers of its own, within its own patience.
     pub async fn call_within(
         &self,

@@ -70,7 +70,8 @@ pub async fn take(app: &App, callback: &Callback) -> Result<Option<ContactId>> {
         return Ok(None);
     };
     let mut body = callback.message.clone();
-    redact::json(&mut body, &account.secrets(app)?);
+    let flow = accounts::flow::of(&mut conn, account.id).await?;
+    redact::json(&mut body, &account.secrets(app, &flow)?);
     let keep = Keep {
         company: callback.company,
         account: account.id,

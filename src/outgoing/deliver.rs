@@ -219,12 +219,13 @@ pub async fn look_at_stopped(app: &App) -> anyhow::Result<()> {
         health::due_for_retry(&mut conn, look_again(crate::random::jitter())).await?
     };
     for id in due {
-        let account = {
+        let (account, flow) = {
             let mut conn = app.db.system().await?;
-            accounts::query::find(&mut conn, id).await?
+            let account = accounts::query::find(&mut conn, id).await?;
+            (account, accounts::flow::of(&mut conn, id).await?)
         };
         // No connection is held while the webhook answers.
-        let probe = match account.webhook(app) {
+        let probe = match account.webhook(app, &flow) {
             Ok(webhook) if account.sends_through_webhook() => webhook.probe().await,
             _ => Probe::Try,
         };

@@ -12,6 +12,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::files::Wanted;
 use crate::accounts::Account;
+use crate::accounts::flow::Flow;
 use crate::accounts::sending::Sending;
 use crate::app::App;
 use crate::gateways::meta::Meta;
@@ -35,9 +36,14 @@ pub(super) enum Way {
 
 impl Way {
     /// Fails where the account's address or secrets cannot be read.
-    pub(super) fn of(account: &Account, sending: &Sending, app: &App) -> anyhow::Result<Self> {
+    pub(super) fn of(
+        account: &Account,
+        sending: &Sending,
+        flow: &Flow,
+        app: &App,
+    ) -> anyhow::Result<Self> {
         Ok(if account.sends_through_webhook() {
-            Self::Webhook(Arc::new(account.webhook(app)?))
+            Self::Webhook(Arc::new(account.webhook(app, flow)?))
         } else if account.is_meta() {
             Self::Meta(Arc::new(account.meta(app)?))
         } else {

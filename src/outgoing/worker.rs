@@ -31,7 +31,7 @@ use super::remember::Memory;
 use super::typing;
 use super::way::{self, Way};
 use crate::accounts::sending::{self, Sending};
-use crate::accounts::{self, Account};
+use crate::accounts::{self, Account, flow};
 use crate::app::App;
 use crate::companies;
 use crate::crash;
@@ -493,18 +493,20 @@ impl Worker {
     }
 
     async fn connect(&self, account: Account) -> Result<Gateway, SendError> {
-        let sending = {
+        let (sending, flow) = {
             let mut conn = self
                 .app
                 .db
                 .system()
                 .await
                 .map_err(|_| not_ready(NO_ACCOUNT))?;
-            sending::of(&mut conn, self.account)
-                .await
+            let sending = sending::of(&mut conn, self.account).await;
+            let flow = flow::of(&mut conn, self.account).await;
+            sending
+                .and_then(|sending| Ok((sending, flow?)))
                 .map_err(|_| not_ready(NO_ACCOUNT))?
         };
-        let way = Way::of(&account, &sending, &self.app).map_err(|_| SendError::AccountStop {
+        let way = Way::of(&account, &sending, &flow, &self.app).map_err(|_| SendError::AccountStop {
             code: FailureCode::Auth,
             reason: "The account's address or secrets cannot be read. Open the account and enter them again.".to_owned(),
         })?;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use crate::accounts::flow::Flow;
 use crate::accounts::{Account, AccountInput};
 use crate::audit::Change;
 use crate::ids::{CompanyId, UserId};
@@ -57,6 +58,11 @@ pub const TOLD: &[Field] = &[
     ("callback_minutes", "accounts.callback_minutes", Told::Text),
     ("counts_as_sent", "accounts.counts_as_sent", Told::Flag),
     ("at_once", "accounts.at_once", Told::Text),
+    (
+        "webhook_auth",
+        "accounts.webhook_auth",
+        Told::Word("accounts.auth_"),
+    ),
 ];
 
 /// That the typed secrets replaced what was stored.
@@ -66,6 +72,8 @@ pub fn secrets(input: &AccountInput) -> Vec<Change> {
         (&input.token, "accounts.token"),
         (&input.auth_password, "accounts.auth_password"),
         (&input.api_key, "accounts.api_key"),
+        (&input.flow_token, "accounts.flow_token"),
+        (&input.flow_secret, "accounts.flow_secret"),
     ];
     let replaced = typed.into_iter().filter(|(value, _)| !value.is_empty());
     replaced
@@ -83,7 +91,12 @@ fn in_order(ids: impl Iterator<Item = i64>) -> Vec<i64> {
 }
 
 /// What is stored, as the form shows it. Secrets stay empty.
-pub fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) -> AccountInput {
+pub fn stored(
+    account: &Account,
+    flow: &Flow,
+    allowed: &[UserId],
+    companies: &[CompanyId],
+) -> AccountInput {
     AccountInput {
         name: account.name.clone(),
         provider: account.provider.clone(),
@@ -125,6 +138,7 @@ pub fn stored(account: &Account, allowed: &[UserId], companies: &[CompanyId]) ->
         callback_minutes: account.callback_minutes.to_string(),
         counts_as_sent: account.counts_as_sent.then(|| "true".to_owned()),
         at_once: account.at_once.to_string(),
+        webhook_auth: flow.auth.clone(),
         ..AccountInput::default()
     }
 }

@@ -10,6 +10,7 @@ use askama::Template;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use secrecy::ExposeSecret as _;
 
+use crate::accounts::flow::{self, Flow};
 use crate::accounts::list::LIST;
 use crate::accounts::sharing::{self, Sharing};
 use crate::accounts::{self, Account, AccountInput, query};
@@ -98,6 +99,7 @@ struct AccountPage {
     webhook_key: Option<String>,
     not_built: Option<&'static str>,
     callbacks: Option<callbacks::Callbacks>,
+    flow: Flow,
     /// `None` where nothing was ever sent through it.
     pace: Option<Pace>,
     /// Of an account that sends by WAHA's own API.
@@ -113,16 +115,19 @@ impl AccountPage {
         let Some(account) = &self.account else {
             return String::new();
         };
-        let stored = match secret {
-            "app_secret" => &account.app_secret,
-            "token" => &account.token,
-            "auth_password" => &account.auth_password,
-            _ => &account.api_key,
+        let is_stored = match secret {
+            "app_secret" => account.app_secret.is_some(),
+            "token" => account.token.is_some(),
+            "auth_password" => account.auth_password.is_some(),
+            "flow_token" => self.flow.has_token(),
+            "flow_secret" => self.flow.has_signing_secret(),
+            _ => account.api_key.is_some(),
         };
-        stored
-            .as_ref()
-            .map(|_| self.shell.day(&account.updated_at))
-            .unwrap_or_default()
+        if is_stored {
+            self.shell.day(&account.updated_at)
+        } else {
+            String::new()
+        }
     }
 
     /// The gateway stands elsewhere, and the address it is given leads to itself.
@@ -179,6 +184,14 @@ impl AccountPage {
         ]
     }
 
+    fn auths(&self) -> [(&'static str, &'static str); 3] {
+        [
+            ("basic", "accounts.auth_basic"),
+            ("bearer", "accounts.auth_bearer"),
+            ("hmac", "accounts.auth_hmac"),
+        ]
+    }
+
     fn deliveries(&self) -> [(&'static str, &'static str); 2] {
         [
             ("direct", "accounts.direct"),
@@ -207,7 +220,8 @@ async fn form_of(
     let account = query::find(conn, id).await?;
     let allowed = query::allowed_users(conn, id).await?;
     let sharing = sharing::of(conn, caller.company, caller.user, Some(id)).await?;
-    Ok(stored(&account, &allowed, &sharing.chosen))
+    let flow = flow::of(conn, id).await?;
+    Ok(stored(&account, &flow, &allowed, &sharing.chosen))
 }
 
 /// The names behind the ids of the form.
@@ -240,7 +254,9 @@ pub(super) async fn render(
     let session = session_of(visit, id).await?;
     let mut conn = visit.conn().await?;
     let (mut account, mut allowed) = (None, Vec::new());
+    let mut flow = Flow::default();
     if let Some(id) = id {
+        flow = flow::of(&mut conn, id).await?;
         account = Some(query::find(&mut conn, id).await?);
         allowed = query::allowed_users(&mut conn, id).await?;
     }
@@ -252,7 +268,7 @@ pub(super) async fn render(
     let (mut stand, mut events) = (Stand::default(), Vec::new());
     let filled = account
         .as_ref()
-        .map(|account| stored(account, &allowed, &sharing.chosen));
+        .map(|account| stored(account, &flow, &allowed, &sharing.chosen));
     if let (Some(id), Some(filled)) = (id, &filled) {
         let record = ("accounts", id.0);
         stand = Stand::of(visit, &mut conn, &shell, record, filled, &mut errors).await?;
@@ -269,6 +285,7 @@ pub(super) async fn render(
         callback_minutes: accounts::input::CALLBACK_MINUTES.to_string(),
         at_once: accounts::input::AT_ONCE.to_string(),
         quiet_zone: "recipient".to_owned(),
+        webhook_auth: flow.auth.clone(),
         ..AccountInput::default()
     });
     let status = stand.status(&errors);
@@ -293,6 +310,7 @@ pub(super) async fn render(
             None => None,
         },
         session,
+        flow,
         sending: match &account {
             Some(account) => SendingBox::load(&mut conn, account).await?,
             None => None,

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use actix_web::web;
 use diesel_async::AsyncPgConnection;
 
+use crate::accounts::flow::Flow;
 use crate::accounts::sending::{self, Preset, SendingInput};
 use crate::accounts::{self, Account};
 use crate::audit;
@@ -175,7 +176,11 @@ async fn fill(
     audit::hold(&mut conn, "accounts", id.0).await?;
     sending::fill(&mut conn, &account, preset).await?;
     let filled = accounts::query::find(&mut conn, id).await?;
-    let (before, after) = (stored(&account, &[], &[]), stored(&filled, &[], &[]));
+    let flow = Flow::default();
+    let (before, after) = (
+        stored(&account, &flow, &[], &[]),
+        stored(&filled, &flow, &[], &[]),
+    );
     let changes = history::diff(&before, &after, account_form::TOLD, &HashMap::new());
     let (company, by) = (visit.company, Some(visit.user));
     audit::note_changes(&mut conn, company, "accounts", id.0, by, &changes).await?;

@@ -72,13 +72,16 @@ function release() {
   all("[data-sent]").forEach((button) => { button.disabled = false; delete button.dataset.sent; });
 }
 
-// Only what the choice asks for is shown. Hidden fields keep their values, but may stay empty.
+// Only what the choices ask for is shown ("a=x|y or b=z"). Hidden fields keep their values, but may stay empty.
 function showWhen(part) {
-  const [, name, wanted] = part.dataset.when.match(/^([^=]*)=(.*)$/s) || [];
-  const fields = [...(part.closest("form")?.elements || document.getElementsByName(name))].filter((field) => field.name === name);
-  const chosen = fields.filter((field) => !["radio", "checkbox"].includes(field.type) || field.checked)
-    .flatMap((field) => field.selectedOptions ? [...field.selectedOptions].map((option) => option.value) : field.value);
-  part.hidden = !wanted?.split("|").some((value) => (chosen.length ? chosen : [""]).includes(value));
+  const holds = (condition) => {
+    const [, name, wanted] = condition.match(/^([^=]*)=(.*)$/s) || [];
+    const fields = [...(part.closest("form")?.elements || document.getElementsByName(name))].filter((field) => field.name === name);
+    const chosen = fields.filter((field) => !["radio", "checkbox"].includes(field.type) || field.checked)
+      .flatMap((field) => field.selectedOptions ? [...field.selectedOptions].map((option) => option.value) : field.value);
+    return wanted?.split("|").some((value) => (chosen.length ? chosen : [""]).includes(value));
+  };
+  part.hidden = !part.dataset.when.split(" or ").some(holds);
   all("[required], [data-required]", part).forEach((field) => {
     const needed = !field.closest("[data-when][hidden]");
     if (!needed && field.required) field.dataset.required = "";

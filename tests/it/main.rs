@@ -56,6 +56,7 @@ mod waha_sending;
 mod waha_session;
 mod replies;
 mod webhook_sending;
+mod flow_auth;
 mod again;
 mod auth;
 mod autopause;

@@ -11,6 +11,7 @@ use super::super::idempotency::{Answer, once_across};
 use super::super::token::ApiCaller;
 use super::pace::{self, Pace, ShownPace};
 use super::{Once, Page, Paging, after, limit};
+use crate::accounts::flow::{self, Flow};
 use crate::accounts::test::Tested;
 use crate::accounts::{self, Account, AccountInput, health, query};
 use crate::app::App;
@@ -43,8 +44,16 @@ pub struct NewAccount {
     session: String,
     /// The address of the n8n (or similar) webhook.
     webhook_url: String,
+    /// What a push shows to the flow: `basic` (user and password), `bearer`, or `hmac` (`X-Wablast-Signature`:
+    /// `sha256=` and the HMAC-SHA256 in hexadecimal of `X-Wablast-Timestamp`, a dot and the raw body).
+    #[schema(example = "basic")]
+    webhook_auth: String,
     webhook_user: String,
     webhook_password: String,
+    /// Counts with `bearer`.
+    webhook_token: String,
+    /// Counts with `hmac`; at least 16 characters.
+    webhook_signing_secret: String,
     /// The key with which the gateway signs what it posts to `intake_url`; made when absent.
     webhook_secret: String,
     phone_number_id: String,
@@ -100,8 +109,11 @@ impl NewAccount {
             base_url: self.base_url,
             api_url: self.api_url,
             webhook_url: self.webhook_url,
+            webhook_auth: self.webhook_auth,
             auth_user: self.webhook_user,
             auth_password: self.webhook_password,
+            flow_token: self.webhook_token,
+            flow_secret: self.webhook_signing_secret,
             api_key: self.api_key,
             session: self.session,
             behind_proxy: self.behind_proxy.then(|| "on".to_owned()),
@@ -160,8 +172,13 @@ pub struct Shown {
     #[schema(example = "default")]
     session: String,
     webhook_url: String,
+    /// What a push shows to the flow.
+    #[schema(example = "basic")]
+    webhook_auth: String,
     webhook_user: String,
     webhook_password: Option<String>,
+    webhook_token: Option<String>,
+    webhook_signing_secret: Option<String>,
     /// The secret itself in the answer that made it, else `"set"`.
     #[schema(example = "set")]
     webhook_secret: Option<String>,
@@ -253,9 +270,9 @@ fn shown_health(account: &Account) -> Health {
     }
 }
 
-fn shown_to(caller: &ApiCaller, app: &App, account: &Account) -> Any {
+fn shown_to(caller: &ApiCaller, app: &App, account: &Account, flow: &Flow) -> Any {
     if account.company_id == caller.company {
-        return Any::Own(Box::new(shown(app, account)));
+        return Any::Own(Box::new(shown(app, account, flow)));
     }
     Any::Shared(Box::new(Shared {
         id: account.id.0,
@@ -270,12 +287,16 @@ fn shown_to(caller: &ApiCaller, app: &App, account: &Account) -> Any {
     }))
 }
 
-fn shown(app: &App, account: &Account) -> Shown {
-    let set = |secret: &Option<Vec<u8>>| secret.as_ref().map(|_| "set".to_owned());
+fn shown(app: &App, account: &Account, flow: &Flow) -> Shown {
+    let word = |is_set: bool| is_set.then(|| "set".to_owned());
+    let set = |secret: &Option<Vec<u8>>| word(secret.is_some());
     Shown {
         id: account.id.0,
         api_key: set(&account.api_key),
+        webhook_auth: flow.auth.clone(),
         webhook_password: set(&account.auth_password),
+        webhook_token: word(flow.has_token()),
+        webhook_signing_secret: word(flow.has_signing_secret()),
         webhook_secret: set(&account.webhook_secret),
         token: set(&account.token),
         app_secret: set(&account.app_secret),
@@ -330,7 +351,8 @@ pub async fn create(
         let (company, user) = (caller.company, caller.user);
         let (account, webhook_secret) =
             accounts::create(conn, &app.crypt, company, user, draft).await?;
-        let mut answer = shown(&app, &account);
+        let flow = flow::of(conn, account.id).await?;
+        let mut answer = shown(&app, &account, &flow);
         answer.allowed_company_ids = Some(allowed(conn, account.id).await?);
         // Shown this once: the gateway signs with it what it posts to intake_url.
         answer.webhook_secret = Some(webhook_secret.expose_secret().to_owned());
@@ -352,9 +374,14 @@ pub async fn list(request: HttpRequest, caller: ApiCaller, app: web::Data<App>) 
     let after = after(paging.cursor.as_deref())?;
     let mut conn = app.db.company(caller.company).await?;
     let accounts = query::choices(&mut conn, caller.user).await?;
+    let flows = flow::all(&mut conn).await?;
+    let nobody = Flow::default();
     let mut all: Vec<Any> = accounts
         .iter()
-        .map(|account| shown_to(&caller, &app, account))
+        .map(|account| {
+            let flow = flows.get(&account.id).unwrap_or(&nobody);
+            shown_to(&caller, &app, account, flow)
+        })
         .collect();
     all.sort_by_key(Any::id);
     let page = Page::of(all, limit(paging.limit), after, Any::id);
@@ -373,7 +400,8 @@ pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) ->
     if !may_see {
         return Err(Error::NotFound.into());
     }
-    let mut answer = shown_to(&caller, &app, &account);
+    let flow = flow::of(&mut conn, account.id).await?;
+    let mut answer = shown_to(&caller, &app, &account, &flow);
     if let Any::Own(own) = &mut answer {
         let companies = allowed(&mut *app.db.system().await?, account.id).await?;
         own.allowed_company_ids = Some(companies);
@@ -401,9 +429,10 @@ pub async fn pause(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -
     accounts::owned(&mut conn, AccountId(*id), caller.company).await?;
     health::pause(&mut conn, AccountId(*id)).await?;
     let account = query::find(&mut conn, AccountId(*id)).await?;
+    let flow = flow::of(&mut conn, account.id).await?;
     conn.commit().await?;
     hold::until_nothing_begins(&app, Whose::Account(account.id)).await?;
-    Ok(HttpResponse::Ok().json(shown(&app, &account)))
+    Ok(HttpResponse::Ok().json(shown(&app, &account, &flow)))
 }
 
 /// Let the paused account send again
@@ -415,7 +444,8 @@ pub async fn resume(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) 
     accounts::owned(&mut conn, AccountId(*id), caller.company).await?;
     health::resume(&mut conn, AccountId(*id)).await?;
     let account = query::find(&mut conn, AccountId(*id)).await?;
+    let flow = flow::of(&mut conn, account.id).await?;
     conn.commit().await?;
     app.wake.deliver.notify_one();
-    Ok(HttpResponse::Ok().json(shown(&app, &account)))
+    Ok(HttpResponse::Ok().json(shown(&app, &account, &flow)))
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::super::http::{Failure, Kind, Reply};
 use super::super::waha::classify::stanza;
 use super::super::{Accepted, FailureCode, SendError, redact};
+use super::WebhookAddress;
 
 /// How an explicit body answers.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,11 +19,8 @@ enum Said {
 }
 
 /// What became of a push that was answered.
-pub(super) fn answered(
-    reply: &Reply,
-    counts_as_sent: bool,
-    secrets: &[SecretString],
-) -> Result<Accepted, SendError> {
+pub(super) fn answered(reply: &Reply, address: &WebhookAddress) -> Result<Accepted, SendError> {
+    let secrets = &address.hidden;
     let body = reply.json().map(first);
     let said = said(body.as_ref());
     let words = || words(reply, body.as_ref(), secrets);
@@ -34,17 +32,14 @@ pub(super) fn answered(
             code: FailureCode::GatewayError,
             reason: redact::words(&format!("The flow reported a failure: {said}"), secrets),
         }),
-        (200..=299, Said::Nothing) if counts_as_sent => Ok(Accepted { provider_id: None }),
+        (200..=299, Said::Nothing) if address.counts_as_sent => Ok(Accepted { provider_id: None }),
         (200..=299, Said::Nothing) => Err(SendError::Uncertain {
             code: FailureCode::HandedOver,
             reason: "The flow took the message and will report what became of it.".to_owned(),
         }),
         (401 | 403, _) => Err(SendError::AccountStop {
             code: FailureCode::Auth,
-            reason: format!(
-                "The webhook does not accept Authentication User and Password (it answered {}). Correct them, then press Test.",
-                reply.status
-            ),
+            reason: address.proof.not_accepted(reply),
         }),
         (404, _) => Err(SendError::AccountStop {
             code: FailureCode::WorkflowInactive,
@@ -191,6 +186,7 @@ fn words(reply: &Reply, body: Option<&Value>, secrets: &[SecretString]) -> Strin
 mod tests {
     use serde_json::json;
 
+    use super::super::Proof;
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply {
@@ -201,8 +197,18 @@ mod tests {
         }
     }
 
+    fn address(counts_as_sent: bool) -> WebhookAddress {
+        WebhookAddress {
+            url: "http://127.0.0.1/webhook/x".parse().unwrap(),
+            proof: Proof::Nothing,
+            secret: None,
+            counts_as_sent,
+            hidden: Vec::new(),
+        }
+    }
+
     fn class(status: u16, body: &str) -> String {
-        match answered(&reply(status, body), false, &[]) {
+        match answered(&reply(status, body), &address(false)) {
             Ok(accepted) => format!("accepted {}", accepted.provider_id.unwrap_or_default()),
             Err(SendError::NotSent { .. }) => "not sent".into(),
             Err(SendError::AccountStop { code, .. }) => format!("account stop {}", code.as_str()),
@@ -281,17 +287,17 @@ mod tests {
 
     #[test]
     fn a_flow_that_does_not_report_counts_as_sent_only_where_it_says_nothing() {
-        let accepted = answered(&reply(200, ""), true, &[]).unwrap();
+        let accepted = answered(&reply(200, ""), &address(true)).unwrap();
         assert_eq!(accepted.provider_id, None);
-        assert!(answered(&reply(200, r#"{"status":"error"}"#), true, &[]).is_err());
-        assert!(answered(&reply(500, ""), true, &[]).is_err());
+        assert!(answered(&reply(200, r#"{"status":"error"}"#), &address(true)).is_err());
+        assert!(answered(&reply(500, ""), &address(true)).is_err());
     }
 
     #[test]
     fn reasons_carry_the_flow_s_words_without_its_insides() {
         let body =
             json!({ "message": "Error in workflow", "stacktrace": "at /usr/lib/n8n.js:1:2" });
-        let Err(error) = answered(&reply(500, &body.to_string()), false, &[]) else {
+        let Err(error) = answered(&reply(500, &body.to_string()), &address(false)) else {
             panic!("accepted")
         };
         assert_eq!(

@@ -6,6 +6,7 @@
 
 pub mod classify;
 pub mod events;
+pub mod proof;
 mod test;
 
 use std::time::Duration;
@@ -14,10 +15,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::http::{Credentials, Http};
+use super::http::Http;
 use super::waha::events::sign;
 use super::{Accepted, FailureCode, SendError};
 
+pub use proof::Proof;
 pub use test::Probe;
 
 /// A flow may take long: under load n8n answered after 9 s, and media takes longer.
@@ -27,11 +29,13 @@ pub const TOTAL: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct WebhookAddress {
     pub url: Url,
-    pub basic: Option<(String, SecretString)>,
-    /// Signs every request, for flows that check it.
+    pub proof: Proof,
+    /// Signs every request the way WAHA signs its events, for flows that check that.
     pub secret: Option<SecretString>,
     /// This flow does not report: what it takes counts as sent.
     pub counts_as_sent: bool,
+    /// Never to be seen in what the flow answers.
+    pub hidden: Vec<SecretString>,
 }
 
 /// A client of one flow.
@@ -39,9 +43,6 @@ pub struct WebhookAddress {
 pub struct Webhook {
     http: Http,
     address: WebhookAddress,
-    credentials: Credentials,
-    /// Never to be seen in what the flow answers.
-    secrets: Vec<SecretString>,
 }
 
 /// One message with what a flow gets to know of it.
@@ -104,21 +105,7 @@ impl Push {
 
 impl Webhook {
     pub fn new(http: Http, address: WebhookAddress) -> Self {
-        let secrets = address
-            .basic
-            .iter()
-            .map(|(_, password)| password.clone())
-            .chain(address.secret.clone())
-            .collect();
-        Self {
-            credentials: Credentials {
-                basic: address.basic.clone(),
-                ..Credentials::default()
-            },
-            http,
-            address,
-            secrets,
-        }
+        Self { http, address }
     }
 
     /// Hands one message to the flow.
@@ -130,7 +117,8 @@ impl Webhook {
             });
         }
         let body = push.payload().to_string().into_bytes();
-        let mut headers = vec![("Idempotency-Key", push.idempotency_key())];
+        let mut headers = self.address.proof.headers(&body);
+        headers.push(("Idempotency-Key", push.idempotency_key()));
         if let Some(secret) = &self.address.secret {
             headers.push((
                 "X-Webhook-Hmac",
@@ -141,11 +129,17 @@ impl Webhook {
         let url = self.address.url.clone();
         match self
             .http
-            .post_within(url, &self.credentials, body, &headers, TOTAL)
+            .post_within(
+                url,
+                &self.address.proof.credentials(),
+                body,
+                &headers,
+                TOTAL,
+            )
             .await
         {
-            Ok(reply) => classify::answered(&reply, self.address.counts_as_sent, &self.secrets),
-            Err(failure) => Err(classify::failed(failure, &self.secrets)),
+            Ok(reply) => classify::answered(&reply, &self.address),
+            Err(failure) => Err(classify::failed(failure, &self.address.hidden)),
         }
     }
 }

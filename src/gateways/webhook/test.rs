@@ -2,12 +2,14 @@
 //!
 //! A GET on a webhook that takes POST runs nothing, and n8n says which of both it is: not registered
 //! at all, or registered for POST. It checks user and password only for the right method, so whether
-//! they fit shows with the first message. A flow that also listens to GET would be run by the question.
+//! what is shown fits comes out with the first message. A flow that also listens to GET would be run by the question.
 
 use super::super::http::{Failure, Kind, Reply};
 use super::super::{Check, shortened};
-use super::{TEST_ADDRESS, Webhook, classify, is_test_address};
+use super::{Proof, TEST_ADDRESS, Webhook, classify, is_test_address};
 use std::time::Duration;
+
+use url::Host;
 
 const CHECK: Duration = Duration::from_secs(15);
 
@@ -33,7 +35,11 @@ impl Webhook {
 
     async fn look(&self) -> Result<Reply, Failure> {
         let url = self.address.url.clone();
-        self.http.get_within(url, &self.credentials, CHECK).await
+        let proof = &self.address.proof;
+        let headers = proof.headers(b"");
+        self.http
+            .get_with(url, &proof.credentials(), &headers, CHECK)
+            .await
     }
 
     /// *Test*: in plain words what is wrong; stops where the rest is pointless.
@@ -53,10 +59,41 @@ impl Webhook {
                 )];
             }
         };
-        vec![
+        [
             check("reachable", true, format!("{host} answers.")),
             self.flow(&reply),
         ]
+        .into_iter()
+        .chain(self.shown())
+        .collect()
+    }
+
+    /// What a push shows, and whether others on the way could read it.
+    fn shown(&self) -> Option<Check> {
+        let url = &self.address.url;
+        let is_here = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        };
+        let is_open = url.scheme() == "http" && !is_here;
+        let message = match &self.address.proof {
+            // The line about the flow says it.
+            Proof::Nothing => return None,
+            Proof::Basic(..) if is_open => {
+                "Warning: user and password travel unencrypted. Begin the webhook URL with https:// where the flow has it."
+            }
+            Proof::Basic(..) => "Every push shows user and password.",
+            Proof::Bearer(_) if is_open => {
+                "Warning: the bearer token travels unencrypted. Begin the webhook URL with https:// where the flow has it."
+            }
+            Proof::Bearer(_) => "Every push shows the bearer token.",
+            Proof::Signed(_) => {
+                "Every push is signed. n8n does not look at that by itself: the first node of the flow has to check it."
+            }
+        };
+        Some(check("proof", true, message))
     }
 
     fn flow(&self, reply: &Reply) -> Check {
@@ -64,7 +101,7 @@ impl Webhook {
         let (ok, message) = match status {
             401 | 403 => (
                 false,
-                format!("The webhook does not accept Authentication User and Password (it answered {status}). Correct them, then press Test."),
+                self.address.proof.not_accepted(reply),
             ),
             404 if is_other_method(reply) => (true, self.unknown_yet().to_owned()),
             404 => (false, classify::not_there(reply, reply.json().as_ref())),
@@ -86,10 +123,19 @@ impl Webhook {
     }
 
     fn unknown_yet(&self) -> &'static str {
-        if self.credentials.basic.is_some() {
-            "The workflow is active and takes POST. Whether it accepts user and password shows with the first message: a test that asked would run it."
-        } else {
-            "The workflow is active and takes POST. No user and password are set: anybody who knows its address can run it."
+        match self.address.proof {
+            Proof::Basic(..) => {
+                "The workflow is active and takes POST. Whether it accepts user and password shows with the first message: a test that asked would run it."
+            }
+            Proof::Bearer(_) => {
+                "The workflow is active and takes POST. Whether it accepts the bearer token shows with the first message: a test that asked would run it."
+            }
+            Proof::Signed(_) => {
+                "The workflow is active and takes POST. Whether it accepts the signature shows with the first message: a test that asked would run it."
+            }
+            Proof::Nothing => {
+                "The workflow is active and takes POST. No user and password are set: anybody who knows its address can run it."
+            }
         }
     }
 }
