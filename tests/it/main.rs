@@ -57,6 +57,7 @@ mod waha_session;
 mod replies;
 mod webhook_sending;
 mod flow_auth;
+mod n8n_contract;
 mod again;
 mod auth;
 mod autopause;
