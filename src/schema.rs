@@ -42,6 +42,8 @@ diesel::table! {
         auth -> Text,
         token -> Nullable<Bytea>,
         signing_secret -> Nullable<Bytea>,
+        callback_secret -> Nullable<Bytea>,
+        callback_made_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The flow behind an account's webhook: what a push shows to it.
+//! The flow behind an account's webhook: what a push shows to it, and what its reports are signed with.
 //!
 //! Invariants: secrets are sealed in their place and never leave but in a request's header; an account nobody
 //! decided about shows user and password, where it has them; who chooses a token or a signature has one. Owns
@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use secrecy::SecretString;
 
@@ -23,6 +24,7 @@ use crate::ids::{AccountId, CompanyId};
 pub const AUTHS: [&str; 3] = ["basic", "bearer", "hmac"];
 /// A signing secret is at least so long.
 pub const SECRET_AT_LEAST: usize = 16;
+const PREFIX: &str = "fls_";
 
 /// What is stored of an account's flow.
 #[derive(Debug, Clone, QueryableByName)]
@@ -33,6 +35,11 @@ pub struct Flow {
     token: Option<Vec<u8>>,
     #[diesel(sql_type = Nullable<Binary>)]
     signing_secret: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    callback_secret: Option<Vec<u8>>,
+    /// Since when its reports are signed with the secret they are signed with now.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub callback_made_at: Option<DateTime<Utc>>,
 }
 
 impl Default for Flow {
@@ -41,6 +48,8 @@ impl Default for Flow {
             auth: "basic".to_owned(),
             token: None,
             signing_secret: None,
+            callback_secret: None,
+            callback_made_at: None,
         }
     }
 }
@@ -52,6 +61,20 @@ impl Flow {
 
     pub fn has_signing_secret(&self) -> bool {
         self.signing_secret.is_some()
+    }
+
+    /// What the flow signs its reports with; `None`: none was made yet.
+    pub fn callback_secret(
+        &self,
+        crypt: &Crypt,
+        account: &Account,
+    ) -> anyhow::Result<Option<SecretString>> {
+        open(
+            crypt,
+            account,
+            "callback_secret",
+            self.callback_secret.as_deref(),
+        )
     }
 
     /// What a push of this account shows.
@@ -91,6 +114,7 @@ impl Flow {
         for (column, sealed) in [
             ("token", &self.token),
             ("signing_secret", &self.signing_secret),
+            ("callback_secret", &self.callback_secret),
         ] {
             secrets.extend(open(&app.crypt, account, column, sealed.as_deref())?);
         }
@@ -121,7 +145,7 @@ fn open(
 /// How the flow of an account is spoken to.
 pub async fn of(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<Flow> {
     let found: Option<Flow> =
-        sql_query("SELECT auth, token, signing_secret FROM account_flow WHERE account_id = $1")
+        sql_query("SELECT auth, token, signing_secret, callback_secret, callback_made_at FROM account_flow WHERE account_id = $1")
             .bind::<BigInt, _>(id)
             .get_result(conn)
             .await
@@ -140,13 +164,33 @@ struct Row {
 /// The same of all accounts of the company that has the connection.
 pub async fn all(conn: &mut AsyncPgConnection) -> QueryResult<HashMap<AccountId, Flow>> {
     let rows: Vec<Row> =
-        sql_query("SELECT account_id, auth, token, signing_secret FROM account_flow")
+        sql_query("SELECT account_id, auth, token, signing_secret, callback_secret, callback_made_at FROM account_flow")
             .load(conn)
             .await?;
     Ok(rows
         .into_iter()
         .map(|row| (row.account_id, row.flow))
         .collect())
+}
+
+/// Makes a new secret for the flow's reports, which ends the one before it; returned this once.
+pub async fn make_callback_secret(
+    conn: &mut AsyncPgConnection,
+    crypt: &Crypt,
+    account: &Account,
+) -> Result<SecretString> {
+    let secret = SecretString::from(format!("{PREFIX}{}", crate::random::token(40)));
+    let place = place(account.id, account.company_id, "callback_secret");
+    sql_query(
+        "INSERT INTO account_flow (account_id, company_id, callback_secret, callback_made_at) VALUES ($1, $2, $3, wablast_now())
+         ON CONFLICT (account_id) DO UPDATE SET callback_secret = EXCLUDED.callback_secret, callback_made_at = EXCLUDED.callback_made_at",
+    )
+    .bind::<BigInt, _>(account.id)
+    .bind::<BigInt, _>(account.company_id)
+    .bind::<Binary, _>(crypt.seal(place, &secret)?)
+    .execute(conn)
+    .await?;
+    Ok(secret)
 }
 
 /// Stores what was chosen; an absent secret keeps what is stored. Returns whether it is another than before.

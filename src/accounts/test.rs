@@ -2,6 +2,7 @@
 
 use diesel_async::AsyncPgConnection;
 
+use super::flow::Flow;
 use super::{Account, callback_token, flow, health, number, owned, query};
 use crate::app::App;
 use crate::error::Result;
@@ -33,7 +34,7 @@ pub async fn run(app: &App, company: CompanyId, id: AccountId) -> Result<Tested>
         checks
     } else if account.sends_through_webhook() {
         let mut checks = account.webhook(app, &flow)?.test().await;
-        checks.push(reports_to_us(app, &account, token.is_some()));
+        checks.push(reports_to_us(app, &account, &flow, token.is_some()));
         checks
     } else {
         let mut checks = account.waha(app)?.test().await;
@@ -95,7 +96,7 @@ fn is_loopback(address: &str) -> bool {
 }
 
 /// Whether a flow can report to us: an address that leads back to us, and a token.
-fn reports_to_us(app: &App, account: &Account, has_token: bool) -> Check {
+fn reports_to_us(app: &App, account: &Account, flow: &Flow, has_token: bool) -> Check {
     let ours = app.config.public_url();
     let check = |ok, message: String| Check {
         name: "callbacks",
@@ -117,7 +118,12 @@ fn reports_to_us(app: &App, account: &Account, has_token: bool) -> Check {
             ),
         );
     }
-    if has_token {
+    if flow.callback_made_at.is_some() {
+        check(
+            true,
+            "The flow's reports are signed with the account's own secret.".to_owned(),
+        )
+    } else if has_token {
         check(
             true,
             "Flows report with the company's callback token.".to_owned(),

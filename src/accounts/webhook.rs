@@ -13,6 +13,15 @@ impl Account {
         self.send_through == "webhook"
     }
 
+    /// Where the account's flow posts its signed events.
+    pub fn flow_url(&self, app: &App) -> String {
+        format!(
+            "{}/webhooks/flow/{}",
+            app.config.public_url(),
+            self.account_key
+        )
+    }
+
     /// The client of this account's webhook.
     pub fn webhook(&self, app: &App, flow: &Flow) -> anyhow::Result<Webhook> {
         let address = WebhookAddress {

@@ -15,12 +15,13 @@ use super::v1::{
     accounts, contacts, imports, incoming, lists, mailings, media, messages, templates,
 };
 use crate::app::App;
+use crate::gateways::webhook::news::{FlowEvent, FlowEvents};
 use crate::limits::{CALLS_AT_ONCE, CALLS_PER_SECOND};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Infinys WhatsApp Blasting"),
-    components(schemas(Envelope)),
+    components(schemas(Envelope, FlowEvents, FlowEvent)),
     tags(
         (name = "Accounts", description = "Connected WhatsApp numbers, and whether they may send."),
         (name = "Lists", description = "Mailing lists."),
@@ -51,7 +52,11 @@ Tokens. It acts as its user in its company, with the rights the user has there.
 JSON in and out; unknown fields are refused. Times are RFC 3339 with an offset, numbers are E.164 digits \
 without `+`, ids are integers. A list answers `items`, `next` and `total`: ask for the next page with \
 `?cursor=`. Every refusal has the same envelope with a code and a sentence. A call with an \
-`Idempotency-Key` can be repeated without doing it twice.";
+`Idempotency-Key` can be repeated without doing it twice.
+
+A flow that sends for an account reports to `POST /webhooks/flow/{account_key}` (its address stands on the \
+account's page): `FlowEvents` in the body, `X-Wablast-Signature: sha256=` and the HMAC-SHA256 of the raw body with the \
+account's secret. See `webhooks` in this document.";
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 
@@ -139,6 +144,7 @@ fn document() -> Value {
         "type": "http", "scheme": "bearer", "bearerFormat": "wab_…",
         "description": "A token of Technical > API Tokens, or of `wablast token create`.",
     } });
+    document["webhooks"] = flow_events();
     let schemas = document["components"]["schemas"].clone();
     let calls = document["paths"].as_object_mut();
     for (path, methods) in calls.into_iter().flatten() {
@@ -147,6 +153,34 @@ fn document() -> Value {
         }
     }
     document
+}
+
+/// What a flow may post beside the calls above: not under their address, and signed instead of with a token.
+fn flow_events() -> Value {
+    let said = |description: &str| json!({ "description": description });
+    json!({ "flowEvents": { "post": {
+        "operationId": "flowEvents",
+        "summary": "A flow reports what became of messages and brings what people write",
+        "description": "POST to /webhooks/flow/{account_key}, the address on the account's page. At most 4 MB. Each event counts once by its id; one that comes before its message is kept and applied later.",
+        "security": [],
+        "parameters": [{ "in": "header", "name": "X-Wablast-Signature", "required": true, "schema": { "type": "string" },
+            "description": "sha256= and the HMAC-SHA256, in hexadecimal, of the raw body with the account's secret for signed events" }],
+        "requestBody": { "required": true, "content": { "application/json": {
+            "schema": { "$ref": "#/components/schemas/FlowEvents" },
+            "example": { "events": [
+                { "id": "exec-1718-42", "sent_id": 42, "status": "sent", "provider_id": "true_6281234567890@c.us_3EB0C767D26A1B2E3F", "at": "2026-11-24T10:00:00+07:00" },
+                { "id": "exec-1719", "kind": "incoming", "from": "6281234567890", "to": "6281122334455", "name": "Budi", "text": "Hi" },
+            ] },
+        } } },
+        "responses": {
+            "200": said("Stored, or known already"),
+            "400": said("The body cannot be read; the sentence names the event at fault, and nothing is stored"),
+            "401": said("The signature does not fit"),
+            "404": said("No account that sends through a webhook has this key"),
+            "413": said("The body is larger than 4 MB"),
+            "503": said("Come again in a moment: the same events count once"),
+        },
+    } } })
 }
 
 /// Adds to one call what its description need not repeat.

@@ -7,6 +7,7 @@
 pub mod callbacks;
 pub mod document;
 pub mod error;
+pub mod flow;
 pub mod idempotency;
 pub mod limit;
 pub mod token;
@@ -83,7 +84,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route("/waha/{account_key}", web::post().to(webhooks::waha))
                 .route("/meta/{account_key}", web::get().to(webhooks::meta_verify))
                 .route("/meta/{account_key}", web::post().to(webhooks::meta))
-                .route("/n8n/{account_key}", web::post().to(callbacks::signed)),
+                .route("/n8n/{account_key}", web::post().to(callbacks::signed))
+                .route("/flow/{account_key}", web::post().to(flow::events)),
         )
         .service(
             web::scope("/isi")

@@ -182,7 +182,7 @@ async fn meta_account(app: &App, key: &str) -> crate::error::Result<Account> {
         .ok_or(Error::NotFound)
 }
 
-fn header(request: &HttpRequest, name: &str) -> Option<String> {
+pub(super) fn header(request: &HttpRequest, name: &str) -> Option<String> {
     request
         .headers()
         .get(name)?
@@ -191,7 +191,7 @@ fn header(request: &HttpRequest, name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn refused(status: u16, message: &str) -> HttpResponse {
+pub(super) fn refused(status: u16, message: &str) -> HttpResponse {
     let status = actix_web::http::StatusCode::from_u16(status)
         .unwrap_or(actix_web::http::StatusCode::BAD_REQUEST);
     HttpResponse::build(status).json(json!({ "error": { "code": "refused", "message": message } }))

@@ -11,7 +11,7 @@ use diesel::sql_types::{Array, BigInt, Binary, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
 use super::callbacks::{self, Kept};
-use super::meta;
+use super::{flow, meta};
 use crate::accounts::{self, Account};
 use crate::app::App;
 use crate::contacts;
@@ -198,6 +198,12 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
                 &kept,
             )
             .await?;
+            continue;
+        }
+        if event.source == "flow" {
+            let said = flow::apply(conn, &account, &event.body, event.id).await?;
+            news.extend(said.receipts);
+            told.extend(said.told);
             continue;
         }
         if event.source == "meta" {

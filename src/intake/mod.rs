@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod callbacks;
+pub mod flow;
 pub mod list;
 mod meta;
 
@@ -31,7 +32,7 @@ const GROUP_AT_MOST: usize = 500;
 pub struct Arrival {
     pub company: CompanyId,
     pub account: AccountId,
-    /// `waha` or `meta`.
+    /// `waha`, `meta` or `flow`.
     pub source: &'static str,
     pub event: String,
     /// The event's own id at the gateway; none: told apart by its bytes within a minute.

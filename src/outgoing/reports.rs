@@ -43,6 +43,24 @@ pub async fn find(
     .optional()
 }
 
+/// The same for a flow that proved whose it is: messages of its account, whichever company's.
+pub async fn of_account(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    sent_id: i64,
+) -> QueryResult<Option<Reported>> {
+    sql_query(
+        "SELECT o.id, o.account_id, o.log_id FROM outgoing o JOIN accounts ac ON ac.id = o.account_id
+         WHERE o.id = $1 AND o.account_id = $2 AND ac.send_through = 'webhook'
+           AND EXISTS (SELECT FROM attempts a WHERE a.outgoing_id = o.id)",
+    )
+    .bind::<BigInt, _>(sent_id)
+    .bind::<BigInt, _>(account)
+    .get_result(conn)
+    .await
+    .optional()
+}
+
 /// A failure told of what is known to have left changes nothing: it would be tried again and come twice.
 /// The try that has this provider id already, else the oldest that is not settled, else the newest.
 const RAISE: &str = "

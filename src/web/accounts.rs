@@ -68,6 +68,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::post().to(callbacks::make_token),
         )
         .route(
+            "/accounts/{id}/flow-secret",
+            web::post().to(callbacks::make_secret),
+        )
+        .route(
             "/accounts/{id}/{verb:pause|resume|archive|unarchive}",
             web::post().to(verbs::change),
         );
@@ -300,7 +304,7 @@ pub(super) async fn render(
         not_built: account.as_ref().and_then(Account::not_built),
         callbacks: match &account {
             Some(account) if account.sends_through_webhook() => {
-                Some(callbacks::Callbacks::load(visit, &mut conn, account.id).await?)
+                Some(callbacks::Callbacks::load(visit, &mut conn, account, &flow).await?)
             }
             _ => None,
         },

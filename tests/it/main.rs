@@ -57,6 +57,7 @@ mod waha_session;
 mod replies;
 mod webhook_sending;
 mod flow_auth;
+mod flow_events;
 mod n8n_contract;
 mod again;
 mod auth;

@@ -6,6 +6,7 @@
 
 pub mod classify;
 pub mod events;
+pub mod news;
 pub mod proof;
 mod test;
 
