@@ -39,6 +39,7 @@ pub mod media;
 pub mod jobs;
 pub mod instances;
 pub mod accounts;
+pub mod gateway_log;
 pub mod templates;
 pub mod rates;
 pub mod logs;

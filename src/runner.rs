@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::bulk;
+use crate::gateway_log;
 use crate::instances::{self, Role};
 use crate::mailings;
 use crate::outgoing::{MEDIA_SECONDS, autopause, deliver};
@@ -52,6 +53,8 @@ pub fn start_as(app: App, role: Role) -> anyhow::Result<Running> {
         tasks.extend(work(&app, &stopped));
     }
     let name = name(role, address);
+    // Whoever asks a gateway something notes it: pages do as well as the deliverer.
+    tasks.push(tokio::spawn(gateway_log::run(app.clone(), stopped.clone())));
     tasks.push(tokio::spawn(instances::run(app, name, role, stopped)));
     Ok(Running {
         address,

@@ -334,6 +334,43 @@ diesel::table! {
 }
 
 diesel::table! {
+    gateway_log (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        account_id -> BigInt,
+        gateway -> Text,
+        outgoing_id -> Nullable<BigInt>,
+        at -> Timestamptz,
+        method -> Text,
+        address -> Text,
+        status -> Nullable<Integer>,
+        ms -> Integer,
+        outcome -> Text,
+        failure -> Nullable<Text>,
+        request -> Text,
+        request_bytes -> BigInt,
+        answer -> Text,
+        answer_bytes -> BigInt,
+    }
+}
+
+diesel::table! {
+    gateway_log_dropped (company_id, day) {
+        company_id -> BigInt,
+        day -> Date,
+        dropped -> BigInt,
+    }
+}
+
+diesel::table! {
+    gateway_log_settings (company_id) {
+        company_id -> BigInt,
+        what -> Text,
+        days -> Integer,
+    }
+}
+
+diesel::table! {
     idempotency_keys (token_id, key) {
         company_id -> BigInt,
         token_id -> BigInt,
@@ -1018,6 +1055,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     contact_tags,
     contacts,
     favourites,
+    gateway_log,
+    gateway_log_dropped,
+    gateway_log_settings,
     idempotency_keys,
     imports,
     inbox,

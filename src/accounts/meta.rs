@@ -17,6 +17,6 @@ impl Account {
             phone_uid: self.phone_uid.clone(),
             account_uid: self.account_uid.clone(),
         };
-        Ok(Meta::new(app.http.clone(), address))
+        Ok(Meta::new(self.watched(app, "meta"), address))
     }
 }

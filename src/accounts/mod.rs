@@ -29,6 +29,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::app::App;
 use crate::crypt::{Crypt, Place};
 use crate::error::{Error, FieldErrors, Result, violated_constraint};
+use crate::gateways::http::Http;
+use crate::gateways::tap::Subject;
 use crate::gateways::waha::{Waha, WahaAddress};
 use crate::ids::{AccountId, CompanyId, UserId};
 use crate::schema::accounts;
@@ -191,7 +193,16 @@ impl Account {
             basic,
             session: self.session.clone(),
         };
-        Ok(Waha::new(app.http.clone(), address))
+        Ok(Waha::new(self.watched(app, "waha"), address))
+    }
+
+    /// A client whose requests the Gateway Log knows as this account's.
+    fn watched(&self, app: &App, gateway: &'static str) -> Http {
+        app.http.of(Subject {
+            gateway,
+            account: self.id.0,
+            company: self.company_id.0,
+        })
     }
 
     /// Where the gateway posts its events.

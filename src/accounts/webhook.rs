@@ -31,7 +31,7 @@ impl Account {
             counts_as_sent: self.counts_as_sent,
             hidden: self.secrets(app, flow)?,
         };
-        Ok(Webhook::new(app.http.clone(), address))
+        Ok(Webhook::new(self.watched(app, "n8n"), address))
     }
 
     /// Everything of this account that must never stand in what others send us.

@@ -18,6 +18,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
 use super::shortened;
+use super::tap::{Sample, Subject, Tap};
 use crate::clock::Clock;
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -31,6 +32,36 @@ const ANSWER_AT_MOST: usize = 256 * 1024;
 #[derive(Clone)]
 pub struct Http {
     client: reqwest::Client,
+    /// Where what passes is held for the Gateway Log; one for all clones.
+    tap: Tap,
+    /// Whose requests these are; `None`: nobody's who looks into a log.
+    subject: Option<Subject>,
+}
+
+/// The body of a request.
+enum Sent {
+    Whole(Bytes),
+    /// Shared, and not copied into one.
+    Pieces(Vec<Bytes>),
+}
+
+impl Sent {
+    fn sample(&self) -> Sample {
+        match self {
+            Self::Whole(bytes) => Sample::of(bytes),
+            Self::Pieces(pieces) => Sample::of_pieces(pieces),
+        }
+    }
+
+    fn body(self) -> reqwest::Body {
+        match self {
+            Self::Whole(bytes) => bytes.into(),
+            Self::Pieces(pieces) => {
+                let pieces = pieces.into_iter().map(Ok::<_, std::io::Error>);
+                reqwest::Body::wrap_stream(stream::iter(pieces))
+            }
+        }
+    }
 }
 
 /// An answer, whatever its status.
@@ -91,7 +122,25 @@ impl Http {
             .dns_resolver(Arc::new(Vetted))
             .user_agent(concat!("wablast/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            tap: Tap::default(),
+            subject: None,
+        })
+    }
+
+    /// The same for requests of one account.
+    #[must_use]
+    pub fn of(&self, subject: Subject) -> Self {
+        Self {
+            subject: Some(subject),
+            ..self.clone()
+        }
+    }
+
+    /// What passed and waits to be written down.
+    pub fn tap(&self) -> &Tap {
+        &self.tap
     }
 
     pub async fn get(&self, url: Url, credentials: &Credentials) -> Result<Reply, Failure> {
@@ -131,7 +180,7 @@ impl Http {
         body: Option<Vec<u8>>,
         within: Duration,
     ) -> Result<Reply, Failure> {
-        let body = body.map(Into::into);
+        let body = body.map(|body| Sent::Whole(body.into()));
         self.send(method, url, credentials, body, &[], within).await
     }
 
@@ -149,7 +198,7 @@ impl Http {
             Method::POST,
             url,
             credentials,
-            Some(body.into()),
+            Some(Sent::Whole(body.into())),
             &[],
             TOTAL,
         )
@@ -167,7 +216,7 @@ impl Http {
             Method::POST,
             url,
             &Credentials::default(),
-            Some(body.into()),
+            Some(Sent::Whole(body.into())),
             headers,
             TOTAL,
         )
@@ -187,7 +236,7 @@ impl Http {
             Method::POST,
             url,
             credentials,
-            Some(body.into()),
+            Some(Sent::Whole(body.into())),
             headers,
             within,
         )
@@ -203,9 +252,8 @@ impl Http {
         within: Duration,
     ) -> Result<Reply, Failure> {
         let length: usize = pieces.iter().map(Bytes::len).sum();
-        let pieces = stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>));
         let headers = [("Content-Length", length.to_string())];
-        let body = Some(reqwest::Body::wrap_stream(pieces));
+        let body = Some(Sent::Pieces(pieces));
         self.send(Method::POST, url, credentials, body, &headers, within)
             .await
     }
@@ -234,7 +282,32 @@ impl Http {
         Ok(Some(bytes))
     }
 
+    /// One request, noted for the Gateway Log where its account's company wants that.
     async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        credentials: &Credentials,
+        body: Option<Sent>,
+        headers: &[(&str, String)],
+        within: Duration,
+    ) -> Result<Reply, Failure> {
+        let sample = || body.as_ref().map(Sent::sample).unwrap_or_default();
+        let exchange = self
+            .subject
+            .and_then(|subject| self.tap.begins(subject, method.as_str(), &url, sample));
+        let body = body.map(Sent::body);
+        let result = self
+            .request(method, url, credentials, body, headers, within)
+            .await;
+        if let Some(mut exchange) = exchange {
+            exchange.ends(&result);
+            self.tap.note(exchange);
+        }
+        result
+    }
+
+    async fn request(
         &self,
         method: Method,
         url: Url,

@@ -7,6 +7,7 @@
 pub mod http;
 pub mod meta;
 pub mod redact;
+pub mod tap;
 pub mod waha;
 pub mod webhook;
 

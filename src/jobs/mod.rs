@@ -25,6 +25,8 @@ pub const SCHEDULER_SEND: &str = "scheduler_send";
 pub const SCHEDULER_ENQUEUE: &str = "scheduler_enqueue";
 /// Infinys Whatsapp Blasting : Media Cleanup
 pub const SWEEP_MEDIA: &str = "sweep_media";
+/// Infinys Whatsapp Blasting : Gateway Log Cleanup
+pub const SWEEP_GATEWAY_LOG: &str = "sweep_gateway_log";
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = jobs)]

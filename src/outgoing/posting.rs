@@ -15,6 +15,7 @@ use super::begin::Begun;
 use super::record::Outcome;
 use super::way::Way;
 use crate::gateways::meta::message::TemplateCall;
+use crate::gateways::tap;
 use crate::gateways::webhook::Push;
 use crate::gateways::{Accepted, Attachment, FailureCode, SendError, TextMessage};
 use crate::ids::{AccountId, VersionId};
@@ -153,7 +154,8 @@ impl Posting {
         if Instant::now() > self.start_before {
             return Err(not_ready(HELD_UP));
         }
-        self.way.send(message, self.push.take()).await
+        let (company, id) = (self.message.company_id.0, self.message.id.0);
+        tap::of_message(company, id, self.way.send(message, self.push.take())).await
     }
 }
 

@@ -1,7 +1,8 @@
 //! The crontab on one page: every job by its name, and what it does.
 
 use crate::app::App;
-use crate::jobs::{SCHEDULER_ENQUEUE, SCHEDULER_SEND, SWEEP_MEDIA};
+use crate::gateway_log;
+use crate::jobs::{SCHEDULER_ENQUEUE, SCHEDULER_SEND, SWEEP_GATEWAY_LOG, SWEEP_MEDIA};
 use crate::mailings::release;
 use crate::media::sweep;
 use crate::outgoing::open;
@@ -19,6 +20,7 @@ pub async fn perform(app: &App, name: &str) -> anyhow::Result<Summary> {
         SCHEDULER_SEND => scheduler_send(app).await,
         SCHEDULER_ENQUEUE => scheduler_enqueue(app).await,
         SWEEP_MEDIA => sweep_media(app).await,
+        SWEEP_GATEWAY_LOG => sweep_gateway_log(app).await,
         other => anyhow::bail!("there is no job called {other}"),
     }
 }
@@ -64,6 +66,21 @@ async fn scheduler_enqueue(app: &App) -> anyhow::Result<Summary> {
     };
     Ok(Summary {
         done: i64::try_from(opened.messages)?,
+        words,
+    })
+}
+
+/// Deletes what the Gateway Log has kept long enough.
+async fn sweep_gateway_log(app: &App) -> anyhow::Result<Summary> {
+    let mut conn = app.db.system().await?;
+    let gone = gateway_log::sweep(&mut conn).await?;
+    let words = match gone {
+        0 => "Nothing to delete.".to_owned(),
+        1 => "1 entry deleted.".to_owned(),
+        many => format!("{many} entries deleted."),
+    };
+    Ok(Summary {
+        done: i64::try_from(gone)?,
         words,
     })
 }

@@ -97,7 +97,7 @@ pub const ENTRIES: &[Entry] = &[
     entry(Configuration, "menu.settings",         "/settings",          Administrator, false),
     entry(Technical,     "menu.queue",            "/queue",             Administrator, false),
     entry(Technical,     "menu.webhook_log",      "/webhook-log",       Administrator, true),
-    entry(Technical,     "menu.gateway_log",      "/gateway-log",       Administrator, false),
+    entry(Technical,     "menu.gateway_log",      "/gateway-log",       Administrator, true),
     entry(Technical,     "menu.audit_log",        "/audit-log",         Administrator, false),
     entry(Technical,     "menu.tokens",           "/tokens",            Administrator, true),
     entry(Technical,     "menu.instances",        "/instances",         Administrator, true),

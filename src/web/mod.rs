@@ -20,6 +20,7 @@ pub mod error;
 pub mod export;
 pub mod favourites;
 pub mod form;
+pub mod gateway_log;
 pub mod health;
 pub mod history;
 pub mod imports;
@@ -108,6 +109,7 @@ fn nouns(config: &mut web::ServiceConfig) {
         .configure(waha_session::routes)
         .configure(waha_sending::routes)
         .configure(jobs::routes)
+        .configure(gateway_log::routes)
         .configure(webhook_log::routes)
         .configure(instances::routes)
         .configure(tokens::routes)

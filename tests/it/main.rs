@@ -58,6 +58,7 @@ mod replies;
 mod webhook_sending;
 mod flow_auth;
 mod flow_events;
+mod gateway_log;
 mod n8n_contract;
 mod again;
 mod auth;

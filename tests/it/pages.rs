@@ -16,7 +16,7 @@ const NO_PAGES: [&str; 8] = [
 
 /// A key of the catalogue that stands on the page instead of its text.
 fn bare_key(text: &str) -> Option<String> {
-    let nouns = "mailings|media|logs|outgoing|contacts|lists|imports|incoming|jobs|webhook_log|banners|accounts|shell|form|list|state|skip|code|code_hint|verb|kind|trigger|menu|preview|tokens|preferences|users|companies|join";
+    let nouns = "mailings|media|logs|outgoing|contacts|lists|imports|incoming|jobs|webhook_log|gateway_log|banners|accounts|shell|form|list|state|skip|code|code_hint|verb|kind|trigger|menu|preview|tokens|preferences|users|companies|join";
     let key = Regex::new(&format!(r"(?:^|[\s>(])((?:{nouns})\.[a-z][a-z0-9_.]*)")).unwrap();
     key.captures(text).map(|found| found[1].to_owned())
 }

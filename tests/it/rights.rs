@@ -13,11 +13,13 @@ const USER: &str = "user@example.com";
 const MANAGER: &str = "manager@example.com";
 
 /// Nouns of administrators.
-const CLOSED: [&str; 9] = [
+const CLOSED: [&str; 11] = [
     "/accounts",
     "/rates",
     "/jobs",
     "/webhook-log",
+    "/gateway-log",
+    "/gateway-log/settings",
     "/tokens",
     "/instances",
     "/users",

@@ -151,6 +151,8 @@ impl World {
                  'header', $words${words}$words$, 'body', $words${words}$words$ || ' {{{{1}}}}', 'footer', $words${words}$words$,
                  'samples', jsonb_build_object('body.1', $words${words}$words$),
                  'buttons', jsonb_build_array(jsonb_build_object('kind', 'quick_reply', 'text', $words${words}$words$))));
+             INSERT INTO gateway_log (company_id, account_id, gateway, at, method, address, ms, outcome, failure, request, request_bytes, answer, answer_bytes)
+               VALUES (1, {account}, 'n8n', wablast_now(), 'POST', $words${words}$words$, 7, 'failed', $words${words}$words$, $words${words}$words$, 9, $words${words}$words$, 9);
              INSERT INTO favourites (company_id, user_id, list, name, query)
                VALUES (1, 1, '/contacts', $words${words}$words$, 'f=active')"
         ))
@@ -187,6 +189,7 @@ impl World {
             ("incoming", "SELECT min(id) FROM incoming"),
             ("imports", "SELECT min(id) FROM imports"),
             ("webhook-log", "SELECT min(id) FROM inbox"),
+            ("gateway-log", "SELECT min(id) FROM gateway_log"),
             ("tokens", "SELECT min(id) FROM api_tokens"),
             ("favourites", "SELECT min(id) FROM favourites"),
             ("bulk", "SELECT min(id) FROM bulk_runs"),
