@@ -33,9 +33,9 @@ use crate::limits::{CALLS_AT_ONCE, CALLS_PER_SECOND};
     ),
     paths(
         accounts::create, accounts::list, accounts::show, accounts::test, accounts::pause, accounts::resume,
-        lists::create, lists::list, templates::list, templates::copy,
+        lists::create, lists::list, lists::show, templates::list, templates::copy,
         contacts::bulk, contacts::list, contacts::show, contacts::update,
-        mailings::create, mailings::show, mailings::preflight, mailings::submit, mailings::send_now,
+        mailings::create, mailings::list, mailings::show, mailings::preflight, mailings::submit, mailings::send_now,
         mailings::pause, mailings::resume, mailings::cancel, mailings::draft, mailings::duplicate,
         imports::create, imports::show, imports::rejected, media::create, media::show, mailings::retry_failed,
         messages::list, incoming::list,
@@ -67,11 +67,29 @@ pub fn all() -> &'static Value {
 
 /// This document
 #[utoipa::path(get, path = "/openapi.json", tag = "Document", operation_id = "openapi",
-    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)))]
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value,
+        example = json!({ "openapi": "3.1.0", "info": { "title": "Infinys WhatsApp Blasting", "version": "0.1.0" }, "paths": {} }))))]
 pub async fn openapi(app: web::Data<App>) -> HttpResponse {
     let mut document = all().clone();
     document["servers"] = json!([{ "url": format!("{}/api/v1", app.config.public_url()) }]);
     HttpResponse::Ok().json(document)
+}
+
+/// Of a record's verbs those that a program can call.
+pub fn callable(noun: &str, verbs: &[&str]) -> Vec<String> {
+    let is_call = |verb: &&str| {
+        let address = format!("/{noun}/{{id}}/{verb}");
+        all()["paths"][address.as_str()]["post"].is_object()
+    };
+    let mut called: Vec<String> = Vec::new();
+    for verb in verbs.iter().copied() {
+        // A submitted mailing's date is moved by submitting it again.
+        let verb = if verb == "reschedule" { "submit" } else { verb };
+        if is_call(&verb) && !called.iter().any(|known| known == verb) {
+            called.push(verb.to_owned());
+        }
+    }
+    called
 }
 
 /// Refusals that any call may meet, and those that depend on what it takes.
@@ -226,7 +244,9 @@ fn complete(path: &str, method: &str, call: &mut Value, schemas: &Value) {
             call["responses"][code]["headers"] = json!({ "Retry-After": { "description": "Seconds", "schema": { "type": "integer" } } });
         }
     }
-    with_example(&mut call["requestBody"], schemas, true);
+    if let Some(body) = call.get_mut("requestBody") {
+        with_example(body, schemas, true);
+    }
     for answer in call["responses"]
         .as_object_mut()
         .into_iter()
@@ -278,6 +298,7 @@ fn example(schema: &Value, schemas: &Value, asked: bool) -> Value {
     match kind {
         "array" => json!([example(&schema["items"], schemas, asked)]),
         "string" if schema["format"] == "date-time" => json!("2026-11-24T03:00:00Z"),
+        "string" if schema["format"] == "binary" => json!("(the bytes of the file)"),
         "string" => json!(""),
         "integer" | "number" => json!(0),
         "boolean" => json!(false),

@@ -11,6 +11,7 @@ use actix_web::middleware::Next;
 use actix_web::{HttpResponse, ResponseError};
 use utoipa::ToSchema;
 
+use super::document;
 use crate::error::Error;
 
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub struct Refusal {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     fields: Option<BTreeMap<String, Vec<String>>>,
-    /// With `conflict`: what may be done now, as verbs.
+    /// With `conflict`: what may be done now, as the last parts of calls: `POST /mailings/{id}/duplicate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     legal: Option<Vec<String>>,
@@ -98,7 +99,7 @@ impl ResponseError for ApiError {
         match &self.0 {
             Error::Invalid(fields) => envelope.error.fields = Some(fields.0.clone()),
             Error::Conflict { legal, .. } => {
-                envelope.error.legal = Some(legal.iter().map(|&verb| verb.to_owned()).collect());
+                envelope.error.legal = Some(document::callable("mailings", legal));
             }
             Error::RateLimited { after_seconds } => {
                 response.insert_header((RETRY_AFTER, after_seconds.to_string()));

@@ -38,6 +38,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route("/templates", web::get().to(templates::list))
                 .route("/lists", web::post().to(lists::create))
                 .route("/lists", web::get().to(lists::list))
+                .route("/lists/{id}", web::get().to(lists::show))
                 .route("/contacts/bulk", web::post().to(contacts::bulk))
                 .route("/contacts", web::get().to(contacts::list))
                 .route("/contacts/{id}", web::get().to(contacts::show))
@@ -49,6 +50,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
                     web::get().to(imports::rejected),
                 )
                 .route("/mailings", web::post().to(mailings::create))
+                .route("/mailings", web::get().to(mailings::list))
                 .route("/mailings/{id}", web::get().to(mailings::show))
                 .route(
                     "/mailings/{id}/preflight",

@@ -75,7 +75,9 @@ impl OnDuplicate {
 #[schema(as = RejectedContact)]
 pub struct Rejected {
     /// Position in the call, from 0.
+    #[schema(example = 3)]
     pub index: usize,
+    #[schema(example = "The number is too short.")]
     pub reason: String,
 }
 
@@ -83,8 +85,11 @@ pub struct Rejected {
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[schema(as = BulkOutcome)]
 pub struct Outcome {
+    #[schema(example = 480)]
     pub created: usize,
+    #[schema(example = 20)]
     pub updated: usize,
+    #[schema(example = 11)]
     pub skipped: usize,
     pub rejected: Vec<Rejected>,
     /// Who stands behind each number that was not rejected.

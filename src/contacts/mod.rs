@@ -9,6 +9,7 @@ pub mod change;
 pub mod input;
 pub mod list;
 pub mod query;
+pub mod told;
 
 use std::collections::BTreeMap;
 

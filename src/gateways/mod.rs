@@ -229,8 +229,11 @@ pub enum Rank {
 /// One line of *Test credentials*.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Check {
+    #[schema(example = "session")]
     pub name: &'static str,
+    #[schema(example = true)]
     pub ok: bool,
+    #[schema(example = "The session is working")]
     pub message: String,
 }
 

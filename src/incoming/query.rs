@@ -231,23 +231,27 @@ pub async fn unread(conn: &mut AsyncPgConnection) -> QueryResult<i64> {
 #[derive(Debug, Clone, QueryableByName, serde::Serialize, utoipa::ToSchema)]
 pub struct Incoming {
     #[diesel(sql_type = BigInt)]
-    #[schema(value_type = i64)]
+    #[schema(value_type = i64, example = 31)]
     pub id: IncomingId,
     #[diesel(sql_type = BigInt)]
-    #[schema(value_type = i64)]
+    #[schema(value_type = i64, example = 1)]
     pub account_id: AccountId,
     #[diesel(sql_type = Text)]
+    #[schema(example = "Toko Bandung")]
     pub account_name: String,
     #[diesel(sql_type = Nullable<BigInt>)]
     #[schema(value_type = Option<i64>)]
     pub contact_id: Option<ContactId>,
     #[diesel(sql_type = Text)]
+    #[schema(example = "Siti Rahmawati")]
     pub contact_name: String,
     #[diesel(sql_type = Text)]
+    #[schema(example = "6281255500147")]
     pub sender: String,
     #[diesel(sql_type = Nullable<Text>)]
     pub receiver: Option<String>,
     #[diesel(sql_type = Text)]
+    #[schema(example = "Masih ada ukuran L, Kak")]
     pub message: String,
     #[diesel(sql_type = Nullable<Text>)]
     pub mime: Option<String>,

@@ -25,7 +25,9 @@ pub struct List {
     pub id: ListId,
     #[schema(example = "Member Bandung")]
     pub name: String,
+    #[schema(example = "Signed up in the shop")]
     pub description: String,
+    #[schema(example = true)]
     pub active: bool,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,

@@ -24,11 +24,13 @@ pub struct Preflight {
     /// Skip reason to how many people.
     #[schema(example = json!({ "opted_out": 9, "duplicate": 5 }))]
     pub left_out: BTreeMap<String, i64>,
+    #[schema(example = json!(["contact.ponits"]))]
     pub unknown_placeholders: Vec<String>,
     /// Placeholder without fallback to how many people have no value for it, of those who get it.
     #[schema(example = json!({ "contact.points": 6 }))]
     pub missing_values: BTreeMap<String, i64>,
     /// At the account's pace, from start to the last message.
+    #[schema(example = 2040)]
     pub estimated_seconds: i64,
     /// What Meta would charge by the company's rate card; null where it does not send through Meta.
     pub cost: Option<Estimate>,

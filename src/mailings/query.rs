@@ -9,8 +9,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::mailing::{State, Verb, from_states};
 use super::{Mailing, MailingDraft};
 use crate::db::wablast_now;
-use crate::ids::{CompanyId, ContactId, ListId, MailingId, UserId};
+use crate::ids::{AccountId, CompanyId, ContactId, ListId, MailingId, UserId};
 use crate::schema::{mailing_contacts, mailing_lists, mailings};
+use crate::search::{COUNT_LIMIT, counted};
 
 pub async fn find(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<Mailing> {
     mailings::table
@@ -18,6 +19,73 @@ pub async fn find(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<Ma
         .select(Mailing::as_select())
         .first(conn)
         .await
+}
+
+/// Which mailings the API lists.
+#[derive(Debug, Clone, Default)]
+pub struct MailingFilter {
+    pub state: Option<State>,
+    /// Words of the subject or the message.
+    pub text: Option<String>,
+    pub account: Option<AccountId>,
+    pub active: Option<bool>,
+    pub after: i64,
+    pub limit: i64,
+}
+
+/// By id, one page.
+pub async fn filtered(
+    conn: &mut AsyncPgConnection,
+    filter: &MailingFilter,
+) -> QueryResult<Vec<Mailing>> {
+    wanted(filter)
+        .filter(mailings::id.gt(filter.after))
+        .order(mailings::id)
+        .limit(filter.limit)
+        .select(Mailing::as_select())
+        .load(conn)
+        .await
+}
+
+/// How many [`filtered`] finds in all; `None`: more than are counted.
+pub async fn count_filtered(
+    conn: &mut AsyncPgConnection,
+    filter: &MailingFilter,
+) -> QueryResult<Option<i64>> {
+    let ids: Vec<MailingId> = wanted(filter)
+        .limit(COUNT_LIMIT + 1)
+        .select(mailings::id)
+        .load(conn)
+        .await?;
+    Ok(counted(i64::try_from(ids.len()).unwrap_or(i64::MAX)))
+}
+
+/// The condition of [`filtered`] and its count.
+fn wanted(filter: &MailingFilter) -> mailings::BoxedQuery<'_, diesel::pg::Pg> {
+    let mut query = mailings::table.into_boxed();
+    if let Some(state) = filter.state {
+        query = query.filter(mailings::state.eq(state.as_str()));
+    }
+    if let Some(text) = &filter.text {
+        let pattern = format!(
+            "%{}%",
+            text.replace('\\', "\\\\")
+                .replace('%', "\\%")
+                .replace('_', "\\_")
+        );
+        query = query.filter(
+            mailings::subject
+                .ilike(pattern.clone())
+                .or(mailings::message.ilike(pattern)),
+        );
+    }
+    if let Some(account) = filter.account {
+        query = query.filter(mailings::account_id.eq(account));
+    }
+    if let Some(active) = filter.active {
+        query = query.filter(mailings::active.eq(active));
+    }
+    query
 }
 
 /// The mailing, held until the transaction ends, so that two verbs never cross.

@@ -274,14 +274,16 @@ pub async fn counts_of_log(
 #[derive(Debug, Clone, QueryableByName, serde::Serialize, utoipa::ToSchema)]
 pub struct Message {
     #[diesel(sql_type = BigInt)]
-    #[schema(value_type = i64)]
+    #[schema(value_type = i64, example = 901)]
     pub id: OutgoingId,
     #[diesel(sql_type = Nullable<BigInt>)]
-    #[schema(value_type = Option<i64>)]
+    #[schema(value_type = Option<i64>, example = 12)]
     pub contact_id: Option<ContactId>,
     #[diesel(sql_type = Nullable<Text>)]
+    #[schema(example = "6281255500147")]
     pub to: Option<String>,
     #[diesel(sql_type = Text)]
+    #[schema(example = "delivered")]
     pub state: String,
     /// Why it was left out.
     #[diesel(sql_type = Nullable<Text>)]

@@ -4,26 +4,21 @@
 //!
 //! An action `opt_out` of contacts is the word `contacts.did.opt_out` of the catalogue, or itself.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::audit::{self, Change, Entry};
+use crate::audit::{self, Entry};
+pub use crate::audit::{Field, Told, diff};
 use crate::error::{Error, Result};
 use crate::text::country;
 use crate::web::page::Shell;
 use crate::web::pieces::Event;
 use crate::web::visit::Visit;
 
-/// What a page shows of a long text, and what is kept of it.
+/// What a page shows of a long text.
 const SHOWN: usize = 160;
-const KEPT: usize = 4096;
 const NOTE_MAX: usize = 4000;
-/// Names of records in one line.
-const MOST_NAMES: usize = 20;
 
 /// The entries of a record of `noun`, in their order.
 pub fn events(shell: &Shell, noun: &str, entries: Vec<Entry>) -> Vec<Event> {
@@ -116,79 +111,6 @@ fn around_difference(old: &str, new: &str) -> (String, String) {
     (cut(old), cut(new))
 }
 
-/// How a field's values are told.
-#[derive(Debug, Clone, Copy)]
-pub enum Told {
-    Text,
-    /// A box that is ticked or not.
-    Flag,
-    /// An instant, RFC 3339.
-    Date,
-    /// A country's code.
-    Country,
-    /// A word of the catalogue: what stands before the value in its key.
-    Word(&'static str),
-    /// Ids of records, told by their names.
-    Names,
-}
-
-/// A field of a form: its name, its label's key, and how it is told.
-pub type Field = (&'static str, &'static str, Told);
-
-/// What differs between the form as it was and as it is. `names`: by field and id.
-pub fn diff(
-    before: &impl Serialize,
-    after: &impl Serialize,
-    fields: &[Field],
-    names: &HashMap<(&'static str, String), String>,
-) -> Vec<Change> {
-    let (before, after) = (json!(before), json!(after));
-    let changed = fields
-        .iter()
-        .filter(|(key, ..)| before[*key] != after[*key]);
-    changed
-        .map(|(key, label, told)| Change {
-            field: (*label).to_owned(),
-            old: kept(*told, key, &before[*key], names),
-            new: kept(*told, key, &after[*key], names),
-        })
-        .collect()
-}
-
-fn kept(
-    told: Told,
-    key: &'static str,
-    value: &Value,
-    names: &HashMap<(&'static str, String), String>,
-) -> Value {
-    let plain = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    };
-    let text = plain(value);
-    let name = |id: &Value| {
-        let id = plain(id);
-        names.get(&(key, id.clone())).cloned().unwrap_or(id)
-    };
-    match told {
-        Told::Flag => json!(!matches!(value, Value::Null | Value::Bool(false))),
-        _ if text.is_empty() => json!(""),
-        Told::Text => json!(text.chars().take(KEPT).collect::<String>()),
-        Told::Date => json!({ "at": text }),
-        Told::Country => json!({ "country": text }),
-        Told::Word(before) => json!({ "word": format!("{before}{text}") }),
-        Told::Names => match value.as_array() {
-            Some(ids) => {
-                let few: Vec<String> = ids.iter().take(MOST_NAMES).map(name).collect();
-                let more = if ids.len() > MOST_NAMES { " …" } else { "" };
-                json!(format!("{}{more}", few.join(", ")))
-            }
-            None => json!(name(value)),
-        },
-    }
-}
-
 /// A note somebody leaves on a record that was found in their company.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
@@ -237,30 +159,6 @@ mod tests {
         assert_eq!(
             around_difference("a", "b"),
             ("a".to_owned(), "b".to_owned())
-        );
-    }
-
-    #[test]
-    fn only_what_differs_is_told_and_ids_by_their_names() {
-        let names = HashMap::from([(("lists", "3".to_owned()), "News".to_owned())]);
-        let fields: &[Field] = &[
-            ("name", "contacts.name", Told::Text),
-            ("lists", "contacts.lists", Told::Names),
-            ("active", "contacts.active", Told::Flag),
-        ];
-        let before = json!({ "name": "Ani", "lists": [], "active": "true" });
-        let after = json!({ "name": "Ani", "lists": [3], "active": null });
-        let changes = diff(&before, &after, fields, &names);
-        let told: Vec<_> = changes
-            .iter()
-            .map(|one| (one.field.as_str(), &one.new))
-            .collect();
-        assert_eq!(
-            told,
-            [
-                ("contacts.lists", &json!("News")),
-                ("contacts.active", &json!(false))
-            ]
         );
     }
 }

@@ -44,6 +44,7 @@ mod machine;
 mod model;
 mod outage;
 mod pace;
+mod programs;
 mod proof;
 mod proven;
 mod receipt_orders;

@@ -132,6 +132,8 @@ async fn walk_as(world: &World, browser: &mut Browser, who: &str) {
             "/mark_sent",
             "/imports/1/undo",
             "/export.csv",
+            // A colleague's.
+            "/rejected.csv",
         ];
         let managers_only = who == "user"
             && (is_session(&address) || managers.iter().any(|end| address.ends_with(end)));

@@ -10,7 +10,7 @@ use super::super::error::{ApiResult, parse, parse_query};
 use super::super::idempotency::{Answer, once_across};
 use super::super::token::ApiCaller;
 use super::pace::{self, Pace, ShownPace};
-use super::{Once, Page, Paging, after, limit};
+use super::{Once, Page, Paging, after, limit, noted};
 use crate::accounts::flow::{self, Flow};
 use crate::accounts::test::Tested;
 use crate::accounts::{self, Account, AccountInput, health, query};
@@ -164,6 +164,7 @@ pub struct Shown {
     send_through: String,
     #[schema(example = "direct")]
     delivery: String,
+    #[schema(example = true)]
     active: bool,
     #[schema(example = "http://127.0.0.1:3000")]
     api_url: String,
@@ -171,10 +172,12 @@ pub struct Shown {
     api_key: Option<String>,
     #[schema(example = "default")]
     session: String,
+    #[schema(example = "https://n8n.example.com/webhook/whatsapp")]
     webhook_url: String,
     /// What a push shows to the flow.
     #[schema(example = "basic")]
     webhook_auth: String,
+    #[schema(example = "wablast")]
     webhook_user: String,
     webhook_password: Option<String>,
     webhook_token: Option<String>,
@@ -182,17 +185,23 @@ pub struct Shown {
     /// The secret itself in the answer that made it, else `"set"`.
     #[schema(example = "set")]
     webhook_secret: Option<String>,
+    #[schema(example = "default")]
     phone_number_id: String,
     /// Known after a test or an event of the session.
     #[schema(example = "6281122334455")]
     phone_number: Option<String>,
+    #[schema(example = "102290129340398")]
     waba_id: String,
+    #[schema(example = "1029384756")]
     app_id: String,
     token: Option<String>,
     app_secret: Option<String>,
+    #[schema(example = "https://graph.facebook.com")]
     base_url: String,
     behind_proxy: bool,
+    #[schema(example = "Selamat datang, {{contact.name|Kak}}!")]
     welcome_message: String,
+    #[schema(example = "Anda tidak akan menerima pesan kami lagi.")]
     opt_out_confirmation: String,
     pace: ShownPace,
     #[schema(example = 100)]
@@ -204,6 +213,7 @@ pub struct Shown {
     counts_as_sent: bool,
     at_once: i32,
     /// Names the account in `intake_url`.
+    #[schema(example = "3f9c5a7be0a14d0c")]
     account_key: String,
     /// Ours: give it to the gateway as the address of its webhook.
     #[schema(example = "https://wa.example.com/webhooks/waha/3f9c…")]
@@ -352,6 +362,7 @@ pub async fn create(
         let (account, webhook_secret) =
             accounts::create(conn, &app.crypt, company, user, draft).await?;
         let flow = flow::of(conn, account.id).await?;
+        noted(conn, &caller, "accounts", account.id.0, "created").await?;
         let mut answer = shown(&app, &account, &flow);
         answer.allowed_company_ids = Some(allowed(conn, account.id).await?);
         // Shown this once: the gateway signs with it what it posts to intake_url.
@@ -428,6 +439,7 @@ pub async fn pause(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -
     let mut conn = app.db.company(caller.company).await?;
     accounts::owned(&mut conn, AccountId(*id), caller.company).await?;
     health::pause(&mut conn, AccountId(*id)).await?;
+    noted(&mut conn, &caller, "accounts", *id, "pause").await?;
     let account = query::find(&mut conn, AccountId(*id)).await?;
     let flow = flow::of(&mut conn, account.id).await?;
     conn.commit().await?;
@@ -443,6 +455,7 @@ pub async fn resume(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) 
     let mut conn = app.db.company(caller.company).await?;
     accounts::owned(&mut conn, AccountId(*id), caller.company).await?;
     health::resume(&mut conn, AccountId(*id)).await?;
+    noted(&mut conn, &caller, "accounts", *id, "resume").await?;
     let account = query::find(&mut conn, AccountId(*id)).await?;
     let flow = flow::of(&mut conn, account.id).await?;
     conn.commit().await?;

@@ -19,7 +19,7 @@ use crate::companies;
 use crate::contacts::bulk::{OnDuplicate, Outcome, Row, upsert};
 use crate::contacts::change::{self, Change};
 use crate::contacts::query::{self, ContactFilter};
-use crate::contacts::{self, Contact};
+use crate::contacts::{self, Contact, told};
 use crate::error::{Error, Result};
 use crate::ids::{ContactId, ListId};
 use crate::lists;
@@ -100,9 +100,13 @@ pub struct Plain {
     whatsapp_number: Option<String>,
     #[schema(example = "ID")]
     country: Option<String>,
+    #[schema(example = "siti@example.com")]
     email: String,
+    #[schema(example = "Batik Sekar Arum")]
     company_name: String,
+    #[schema(example = "Pembeli")]
     job_position: String,
+    #[schema(example = "Ketemu di pameran")]
     description: String,
     #[schema(value_type = BTreeMap<String, serde_json::Value>, example = json!({ "points": 340 }))]
     attributes: Value,
@@ -111,6 +115,7 @@ pub struct Plain {
     opt_out_reason: Option<String>,
     opt_out_at: Option<DateTime<Utc>>,
     /// False: archived, gets nothing.
+    #[schema(example = true)]
     active: bool,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -267,38 +272,61 @@ pub async fn update(
     let mut conn = app.db.company(caller.company).await?;
     let opt_out = patch.opt_out;
     let reason = patch.reason.clone().unwrap_or_default();
+    let said = reason.trim().to_owned();
     let country = companies::find(&mut conn, caller.company).await?.country;
     let change = patch.change(&mut conn).await?;
+    audit::hold(&mut conn, "contacts", id.0).await?;
+    let stored = query::find(&mut conn, id).await?;
+    let form = told::form_of(&mut conn, &stored).await?;
     let before = change::change(&mut conn, caller.company, id, &change, &country).await?;
     match opt_out {
         Some(true) => {
-            let reason = if reason.trim().is_empty() {
-                "By API"
-            } else {
-                reason.trim()
-            };
-            contacts::opt_out(&mut conn, &[id], reason).await?;
+            let reason = if said.is_empty() { "By API" } else { &said };
+            let left = contacts::opt_out(&mut conn, &[id], reason).await?;
+            noted(&caller, &mut conn, id, ("opt_out", &said), left).await?;
         }
         Some(false) if before.opt_out => {
             caller.require(Role::Manager)?;
-            contacts::opt_in(&mut conn, &[id], &reason).await?;
+            let back = contacts::opt_in(&mut conn, &[id], &reason).await?;
+            noted(&caller, &mut conn, id, ("opt_in", &said), back).await?;
         }
         _ => {}
     }
-    audit::note(
+    let contact = query::find(&mut conn, id).await?;
+    let changes = told::changes(&mut conn, form, &contact).await?;
+    let (by, how) = (Some(caller.user), Some(audit::BY_API));
+    audit::note_changes_by(
         &mut conn,
         caller.company,
         "contacts",
         id.0,
-        Some(caller.user),
-        "changed by API",
-        None,
+        by,
+        &changes,
+        how,
     )
     .await?;
-    let contact = query::find(&mut conn, id).await?;
     let shown = shown(&mut conn, &contact).await?;
     conn.commit().await?;
     Ok(HttpResponse::Ok().json(shown))
+}
+
+/// Keeps an opt-out or its end in the history, where something changed.
+async fn noted(
+    caller: &ApiCaller,
+    conn: &mut AsyncPgConnection,
+    id: ContactId,
+    (what, reason): (&str, &str),
+    people: usize,
+) -> Result<()> {
+    if people > 0 {
+        let note = match reason {
+            "" => audit::BY_API.to_owned(),
+            reason => format!("{reason} ({})", audit::BY_API),
+        };
+        let (company, by, note) = (caller.company, Some(caller.user), Some(note.as_str()));
+        audit::note(conn, company, "contacts", id.0, by, what, note).await?;
+    }
+    Ok(())
 }
 
 impl Patch {

@@ -116,10 +116,15 @@ pub struct Shown {
     /// `queued`, `running`, `done`, `failed` or `canceled`.
     #[schema(example = "done")]
     state: String,
+    #[schema(example = 511)]
     rows: i64,
+    #[schema(example = 480)]
     created: i64,
+    #[schema(example = 20)]
     updated: i64,
+    #[schema(example = 9)]
     skipped: i64,
+    #[schema(example = 2)]
     rejected: i64,
     /// The address of a CSV with the original columns and the reason; null: nothing was rejected.
     #[schema(example = "/api/v1/imports/3/rejected.csv")]
@@ -269,7 +274,8 @@ pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) ->
 
 /// The rows that were not taken, each with its reason
 #[utoipa::path(get, path = "/imports/{id}/rejected.csv", tag = "Contacts", operation_id = "rejectedRows", params(("id" = i64, Path, description = "The import")),
-    responses((status = 200, description = "The original columns, then reason", body = String, content_type = "text/csv")))]
+    responses((status = 200, description = "The original columns, then reason", body = String, content_type = "text/csv",
+        example = "Phone,Name,reason\n12,Budi,The number is too short.\n")))]
 pub async fn rejected(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
     let parts = download::rejected_file(&app.db, caller.company, ImportId(*id)).await?;
     let parts = parts.map_ok(web::Bytes::from);

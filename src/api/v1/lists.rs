@@ -6,8 +6,9 @@ use utoipa::ToSchema;
 use super::super::error::{ApiResult, parse, parse_query};
 use super::super::idempotency::{Answer, once};
 use super::super::token::ApiCaller;
-use super::{Once, Page, Paging, after, limit};
+use super::{Once, Page, Paging, after, limit, noted};
 use crate::app::App;
+use crate::ids::ListId;
 use crate::lists::{self, List, ListInput};
 
 #[derive(Debug, Default, serde::Deserialize, ToSchema)]
@@ -31,6 +32,23 @@ pub struct ListSummary {
     contacts: i64,
 }
 
+/// A mailing list and who is on it.
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = ListWithPeople)]
+pub struct Shown {
+    #[serde(flatten)]
+    list: List,
+    /// People on it.
+    #[schema(example = 512)]
+    contacts: i64,
+    /// Those of them who get nothing because they opted out.
+    #[schema(example = 9)]
+    opted_out: i64,
+    /// Mailings that go to it, or went.
+    #[schema(example = 3)]
+    mailings: i64,
+}
+
 /// Make a mailing list
 #[utoipa::path(post, path = "/lists", tag = "Lists", operation_id = "createList", params(Once), request_body = NewList,
     responses((status = 201, description = "The list", body = List)))]
@@ -47,7 +65,9 @@ pub async fn create(
             description: new.description,
             active: Some("on".to_owned()),
         };
-        Answer::created(lists::create(conn, caller.company, &input.parse()?).await?)
+        let list = lists::create(conn, caller.company, &input.parse()?).await?;
+        noted(conn, &caller, "lists", list.id.0, "created").await?;
+        Answer::created(list)
     })
     .await
 }
@@ -71,4 +91,19 @@ pub async fn list(request: HttpRequest, caller: ApiCaller, app: web::Data<App>) 
     all.sort_by_key(|list| list.id);
     let page = Page::of(all, limit(paging.limit), after, |list| list.id);
     Ok(HttpResponse::Ok().json(page))
+}
+
+/// A mailing list with how many people are on it
+#[utoipa::path(get, path = "/lists/{id}", tag = "Lists", operation_id = "list", params(("id" = i64, Path, description = "The list")),
+    responses((status = 200, description = "The list", body = Shown)))]
+pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
+    let mut conn = app.db.company(caller.company).await?;
+    let list = lists::find(&mut conn, ListId(*id)).await?;
+    let figures = lists::figures(&mut conn, list.id).await?;
+    Ok(HttpResponse::Ok().json(Shown {
+        list,
+        contacts: figures.members,
+        opted_out: figures.opted_out,
+        mailings: figures.mailings,
+    }))
 }

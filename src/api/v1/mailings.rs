@@ -5,19 +5,20 @@ use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 use utoipa::ToSchema;
 
-use super::super::error::{ApiResult, parse};
+use super::super::error::{ApiResult, parse, parse_query};
 use super::super::idempotency::{Answer, once};
 use super::super::token::ApiCaller;
-use super::{Once, with_offset};
+use super::{Once, Page, after, limit, noted, with_offset};
 use crate::app::App;
 use crate::auth::Role;
 use crate::error::{Error, Result};
-use crate::ids::MailingId;
+use crate::ids::{AccountId, MailingId};
 use crate::mailings::preflight::{self as preflights, Preflight};
+use crate::mailings::query::MailingFilter;
 use crate::mailings::{self, Mailing, MailingInput, State, Verb, query};
-use crate::outgoing;
 use crate::outgoing::again::Which;
 use crate::rates::charges::{self, Cost};
+use crate::{audit, outgoing};
 
 #[derive(Debug, Default, serde::Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -172,19 +173,27 @@ pub struct ShownHeader {
 #[derive(Debug, serde::Serialize, ToSchema)]
 #[schema(as = MailingCounts)]
 pub struct Counts {
+    #[schema(example = 512)]
     total: i64,
     queued: i64,
     claimed: i64,
     sending: i64,
+    #[schema(example = 3)]
     accepted: i64,
+    #[schema(example = 40)]
     sent: i64,
+    #[schema(example = 250)]
     delivered: i64,
+    #[schema(example = 200)]
     read: i64,
+    #[schema(example = 3)]
     failed: i64,
     /// Given to n8n, which has not answered yet.
     handed_over: i64,
     /// It cannot be known whether they arrived; they are not sent again by themselves.
+    #[schema(example = 2)]
     uncertain: i64,
+    #[schema(example = 14)]
     skipped: i64,
     canceled: i64,
     expired: i64,
@@ -194,9 +203,13 @@ pub struct Counts {
 #[derive(Debug, serde::Serialize, ToSchema)]
 #[schema(as = MailingFunnel)]
 pub struct Funnel {
+    #[schema(example = 493)]
     sent: i64,
+    #[schema(example = 450)]
     delivered: i64,
+    #[schema(example = 200)]
     read: i64,
+    #[schema(example = 31)]
     replied: i64,
 }
 
@@ -246,13 +259,12 @@ async fn shown(conn: &mut AsyncPgConnection, mailing: &Mailing) -> Result<Shown>
 }
 
 /// Their own mailings are everybody's to change, others' a manager's.
-async fn own(conn: &mut AsyncPgConnection, caller: &ApiCaller, id: MailingId) -> Result<()> {
+async fn own(conn: &mut AsyncPgConnection, caller: &ApiCaller, id: MailingId) -> Result<Mailing> {
     let mailing = query::find(conn, id).await?;
-    if mailing.responsible_id == caller.user {
-        Ok(())
-    } else {
-        caller.require(Role::Manager)
+    if mailing.responsible_id != caller.user {
+        caller.require(Role::Manager)?;
     }
+    Ok(mailing)
 }
 
 /// Make a draft
@@ -268,9 +280,115 @@ pub async fn create(
         let new: NewMailing = parse(&body)?;
         let draft = new.input()?.parse(caller.zone)?;
         let mailing = mailings::create(conn, caller.company, caller.user, &draft).await?;
+        noted(conn, &caller, "mailings", mailing.id.0, "created").await?;
         Answer::created(shown(conn, &mailing).await?)
     })
     .await
+}
+
+/// A mailing as lists show it; `GET /mailings/{id}` counts its messages.
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = MailingSummary)]
+pub struct Plain {
+    #[schema(example = 7)]
+    id: i64,
+    #[schema(example = "Promo Parang")]
+    subject: String,
+    #[schema(example = 1)]
+    account_id: i64,
+    #[schema(value_type = State)]
+    state: String,
+    /// Why it is paused, missed or failed, as a sentence.
+    state_reason: Option<String>,
+    schedule_date: Option<DateTime<Utc>>,
+    not_after: Option<DateTime<Utc>>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    /// False: archived.
+    #[schema(example = true)]
+    active: bool,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<Mailing> for Plain {
+    fn from(mailing: Mailing) -> Self {
+        Self {
+            id: mailing.id.0,
+            subject: mailing.subject,
+            account_id: mailing.account_id.0,
+            state: mailing.state,
+            state_reason: mailing.state_reason,
+            schedule_date: mailing.schedule_date,
+            not_after: mailing.not_after,
+            started_at: mailing.started_at,
+            finished_at: mailing.finished_at,
+            active: mailing.active,
+            created_at: mailing.created_at,
+            updated_at: mailing.updated_at,
+        }
+    }
+}
+
+#[derive(Debug, Default, serde::Deserialize, utoipa::IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only those in one state (see MailingState)
+    #[param(value_type = Option<State>, example = "sending")]
+    state: Option<String>,
+    /// Words in the subject or the message.
+    #[param(example = "Parang")]
+    q: Option<String>,
+    /// Only those of this account.
+    #[param(example = 1)]
+    account_id: Option<i64>,
+    /// Only those that are not archived, or only those that are; all where it is absent.
+    active: Option<bool>,
+    /// Items a page, 1 to 1000 (more is read as 1000); 100 where it is absent.
+    limit: Option<i64>,
+    /// The value of `next` from the page before.
+    cursor: Option<String>,
+}
+
+impl Filter {
+    fn parse(self) -> Result<MailingFilter> {
+        let state = match self.state.as_deref() {
+            None | Some("") => None,
+            Some(word) => Some(State::parse(word).ok_or_else(|| {
+                let all: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
+                let said = format!(
+                    "There is no state “{word}”. Use one of: {}.",
+                    all.join(", ")
+                );
+                Error::invalid("state", said)
+            })?),
+        };
+        Ok(MailingFilter {
+            state,
+            text: self.q,
+            account: self.account_id.map(AccountId),
+            active: self.active,
+            after: after(self.cursor.as_deref())?,
+            limit: limit(self.limit),
+        })
+    }
+}
+
+/// Mailings
+#[utoipa::path(get, path = "/mailings", tag = "Mailings", operation_id = "mailings", params(Filter),
+    responses((status = 200, description = "Mailings by id", body = Page<Plain>)))]
+pub async fn list(request: HttpRequest, caller: ApiCaller, app: web::Data<App>) -> ApiResult {
+    let wanted = parse_query::<Filter>(request.query_string())?.parse()?;
+    let mut conn = app.db.company(caller.company).await?;
+    let total = match wanted.after {
+        0 => query::count_filtered(&mut conn, &wanted).await?,
+        _ => None,
+    };
+    let found = query::filtered(&mut conn, &wanted).await?;
+    let last = found.last().map(|mailing| mailing.id.0);
+    let items: Vec<Plain> = found.into_iter().map(Plain::from).collect();
+    Ok(HttpResponse::Ok().json(Page::new(items, wanted.limit, last, total)))
 }
 
 /// A mailing with its counts
@@ -322,8 +440,13 @@ pub async fn submit(
         };
         let date = with_offset("schedule_date", submit.schedule_date.as_deref())?;
         let (id, now) = (MailingId(*id), app.clock.now());
-        own(conn, &caller, id).await?;
+        let before = own(conn, &caller, id).await?;
         let mailing = mailings::submit(&app, conn, caller.user, id, date, now).await?;
+        if before.state() != State::Submitted {
+            noted(conn, &caller, "mailings", id.0, "submit").await?;
+        } else if before.schedule_date != mailing.schedule_date {
+            noted(conn, &caller, "mailings", id.0, "reschedule").await?;
+        }
         Answer::ok(shown(conn, &mailing).await?)
     })
     .await
@@ -342,8 +465,11 @@ pub async fn send_now(
     app: web::Data<App>,
 ) -> ApiResult {
     once(&app, &caller, &request, &body, async |conn| {
-        own(conn, &caller, MailingId(*id)).await?;
+        let before = own(conn, &caller, MailingId(*id)).await?;
         let mailing = mailings::send_now(&app, conn, caller.user, MailingId(*id)).await?;
+        if !before.released() {
+            noted(conn, &caller, "mailings", *id, "send_now").await?;
+        }
         Answer::ok(shown(conn, &mailing).await?)
     })
     .await
@@ -352,8 +478,12 @@ pub async fn send_now(
 
 async fn change(app: &App, caller: &ApiCaller, id: i64, verb: Verb) -> ApiResult {
     let mut conn = app.db.company(caller.company).await?;
-    own(&mut conn, caller, MailingId(id)).await?;
+    audit::hold(&mut conn, "mailings", id).await?;
+    let before = own(&mut conn, caller, MailingId(id)).await?;
     let mailing = mailings::change(&mut conn, MailingId(id), verb).await?;
+    if before.state != mailing.state {
+        noted(&mut conn, caller, "mailings", id, verb.as_str()).await?;
+    }
     let shown = shown(&mut conn, &mailing).await?;
     conn.commit().await?;
     app.wake.deliver.notify_one();
@@ -410,6 +540,7 @@ pub async fn retry_failed(
         own(conn, &caller, id).await?;
         let (mailing, _) =
             mailings::again::send(conn, caller.user, id, Which::Failed, None).await?;
+        noted(conn, &caller, "mailings", id.0, "retry_failed").await?;
         Answer::ok(shown(conn, &mailing).await?)
     })
     .await
@@ -428,6 +559,8 @@ pub async fn duplicate(
 ) -> ApiResult {
     once(&app, &caller, &request, &body, async |conn| {
         let mailing = mailings::duplicate(conn, caller.user, MailingId(*id)).await?;
+        noted(conn, &caller, "mailings", mailing.id.0, "created").await?;
+        noted(conn, &caller, "mailings", *id, "duplicate").await?;
         Answer::created(shown(conn, &mailing).await?)
     })
     .await

@@ -27,7 +27,9 @@ pub struct Shown {
     #[schema(example = "parang.jpg")]
     file_name: String,
     /// In bytes.
+    #[schema(example = 48213)]
     size: i64,
+    #[schema(example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     sha256: String,
     created_at: DateTime<Utc>,
 }

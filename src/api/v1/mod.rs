@@ -12,8 +12,11 @@ pub mod pace;
 pub mod templates;
 
 use chrono::{DateTime, Utc};
+use diesel_async::AsyncPgConnection;
 use utoipa::{IntoParams, ToSchema};
 
+use super::token::ApiCaller;
+use crate::audit;
 use crate::error::{Error, Result};
 
 const LIMIT: i64 = 100;
@@ -82,6 +85,19 @@ fn with_offset(field: &str, text: Option<&str>) -> Result<Option<DateTime<Utc>>>
             })
     })
     .transpose()
+}
+
+/// Says in a record's history what a program did with it, and whose token it used.
+async fn noted(
+    conn: &mut AsyncPgConnection,
+    caller: &ApiCaller,
+    noun: &str,
+    record: i64,
+    what: &str,
+) -> Result<()> {
+    let (company, by, note) = (caller.company, Some(caller.user), Some(audit::BY_API));
+    audit::note(conn, company, noun, record, by, what, note).await?;
+    Ok(())
 }
 
 /// The pages of a list that has no filters.

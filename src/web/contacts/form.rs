@@ -6,15 +6,16 @@ use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 
 use crate::contacts::query::Counters;
+use crate::contacts::told;
 use crate::contacts::{self, Contact, ContactInput, query};
 use crate::error::{Error, FieldErrors, Result};
-use crate::ids::{ContactId, ListId};
+use crate::ids::ContactId;
 use crate::text::country;
 use crate::text::phone::{self, PhoneNumber};
 use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::Posted;
-use crate::web::history::{self, Field, Note, Told};
+use crate::web::history::{self, Note};
 use crate::web::kept;
 use crate::web::page::{Menu, Shell, html_with};
 use crate::web::pieces::Event;
@@ -50,22 +51,6 @@ struct ContactPage {
     stand: Stand,
 }
 
-/// What the history tells of a changed form.
-const TOLD: &[Field] = &[
-    ("name", "contacts.name", Told::Text),
-    ("title", "contacts.title", Told::Text),
-    ("whatsapp_number", "contacts.number", Told::Text),
-    ("country", "contacts.country", Told::Country),
-    ("email", "contacts.email", Told::Text),
-    ("company_name", "contacts.company", Told::Text),
-    ("job_position", "contacts.job_position", Told::Text),
-    ("description", "contacts.description", Told::Text),
-    ("tags", "contacts.tags", Told::Text),
-    ("list_ids", "contacts.lists", Told::Names),
-    ("attributes", "contacts.attributes", Told::Text),
-    ("active", "state.active.true", Told::Flag),
-];
-
 impl ContactPage {
     /// A person known by another identity may have no number.
     fn needs_number(&self) -> bool {
@@ -88,43 +73,6 @@ impl ContactPage {
         countries.sort_by_key(|(_, name)| *name);
         countries
     }
-}
-
-/// What is stored, as the form shows it.
-fn stored(contact: &Contact, tags: &[String], lists: &[(ListId, String)]) -> ContactInput {
-    let attributes: Vec<String> = contact
-        .attribute_texts()
-        .into_iter()
-        .map(|(key, value)| format!("{key}: {value}"))
-        .collect();
-    ContactInput {
-        name: contact.name.clone(),
-        title: contact.title.clone(),
-        whatsapp_number: contact
-            .whatsapp_number
-            .as_deref()
-            .map(phone::display_digits)
-            .unwrap_or_default(),
-        country: contact.country.clone().unwrap_or_default(),
-        email: contact.email.clone(),
-        company_name: contact.company_name.clone(),
-        job_position: contact.job_position.clone(),
-        description: contact.description.clone(),
-        tags: tags.join(", "),
-        list_ids: lists.iter().map(|(id, _)| id.0).collect(),
-        attributes: attributes.join("\n"),
-        active: contact.active.then(|| "true".to_owned()),
-    }
-}
-
-/// The form of somebody who is stored, and the lists they are in.
-async fn form_of(
-    conn: &mut AsyncPgConnection,
-    contact: &Contact,
-) -> Result<(ContactInput, Vec<(ListId, String)>)> {
-    let own = query::lists_of(conn, contact.id).await?;
-    let tags = query::tags_of(conn, contact.id).await?;
-    Ok((stored(contact, &tags, &own), own))
 }
 
 /// The company's country: of numbers that name none, and of people entered by hand.
@@ -152,7 +100,7 @@ async fn render(
     let (mut known, mut stand) = (None, Stand::default());
     if let Some(id) = id {
         let contact = query::find(&mut conn, id).await?;
-        let (filled, own) = form_of(&mut conn, &contact).await?;
+        let (filled, own) = told::form_of(&mut conn, &contact).await?;
         fresh = filled;
         let record = ("contacts", id.0);
         stand = Stand::of(visit, &mut conn, &shell, record, &fresh, &mut errors).await?;
@@ -281,16 +229,11 @@ async fn save(visit: &Visit, id: Option<ContactId>, input: &ContactInput) -> Res
         Some(id) => {
             audit::hold(&mut conn, "contacts", id.0).await?;
             let contact = query::find(&mut conn, id).await?;
-            let (before, mut lists) = form_of(&mut conn, &contact).await?;
-            edit::unchanged(visit, &before)?;
+            let before = told::form_of(&mut conn, &contact).await?;
+            edit::unchanged(visit, &before.0)?;
             let draft = input.parse_known(&country, contact.whatsapp_number.is_some())?;
             let saved = contacts::update(&mut conn, visit.company, id, &draft).await?;
-            let (after, now) = form_of(&mut conn, &saved).await?;
-            lists.extend(now);
-            let names = lists
-                .into_iter()
-                .map(|(id, name)| (("list_ids", id.to_string()), name));
-            let changes = history::diff(&before, &after, TOLD, &names.collect());
+            let changes = told::changes(&mut conn, before, &saved).await?;
             audit::note_changes(&mut conn, visit.company, "contacts", id.0, by, &changes).await?;
             id
         }

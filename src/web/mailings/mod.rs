@@ -173,6 +173,10 @@ async fn told(
             text: match (entry.action.as_str(), &entry.note) {
                 ("noted", note) => note.clone().unwrap_or_default(),
                 ("file", Some(name)) => shell.tf("mailings.event.file", &[name]),
+                (action, Some(note)) if note == audit::BY_API => {
+                    let word = shell.t(&format!("mailings.event.{action}"));
+                    format!("{word}: {note}")
+                }
                 (action, _) => shell.t(&format!("mailings.event.{action}")),
             },
             changes: history::changes(shell, &entry.changes),

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a secret never stands here, only that it changed. Owns `audit`.
 
+pub mod told;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -10,6 +12,11 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::ids::{CompanyId, UserId};
 use crate::schema::audit;
+
+pub use told::{Field, Told, diff};
+
+/// The note of what a program did with a token.
+pub const BY_API: &str = "API";
 
 /// Notes an action on a record.
 pub async fn note(
@@ -52,6 +59,19 @@ pub async fn note_changes(
     user: Option<UserId>,
     changes: &[Change],
 ) -> QueryResult<usize> {
+    note_changes_by(conn, company, noun, record, user, changes, None).await
+}
+
+/// The same with a note beside it: how it was changed, where it was no form.
+pub async fn note_changes_by(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    noun: &str,
+    record: i64,
+    user: Option<UserId>,
+    changes: &[Change],
+    note: Option<&str>,
+) -> QueryResult<usize> {
     if changes.is_empty() {
         return Ok(0);
     }
@@ -63,6 +83,7 @@ pub async fn note_changes(
             audit::user_id.eq(user),
             audit::action.eq("changed"),
             audit::changes.eq(serde_json::json!(changes)),
+            audit::note.eq(note),
         ))
         .execute(conn)
         .await
