@@ -436,6 +436,30 @@ async fn needed_by(
 /// is held until the transaction ends.
 pub async fn usable(conn: &mut AsyncPgConnection, id: AccountId, user: UserId) -> Result<Account> {
     let link = query::hold_link(conn, id).await?;
+    judged(conn, id, user, link).await
+}
+
+/// Why `user` cannot send through it now, as a sentence; `None`: nothing stands in the way. Holds nothing.
+pub async fn obstacle(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    user: UserId,
+) -> Result<Option<String>> {
+    let link = query::link(conn, id).await?;
+    match judged(conn, id, user, link).await {
+        Ok(_) => Ok(None),
+        Err(Error::Invalid(faults)) => Ok(faults.of("account_id").first().cloned()),
+        Err(other) => Err(other),
+    }
+}
+
+/// `link`: whether the company may use it; `None` where it never could.
+async fn judged(
+    conn: &mut AsyncPgConnection,
+    id: AccountId,
+    user: UserId,
+    link: Option<bool>,
+) -> Result<Account> {
     if link == Some(false) {
         return Err(Error::invalid(
             "account_id",

@@ -186,6 +186,16 @@ pub(super) async fn hold_link(
         .optional()
 }
 
+/// The same, without holding it.
+pub(super) async fn link(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<Option<bool>> {
+    account_companies::table
+        .filter(account_companies::account_id.eq(id))
+        .select(account_companies::active)
+        .first(conn)
+        .await
+        .optional()
+}
+
 pub(super) async fn write(
     conn: &mut AsyncPgConnection,
     id: AccountId,

@@ -20,7 +20,7 @@ use crate::users::{self, User, UserDraft, rights};
 
 const VALID: Duration = Duration::hours(72);
 
-const VOID: &str = "This link was used already, was replaced by a newer one, or is older than 72 hours. Ask an administrator for a new one.";
+const VOID: &str = "This link does not work. It was used already, was replaced by a newer one, is older than 72 hours, or was not copied whole. Ask an administrator for a new one.";
 
 fn hashed(token: &str) -> Vec<u8> {
     Sha256::digest(token.as_bytes()).to_vec()

@@ -143,8 +143,29 @@ pub async fn activate(conn: &mut AsyncPgConnection, id: CompanyId) -> Result<()>
     Ok(())
 }
 
+/// Refuses to begin something for a company that is deactivated, and keeps it from being so until the
+/// transaction ends. Who works in it was asked before: this is for the moment in between.
+pub async fn still_works(conn: &mut AsyncPgConnection, id: CompanyId) -> Result<()> {
+    sql_query("SELECT pg_advisory_xact_lock_shared(hashtextextended('company:' || $1, 7))")
+        .bind::<BigInt, _>(id)
+        .execute(conn)
+        .await?;
+    if find(conn, id).await?.active {
+        Ok(())
+    } else {
+        Err(Error::conflict(
+            "This company was deactivated, so nothing more is sent for it. Activate it first.",
+        ))
+    }
+}
+
 /// Nobody works in it any more; who did works in another of their companies.
 pub async fn deactivate(conn: &mut AsyncPgConnection, id: CompanyId) -> Result<()> {
+    // What begins at this moment is there to be seen below, or finds the company deactivated.
+    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('company:' || $1, 7))")
+        .bind::<BigInt, _>(id)
+        .execute(conn)
+        .await?;
     hold(conn, &[id]).await?;
     set_active(conn, id, false).await?;
     let busy: Vec<String> = mailings::table

@@ -6,6 +6,8 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::query;
 use super::rejected::Writer;
+use super::require_rows;
+use crate::auth::Caller;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::{CompanyId, ImportId};
@@ -15,14 +17,17 @@ const ROWS: i64 = 2_000;
 /// Tells spreadsheets that this is UTF-8.
 const MARK: char = '\u{feff}';
 
-/// The file in parts; not found: every row was imported, or the rows are gone.
+/// The file in parts, for whoever uploaded it or a manager; not found: every row was imported, or the rows
+/// are gone.
 pub async fn rejected_file(
     db: &Db,
-    company: CompanyId,
+    caller: &Caller,
     id: ImportId,
 ) -> Result<BoxStream<'static, Result<String>>> {
+    let company = caller.company;
     let mut conn = db.company(company).await?;
     let import = query::find(&mut conn, id).await?;
+    require_rows(&import, caller)?;
     let longest = query::longest_rejected(&mut conn, id).await?;
     if longest == 0 {
         let old = query::old_rejected_file(&mut conn, id).await?;

@@ -167,6 +167,15 @@ pub fn require_own(import: &Import, caller: &Caller) -> Result<()> {
     }
 }
 
+/// The same of the rows in it: they are people somebody else has in a file.
+pub fn require_rows(import: &Import, caller: &Caller) -> Result<()> {
+    require_own(import, caller).map_err(|_| {
+        Error::Refused(
+            "The rows of this import are somebody else's. They, or a manager, open them.",
+        )
+    })
+}
+
 /// Queues a draft with the fields chosen for its columns. One that is under way or over stays as it is:
 /// two presses of the button are one import.
 pub async fn start(

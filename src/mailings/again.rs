@@ -10,6 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{Mailing, Verb, illegal, query, settle};
 use crate::accounts;
+use crate::companies;
 use crate::error::{Error, Result};
 use crate::ids::{LogId, MailingId, OutgoingId, UserId};
 use crate::logs::{self, Trigger};
@@ -46,6 +47,7 @@ pub async fn send(
     if !mailing.allows(verb(which)) {
         return Err(illegal(&mailing, verb(which)));
     }
+    companies::still_works(conn, mailing.company_id).await?;
     let account = accounts::usable(conn, mailing.account_id, user).await?;
     if let Some(reason) = account.not_built() {
         return Err(Error::invalid("account_id", reason));

@@ -30,6 +30,7 @@ use diesel_async::AsyncPgConnection;
 
 use crate::accounts::{self, Account};
 use crate::app::App;
+use crate::companies;
 use crate::error::{Error, FieldErrors, Result, violated_constraint};
 use crate::ids::{AccountId, CompanyId, LogId, MailingId, MediaId, TemplateId, UserId, VersionId};
 use crate::logs::{self, Trigger};
@@ -345,6 +346,7 @@ async fn ready(
     mailing: &Mailing,
     errors: &mut FieldErrors,
 ) -> Result<()> {
+    companies::still_works(conn, mailing.company_id).await?;
     // Under a file WhatsApp needs no words.
     if mailing.message.trim().is_empty() && mailing.media_id.is_none() {
         errors.add("message", "Write the message first.");

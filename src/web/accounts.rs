@@ -310,7 +310,7 @@ pub(super) async fn render(
         },
         lines: account.as_ref().map(lines).unwrap_or_default(),
         pace: match &account {
-            Some(account) => Pace::load(&visit.app, account.id, visit.app.clock.now()).await?,
+            Some(account) => Pace::load(visit, account.id).await?,
             None => None,
         },
         session,

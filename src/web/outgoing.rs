@@ -109,7 +109,7 @@ async fn page(visit: &Visit, id: OutgoingId) -> Result<MessagePage> {
     let queued = message.head.state == "queued";
     let (mut before, mut pace, mut rests) = (0, None, None);
     if queued {
-        pace = Pace::load(&visit.app, message.head.account_id, visit.app.clock.now()).await?;
+        pace = Pace::load(visit, message.head.account_id).await?;
     }
     if let Some(mailing) = message.head.mailing_id.filter(|_| queued) {
         before = messages::waiting_before(&mut conn, mailing, id).await?;

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::accounts::{self, Rules};
-use crate::app::App;
+use crate::auth::Role;
 use crate::companies;
 use crate::error::Result;
 use crate::ids::AccountId;
@@ -15,6 +15,7 @@ use crate::outgoing::pace::{self, Cap, Gates, Standing};
 use crate::outgoing::reach::{self, Room};
 use crate::text::zones;
 use crate::web::page::Shell;
+use crate::web::visit::Visit;
 
 /// After so long an account has its own pace again, whatever slowed it down.
 const LATELY: TimeDelta = TimeDelta::minutes(30);
@@ -32,6 +33,8 @@ pub struct Pace {
     slowed_why: Option<String>,
     /// Of an account at Meta: the limit of people in 24 hours.
     pub reach: Option<Room>,
+    /// Whoever looks may see how much of its caps is used.
+    figures: bool,
 }
 
 /// What holds every mailing of an account.
@@ -51,14 +54,18 @@ pub struct Bar {
 }
 
 impl Pace {
-    /// An account may be shared: its pace is its owner's, whoever looks. The caller has seen the account.
-    pub async fn load(app: &App, id: AccountId, now: DateTime<Utc>) -> Result<Option<Self>> {
-        let mut conn = app.db.system().await?;
+    /// An account may be shared: its pace is its owner's, whoever looks. The caller has seen what is sent
+    /// through it; of an account that is kept for others they are told what holds messages, and no figures.
+    pub async fn load(visit: &Visit, id: AccountId) -> Result<Option<Self>> {
+        let now = visit.app.clock.now();
+        let mut conn = visit.app.db.system().await?;
         let Some(standing) = pace::standing(&mut conn, id).await? else {
             return Ok(None);
         };
         let account = accounts::query::find(&mut conn, id).await?;
         let zone = companies::find(&mut conn, account.company_id).await?.zone();
+        let figures = visit.role >= Role::Administrator
+            || accounts::query::is_allowed(&mut conn, id, visit.user).await?;
         let sending = accounts::sending::of(&mut conn, id).await?;
         let lately = sending.slowed_at.is_some_and(|at| now - at < LATELY);
         let reach = if account.is_meta() {
@@ -74,6 +81,7 @@ impl Pace {
             quiet_until,
             slowed_why: sending.slowed_why.filter(|_| lately),
             reach,
+            figures,
         }))
     }
 
@@ -172,6 +180,9 @@ impl Pace {
 
     /// The caps, the hour's first.
     pub fn bars(&self, shell: &Shell) -> Vec<Bar> {
+        if !self.figures {
+            return Vec::new();
+        }
         let standing = &self.standing;
         [
             (

@@ -44,6 +44,7 @@ mod machine;
 mod model;
 mod outage;
 mod pace;
+mod kept_for;
 mod programs;
 mod proof;
 mod proven;

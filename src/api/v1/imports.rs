@@ -126,7 +126,8 @@ pub struct Shown {
     skipped: i64,
     #[schema(example = 2)]
     rejected: i64,
-    /// The address of a CSV with the original columns and the reason; null: nothing was rejected.
+    /// The address of a CSV with the original columns and the reason; null: nothing was rejected, or the file is
+    /// a colleague's and you are no manager.
     #[schema(example = "/api/v1/imports/3/rejected.csv")]
     rejected_file: Option<String>,
     message: Option<String>,
@@ -258,7 +259,8 @@ pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) ->
         state => state,
     };
     let counts = import.counts();
-    let has_file = !query::rejected(&mut conn, id, 0, 1).await?.is_empty();
+    let is_own = imports::require_rows(&import, &caller).is_ok();
+    let has_file = is_own && !query::rejected(&mut conn, id, 0, 1).await?.is_empty();
     let file = has_file.then(|| format!("/api/v1/imports/{id}/rejected.csv"));
     Ok(HttpResponse::Ok().json(Shown {
         state: state.to_owned(),
@@ -274,10 +276,10 @@ pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) ->
 
 /// The rows that were not taken, each with its reason
 #[utoipa::path(get, path = "/imports/{id}/rejected.csv", tag = "Contacts", operation_id = "rejectedRows", params(("id" = i64, Path, description = "The import")),
-    responses((status = 200, description = "The original columns, then reason", body = String, content_type = "text/csv",
+    responses((status = 403, description = "A colleague's file, and you are no manager"), (status = 200, description = "The original columns, then reason", body = String, content_type = "text/csv",
         example = "Phone,Name,reason\n12,Budi,The number is too short.\n")))]
 pub async fn rejected(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) -> ApiResult {
-    let parts = download::rejected_file(&app.db, caller.company, ImportId(*id)).await?;
+    let parts = download::rejected_file(&app.db, &caller, ImportId(*id)).await?;
     let parts = parts.map_ok(web::Bytes::from);
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/csv; charset=utf-8"))

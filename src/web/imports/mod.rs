@@ -162,7 +162,11 @@ async fn render(
         };
         return Ok(html_with(status, page));
     }
-    let rejected = query::rejected(&mut conn, id, 0, SHOWN).await?;
+    let is_own = imports::require_rows(&import, visit).is_ok();
+    let mut rejected = Vec::new();
+    if is_own {
+        rejected = query::rejected(&mut conn, id, 0, SHOWN).await?;
+    }
     let can_undo = undo::is_offered(visit, &mut conn, id).await?;
     let is_old = query::old_rejected_file(&mut conn, id).await?.is_some();
     Ok(html(ResultPage {
@@ -170,8 +174,8 @@ async fn render(
         shell,
         counts: import.counts(),
         can_undo,
-        is_own: imports::require_own(&import, visit).is_ok(),
-        has_file: is_old || !rejected.is_empty(),
+        is_own,
+        has_file: is_own && (is_old || !rejected.is_empty()),
         rejected,
         import,
         options,
@@ -273,7 +277,7 @@ async fn cancel(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) ->
 
 async fn rejected_rows(visit: Visit, id: web::Path<i64>) -> WebResult {
     let id = ImportId(*id);
-    let parts = download::rejected_file(&visit.app.db, visit.company, id).await?;
+    let parts = download::rejected_file(&visit.app.db, &visit, id).await?;
     let parts = parts.map_ok(web::Bytes::from);
     let name = format!("attachment; filename=\"import-{id}-rejected.csv\"");
     Ok(HttpResponse::Ok()

@@ -8,11 +8,12 @@ use askama::filters::HtmlSafe;
 use diesel_async::AsyncPgConnection;
 
 use super::input::lenient;
+use super::may;
 use crate::error::{Error, Result};
 use crate::ids::{ContactId, MailingId};
 use crate::mailings::list::Sample;
 use crate::mailings::preflight::{self, Preflight};
-use crate::mailings::{self, Mailing, MailingInput, list};
+use crate::mailings::{self, Mailing, MailingInput, State, list};
 use crate::media::Kind;
 use crate::text::markup::{Span, to_spans};
 use crate::text::merge::{self, Parts, Values};
@@ -158,7 +159,7 @@ pub struct Aside {
     /// What Meta would charge, and by what; empty where it does not send through Meta.
     pub cost: String,
     pub cost_more: String,
-    /// Why there are no figures yet, as sentences.
+    /// What stands in the way, as sentences: why there are no figures yet, or why it cannot begin.
     pub obstacles: Vec<String>,
     /// Per cent of the bar.
     pub share: f64,
@@ -236,7 +237,7 @@ pub async fn of_form(
         Ok(mailing) => mailing,
         Err(error) => return without(shell, error, input, file),
     };
-    let mut aside = of_stored(&mut conn, shell, &mailing, contact, words).await?;
+    let mut aside = of_stored(visit, &mut conn, shell, &mailing, contact, words).await?;
     aside.starts = mailings::input::instant(&input.schedule_date, visit.zone)
         .ok()
         .flatten()
@@ -285,6 +286,7 @@ async fn file_of(
 
 /// The figures of a mailing as it stands in `conn`.
 pub async fn of_stored(
+    visit: &Visit,
     conn: &mut AsyncPgConnection,
     shell: &Shell,
     mailing: &Mailing,
@@ -302,6 +304,13 @@ pub async fn of_stored(
             });
         }
         Err(other) => return Err(other.into()),
+    };
+    // What is on its way goes whoever looks; of the rest they are told before they press a button.
+    let begins = matches!(mailing.state(), State::Draft | State::Missed) && may(visit, mailing);
+    let obstacle = if begins {
+        accounts::obstacle(conn, mailing.account_id, visit.user).await?
+    } else {
+        None
     };
     let preflight = preflight::run(conn, mailing, shell.now).await?;
     let samples = list::samples(conn, mailing.id, contact, words, SAMPLES).await?;
@@ -338,6 +347,7 @@ pub async fn of_stored(
         chosen: sample.map(|sample| sample.contact_id),
         bubble: marked(&parts(mailing), &values).under(file),
         preflight: Some(preflight),
+        obstacles: obstacle.into_iter().collect(),
         words: words.to_owned(),
         samples,
         ..Aside::empty(shell)

@@ -92,11 +92,12 @@ struct Speed {
 
 impl Standing {
     pub async fn load(
-        app: &App,
+        visit: &Visit,
         conn: &mut AsyncPgConnection,
         shell: &Shell,
         mailing: &Mailing,
     ) -> Result<Self> {
+        let app: &App = &visit.app;
         let facts = query::facts(conn, mailing.id).await?;
         let Counted {
             value: tally,
@@ -113,7 +114,7 @@ impl Standing {
             pace(mailing, &facts, &curve.value, curve.taken_at)
         });
         let left = left(shell, &counts, pace);
-        let holds = holds(app, conn, shell, mailing, (&facts, &counts), left).await?;
+        let holds = holds(visit, conn, shell, mailing, (&facts, &counts), left).await?;
         let goes = mailing.state() == State::Sending && holds.stopped().is_none();
         let each = if goes { pace } else { 0.0 };
         let batched = holds.batch.is_some();
@@ -314,7 +315,7 @@ fn causes(shell: &Shell, mailing: &Mailing, tally: &Tally) -> (Vec<Cause>, Vec<C
 
 /// Everything that may hold messages, as far as it matters in this state.
 async fn holds<'a>(
-    app: &App,
+    visit: &Visit,
     conn: &mut AsyncPgConnection,
     shell: &'a Shell,
     mailing: &'a Mailing,
@@ -326,7 +327,7 @@ async fn holds<'a>(
         mailing,
         facts,
         counts,
-        sending: app.config.sending,
+        sending: visit.app.config.sending,
         batch: None,
         pace: None,
         held: None,
@@ -337,7 +338,7 @@ async fn holds<'a>(
     if mailing.state() == State::Sending {
         let batch = open::batch(conn, mailing.account_id, mailing.id).await?;
         holds.batch = batch.filter(|batch| batch.rests);
-        holds.pace = Pace::load(app, mailing.account_id, shell.now).await?;
+        holds.pace = Pace::load(visit, mailing.account_id).await?;
         holds.held = Some(tally::held(conn, mailing.id).await?);
         let first = tally::in_line(conn, mailing.id, 1).await?;
         holds.later = first
@@ -426,7 +427,7 @@ pub async fn fragment(visit: Visit, id: web::Path<i64>, from: web::Query<From>) 
     let mut conn = visit.conn().await?;
     let mailing = query::find(&mut conn, MailingId(*id)).await?;
     let shell = fragment_shell(&visit)?;
-    let standing = Standing::load(&visit.app, &mut conn, &shell, &mailing).await?;
+    let standing = Standing::load(&visit, &mut conn, &shell, &mailing).await?;
     // The connection goes back to the others instead of being closed: this is asked every two seconds.
     conn.commit().await?;
     let changed = !from.from.is_empty() && from.from != mailing.state;

@@ -156,11 +156,12 @@ async fn record(visit: &Visit, id: MailingId, shown: Shown, date: Option<String>
         return form::render(visit, shown).await;
     }
     let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
-    let standing = Standing::load(&visit.app, &mut conn, &shell, &mailing).await?;
+    let standing = Standing::load(visit, &mut conn, &shell, &mailing).await?;
     let aside = if mailing.released() || mailing.state() == State::Canceled {
         None
     } else {
-        let aside = preview::of_stored(&mut conn, &shell, &mailing, shown.contact, "").await?;
+        let aside =
+            preview::of_stored(visit, &mut conn, &shell, &mailing, shown.contact, "").await?;
         Some(Aside {
             asks: href(id),
             ..aside

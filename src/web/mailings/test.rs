@@ -52,6 +52,8 @@ struct TestPage {
     find: String,
     bubble: Bubble,
     account: String,
+    /// Why nothing can go through the account, before somebody presses the button.
+    obstacle: Option<String>,
 }
 
 impl TestPage {
@@ -96,11 +98,13 @@ async fn render(
     let chosen = input.who.parse().ok().map(ContactId);
     let values = values(visit, &mut conn, id, chosen).await?;
     let account = accounts::query::find(&mut conn, mailing.account_id).await;
+    let obstacle = accounts::obstacle(&mut conn, mailing.account_id, visit.user).await?;
     let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
     let file = media::named(&mut conn, &shell, mailing.media_id).await?;
     let page = TestPage {
         bubble: preview::marked(&preview::parts(&mailing), &values).under(file),
         account: account.map(|account| account.name).unwrap_or_default(),
+        obstacle: obstacle.filter(|_| errors.is_empty()),
         shell,
         mailing,
         input,
