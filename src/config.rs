@@ -85,12 +85,11 @@ impl StorageSetting {
     /// A folder, or `s3://bucket/prefix`.
     fn read(text: &str, get: &impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let Some(place) = text.strip_prefix("s3://") else {
-            return if text.contains("://") {
-                Err(format!(
-                    "WABLAST_STORAGE is \"{text}\"; it must be a folder or s3://bucket/prefix"
-                ))
-            } else {
-                Ok(Self::Folder(PathBuf::from(text)))
+            return match no_folder(text) {
+                Some(why) => Err(format!(
+                    "WABLAST_STORAGE is \"{text}\"; {why}. It must be a folder or s3://bucket/prefix"
+                )),
+                None => Ok(Self::Folder(PathBuf::from(text))),
             };
         };
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
@@ -98,6 +97,15 @@ impl StorageSetting {
             return Err(
                 "WABLAST_STORAGE names no bucket; it must be s3://bucket/prefix".to_owned(),
             );
+        }
+        let letter = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit();
+        if !(3..=63).contains(&bucket.len())
+            || !bucket.chars().all(|one| letter(one) || ".-_".contains(one))
+            || !bucket.starts_with(letter)
+        {
+            return Err(format!(
+                "WABLAST_STORAGE names the bucket \"{bucket}\"; the name of a bucket has 3 to 63 small letters, digits, dots and hyphens. User, password and address have variables of their own: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL"
+            ));
         }
         let mut options: Vec<(String, String)> = S3_VARIABLES
             .iter()
@@ -116,6 +124,41 @@ impl StorageSetting {
             options: S3Options(options),
         })
     }
+}
+
+/// Why a text that is no `s3://` is no folder either, though a file system might take it as one.
+fn no_folder(text: &str) -> Option<&'static str> {
+    let small = text.trim().to_lowercase();
+    let scheme = small.split_once(':').map(|(scheme, _)| scheme);
+    let is_scheme =
+        |word: &str| word.len() > 1 && word.chars().all(|one| one.is_ascii_alphanumeric());
+    if text.trim() != text || text.chars().any(char::is_control) {
+        Some("there is a space or a line break around it")
+    } else if text.starts_with(['"', '\'']) {
+        Some("the quotation marks are part of it: leave them out")
+    } else if text.starts_with('~') {
+        Some("~ is not read here: write the whole path")
+    } else if small.starts_with("s3:") || small == "s3" || small.starts_with("s3//") {
+        Some("a bucket is written s3:// in small letters, with two slashes")
+    } else if scheme.is_some_and(is_scheme) {
+        Some("this kind of storage is not known")
+    } else {
+        None
+    }
+}
+
+/// What is wrong with `DATABASE_URL`, as far as one sees it without asking.
+fn no_database(url: &str) -> Option<String> {
+    let (scheme, _) = url.split_once("://").unwrap_or(("", ""));
+    let known = matches!(scheme, "postgres" | "postgresql");
+    (!(known || scheme.is_empty() && url.contains('='))).then(|| {
+        let said = if scheme.is_empty() {
+            "it names no kind of database".to_owned()
+        } else {
+            format!("it is for {scheme}")
+        };
+        format!("DATABASE_URL cannot be used: {said}. It looks like postgres://user:password@host:5432/database")
+    })
 }
 
 /// The variables, their defaults and what they do; printed by `wablast --help` and in the README.
@@ -236,6 +279,7 @@ impl Config {
                 false
             }
         };
+        faults.extend(get("DATABASE_URL").and_then(|url| no_database(&url)));
         let data_dir =
             PathBuf::from(get("WABLAST_DATA_DIR").unwrap_or_else(|| "./data".to_owned()));
         let storage = match get("WABLAST_STORAGE") {
@@ -295,6 +339,68 @@ mod tests {
         |name| {
             let found = set.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
+        }
+    }
+
+    #[test]
+    fn config_a_storage_that_is_nearly_one_is_refused_in_words() {
+        let read = |text: &str| Config::from(of(&[("WABLAST_STORAGE", text)]));
+        for (near, word) in [
+            ("s3:/x", "two slashes"),
+            ("s3:bucket/x", "two slashes"),
+            ("S3://bucket", "small letters"),
+            ("s3", "two slashes"),
+            ("s3//bucket", "two slashes"),
+            ("s3://", "no bucket"),
+            ("s3:///x", "no bucket"),
+            ("s3://Bucket/x", "small letters"),
+            ("s3://user:secret@host/x", "AWS_ACCESS_KEY_ID"),
+            ("https://minio.example.com/bucket", "not known"),
+            ("file:/var/media", "not known"),
+            ("~/media", "whole path"),
+            (" /var/media", "space"),
+            ("\"/var/media\"", "quotation marks"),
+        ] {
+            let said = read(near).unwrap_err().to_string();
+            assert!(said.contains("WABLAST_STORAGE"), "{near}: {said}");
+            assert!(said.contains(word), "{near}: {said}");
+        }
+        for (fine, folder) in [
+            ("/var/media", true),
+            ("./s3", true),
+            ("a:b", true),
+            ("s3://bucket/a/b", false),
+        ] {
+            let storage = read(fine).unwrap().storage;
+            assert_eq!(
+                matches!(storage, StorageSetting::Folder(_)),
+                folder,
+                "{fine}"
+            );
+        }
+    }
+
+    #[test]
+    fn config_a_database_of_another_kind_is_refused_in_words() {
+        for near in [
+            "mysql://x/y",
+            "postgresql+asyncpg://x/y",
+            "localhost:5432/db",
+            "/tmp/db",
+        ] {
+            let said = Config::from(of(&[("DATABASE_URL", near)]))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                said.contains("postgres://user:password@host"),
+                "{near}: {said}"
+            );
+        }
+        for fine in ["postgres://h/d", "postgresql://h/d", "host=h dbname=d"] {
+            assert!(
+                Config::from(of(&[("DATABASE_URL", fine)])).is_ok(),
+                "{fine}"
+            );
         }
     }
 

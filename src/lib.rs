@@ -19,6 +19,7 @@ pub mod schema;
 pub mod embedded;
 pub mod eras;
 pub mod db;
+pub mod reach;
 pub mod prepared;
 pub mod search;
 pub mod storage;

@@ -23,7 +23,7 @@ use wablast::instances::Role as Part;
 use wablast::settings::{self, SetUpInput};
 use wablast::simulator::{self, args::SimulateArgs};
 use wablast::storage::Storage;
-use wablast::{auth, check, companies, demo, runner, telemetry, users};
+use wablast::{auth, check, companies, demo, reach, runner, telemetry, users};
 
 use crate::user_command::UserCommand;
 
@@ -164,8 +164,10 @@ async fn with_database(
     config: Config,
     database: &Database,
 ) -> anyhow::Result<()> {
-    for migration in db::migrate(database.url()).await? {
-        tracing::info!("migrated: {migration}");
+    match db::migrate(database.url()).await?.len() {
+        0 => {}
+        1 => tracing::info!("1 migration applied"),
+        applied => tracing::info!("{applied} migrations applied"),
     }
     let app = build(config, database).await?;
     match command {
@@ -249,6 +251,7 @@ enum Database {
 impl Database {
     async fn open(config: &Config, role: Role, purpose: Purpose) -> anyhow::Result<Self> {
         if let Some(url) = &config.database_url {
+            reach::check(url).await?;
             return Ok(Self::Given(url.clone()));
         }
         let launcher = std::env::current_exe().context("finding our own program")?;
@@ -300,7 +303,7 @@ async fn serve(app: App, part: Part) -> anyhow::Result<()> {
     }
     if let Some(token) = setup {
         println!(
-            "Set it up here, once: {}/setup?token={token}",
+            "\n  Set it up here, once:\n\n    {}/setup?token={token}\n",
             app.config.public_url()
         );
     }

@@ -125,11 +125,13 @@ pub async fn perform(app: &App, command: UserCommand) -> anyhow::Result<()> {
         }
         UserCommand::Activate { email } => {
             let user = find(conn, &email).await?;
-            noted(conn, user.id, "activate", async |conn| {
-                rights::set_active(conn, user.id, true).await
-            })
-            .await?;
-            println!("{} may sign in again.", user.email);
+            if !user.active {
+                noted(conn, user.id, "activate", async |conn| {
+                    rights::set_active(conn, user.id, true).await
+                })
+                .await?;
+            }
+            println!("{}", way_in(app, conn, &user).await?);
             Ok(())
         }
         UserCommand::Role {
@@ -146,6 +148,26 @@ pub async fn perform(app: &App, command: UserCommand) -> anyhow::Result<()> {
             list(conn).await
         }
     }
+}
+
+/// What an active person signs in with; `user` as they were before.
+async fn way_in(app: &App, conn: &mut AsyncPgConnection, user: &User) -> anyhow::Result<String> {
+    let email = &user.email;
+    if user.password_hash.is_some() {
+        let again = if user.active { "already" } else { "again" };
+        return Ok(format!("{email} may sign in {again}."));
+    }
+    let link = link::works_until(conn, user.id, app.clock.now()).await?;
+    let begins = match link {
+        Some(until) => format!(
+            "{email} was invited and has not chosen a password yet: their link works until {}.",
+            until.format("%Y-%m-%d %H:%M UTC")
+        ),
+        None => format!("{email} is active, but has no password yet and no link that works."),
+    };
+    Ok(format!(
+        "{begins}\nFor a new link: wablast user reset-password --email {email}"
+    ))
 }
 
 fn by(app: &App) -> By {

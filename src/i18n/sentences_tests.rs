@@ -156,6 +156,7 @@ const NOT_PAGES: &[&str] = &[
     "demo",
     "embedded",
     "main.rs",
+    "reach.rs",
     "schema.rs",
     "simulator",
     "user_command.rs",

@@ -210,7 +210,8 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     .workers(1)
     .shutdown_timeout(1)
     .disable_signals()
-    .bind(options.listen)?;
+    .bind(options.listen)
+    .map_err(|error| cannot_listen(options.listen, &error))?;
     let address = server.addrs().first().copied().unwrap_or(options.listen);
     let server = server.run();
     let handle = server.handle();
@@ -220,6 +221,25 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         handle,
         state,
     })
+}
+
+/// Why it does not listen there, and what to do.
+fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+    use std::io::ErrorKind;
+    let (ip, port) = (listen.ip(), listen.port());
+    let other = SocketAddr::from((ip, port.checked_add(1).unwrap_or(3999)));
+    match error.kind() {
+        ErrorKind::AddrInUse => anyhow::anyhow!(
+            "port {port} is in use already: another simulator or another program listens on {listen}. Stop it, or take another port: wablast simulate --listen {other}"
+        ),
+        ErrorKind::AddrNotAvailable => anyhow::anyhow!(
+            "this machine has no address {ip}. Listen on one it has: wablast simulate --listen 127.0.0.1:{port}"
+        ),
+        ErrorKind::PermissionDenied => anyhow::anyhow!(
+            "port {port} is not ours to take: ports below 1024 belong to the system. Take another: wablast simulate --listen {ip}:3999"
+        ),
+        _ => anyhow::anyhow!("the simulator cannot listen on {listen}: {error}"),
+    }
 }
 
 /// A lock whose holder panicked still holds good data here: every change is one push or one set.

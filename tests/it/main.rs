@@ -45,6 +45,7 @@ mod model;
 mod outage;
 mod pace;
 mod kept_for;
+mod console;
 mod programs;
 mod proof;
 mod proven;
