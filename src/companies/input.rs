@@ -12,7 +12,7 @@ const MOST_DAYS: i32 = 366;
 const WORD_MAX: usize = 40;
 
 /// The form, as text. Words stand one a line.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct CompanyInput {
     pub name: String,

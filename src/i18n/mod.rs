@@ -262,6 +262,107 @@ mod tests {
         }
     }
 
+    /// Things that are counted.
+    const COUNTED: [&str; 22] = [
+        "contacts",
+        "messages",
+        "people",
+        "mailings",
+        "rows",
+        "records",
+        "recipients",
+        "lists",
+        "members",
+        "seconds",
+        "minutes",
+        "days",
+        "files",
+        "columns",
+        "accounts",
+        "users",
+        "replies",
+        "characters",
+        "templates",
+        "fields",
+        "companies",
+        "values",
+    ];
+    /// Where the number is never one: ready-made paces, longest texts, Meta's limits of people, "more than
+    /// 10,000"; or where what follows is no number.
+    const NEVER_ONE: [&str; 8] = [
+        "sending.filled_warm_up",
+        "mailings.test_long",
+        "banners.resting_many",
+        "contacts.check.not_on_whatsapp",
+        "number.limit_people",
+        "pace.reached",
+        "mailings.reach_more",
+        "mailings.reach_of",
+    ];
+
+    #[test]
+    fn i18n_what_is_counted_has_a_word_for_one() {
+        for catalogue in [ENGLISH, INDONESIAN] {
+            let all = entries(catalogue);
+            for key in all.keys() {
+                for (form, other) in [(".one", ".other"), (".other", ".one")] {
+                    if let Some(stem) = key.strip_suffix(form) {
+                        let pair = format!("{stem}{other}");
+                        assert!(all.contains_key(pair.as_str()), "{key} without {pair}");
+                    }
+                }
+            }
+        }
+        let all = entries(ENGLISH);
+        for (key, text) in &all {
+            let said: Vec<&str> = text
+                .split(|letter: char| !letter.is_alphanumeric() && !"{}".contains(letter))
+                .filter(|word| !word.is_empty())
+                .collect();
+            let counts = said.windows(3).any(|words| {
+                let is_number = words[0].starts_with('{') && words[0].ends_with('}');
+                is_number && words[1..].iter().any(|word| COUNTED.contains(word))
+            }) || said
+                .windows(2)
+                .any(|words| words[0].starts_with('{') && COUNTED.contains(&words[1]));
+            if key.ends_with(".one") {
+                assert!(!counts, "{key}: one is told as many: {text}");
+            } else if !key.ends_with(".other") && !NEVER_ONE.contains(key) {
+                assert!(!counts, "{key} has no .one: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn i18n_every_counted_key_of_the_sources_is_there() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut folders = vec![root.join("src/web"), root.join("templates")];
+        let (all, mut seen) = (entries(ENGLISH), 0);
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().flatten() {
+                let path = path.path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                for call in [".tn(\"", ".tnf(\""] {
+                    for rest in text.split(call).skip(1) {
+                        let key = rest.split('"').next().unwrap_or_default();
+                        let one = format!("{key}.one");
+                        assert!(
+                            all.contains_key(one.as_str()),
+                            "{key} in {}",
+                            path.display()
+                        );
+                        seen += 1;
+                    }
+                }
+            }
+        }
+        assert!(seen > 30, "{seen}");
+    }
+
     #[test]
     fn i18n_twelve_months_in_every_language() {
         for lang in Lang::ALL {

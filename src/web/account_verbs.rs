@@ -15,7 +15,7 @@ use crate::outgoing::open;
 use crate::outgoing::query::{Single, add_single};
 use crate::text::merge::TEXT_MAX;
 use crate::text::phone::PhoneNumber;
-use crate::web::accounts::{noted, render};
+use crate::web::accounts::{noted, render_trying};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::once;
@@ -31,8 +31,8 @@ pub async fn test(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 pub struct TestMessage {
-    number: String,
-    text: String,
+    pub number: String,
+    pub text: String,
     /// Makes a double click one message.
     key: String,
 }
@@ -93,7 +93,7 @@ pub async fn test_message(
             visit.tell("accounts.test_queued");
             Ok(see_other("/outgoing"))
         }
-        Err(Error::Invalid(errors)) => render(&visit, Some(id), None, errors).await,
+        Err(Error::Invalid(errors)) => render_trying(&visit, Some(id), None, errors, message).await,
         Err(other) => Err(other.into()),
     }
 }
@@ -128,12 +128,16 @@ pub async fn webhook_key(
 ) -> WebResult {
     visit.require(Role::Administrator)?;
     let id = AccountId(*id);
+    let page = format!("/accounts/{id}");
     let mut conn = visit.conn().await?;
+    if let Some(first) = visit.pressed_before(&mut conn).await? {
+        return Ok(first);
+    }
     let (crypt, which) = (&visit.app.crypt, Secret::WebhookSecret);
     let key = accounts::replace_secret(&mut conn, crypt, visit.company, id, which).await?;
     noted(&visit, &mut conn, id, "webhook_key").await?;
+    visit.leads_to(&mut conn, &page).await?;
     conn.commit().await?;
-    let page = format!("/accounts/{id}");
     once::keep(&visit, &page, key.expose_secret())?;
     Ok(see_other(page))
 }

@@ -20,7 +20,7 @@ use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{AccountId, UserId};
 use crate::web::account_form::{TOLD, secrets, stored};
 use crate::web::account_meta as meta;
-use crate::web::account_verbs as verbs;
+use crate::web::account_verbs::{self as verbs, TestMessage};
 use crate::web::callbacks;
 use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
@@ -36,7 +36,7 @@ use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
 use crate::web::waha_sending::SendingBox;
 use crate::web::waha_session::SessionBox;
-use crate::{audit, companies, users};
+use crate::{audit, companies, presses, users};
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -111,6 +111,8 @@ struct AccountPage {
     sending: Option<SendingBox>,
     /// Of an account at Meta.
     meta: Option<meta::Side>,
+    /// A test message that did not go.
+    tried: TestMessage,
 }
 
 impl AccountPage {
@@ -252,7 +254,18 @@ pub(super) async fn render(
     visit: &Visit,
     id: Option<AccountId>,
     input: Option<AccountInput>,
+    errors: FieldErrors,
+) -> WebResult {
+    render_trying(visit, id, input, errors, TestMessage::default()).await
+}
+
+/// The same with a test message that had faults.
+pub(super) async fn render_trying(
+    visit: &Visit,
+    id: Option<AccountId>,
+    input: Option<AccountInput>,
     mut errors: FieldErrors,
+    tried: TestMessage,
 ) -> WebResult {
     visit.require(Role::Administrator)?;
     let session = session_of(visit, id).await?;
@@ -294,6 +307,7 @@ pub(super) async fn render(
     });
     let status = stand.status(&errors);
     let page = AccountPage {
+        tried,
         shell,
         stand,
         history: events,
@@ -469,23 +483,30 @@ pub(super) async fn noted(
 
 async fn create(visit: Visit, Posted(input): Posted<AccountInput>) -> WebResult {
     visit.require(Role::Administrator)?;
-    let made: Result<_> = async {
+    let made: Result<Result<_, String>> = async {
         let draft = input.parse()?;
         let (crypt, caller): (_, &Caller) = (&visit.app.crypt, &visit);
+        let press = form::press(&visit.request);
         // Other companies are linked too: a connection that sees all, after the right was asked for.
         let mut system = visit.app.db.system().await?;
         system
             .transaction(async |conn| {
+                if let Some(first) = presses::before(conn, caller.company, &press).await? {
+                    return Ok(Err(first));
+                }
                 let (company, user) = (caller.company, caller.user);
                 let made = accounts::create(conn, crypt, company, user, draft).await?;
                 noted(caller, conn, made.0.id, "created").await?;
-                Ok(made)
+                let page = format!("/accounts/{}", made.0.id);
+                presses::led_to(conn, company, &press, &page).await?;
+                Ok(Ok(made))
             })
             .await
     }
     .await;
     match made {
-        Ok((account, key)) => {
+        Ok(Err(first)) => Ok(see_other(first)),
+        Ok(Ok((account, key))) => {
             let page = format!("/accounts/{}", account.id);
             once::keep(&visit, &page, key.expose_secret())?;
             Ok(see_other(page))

@@ -25,9 +25,7 @@ pub async fn all(app: &App, signed: &Signed, conn: &mut AsyncPgConnection) -> Re
     };
     let mut banners = Vec::new();
     banners.extend(demo(app, Lang::parse(&signed.language)));
-    if app.config.is_plain_http() {
-        banners.push(words.banner("banners.plain_http", "banners.plain_http_text"));
-    }
+    banners.extend(plain_http(app, words.lang));
     if !app.config.sending {
         banners.push(words.banner("banners.never_sends", "banners.never_sends_text"));
     }
@@ -48,6 +46,19 @@ pub fn demo(app: &App, lang: Lang) -> Option<Banner> {
     let text = |key| i18n::t(lang, key);
     app.config.demo.then(|| Banner {
         text: format!("{}\n{}", text("banners.demo"), text("banners.demo_text")),
+        actions: Vec::new(),
+    })
+}
+
+/// What others on the network can read, also before anybody types a password.
+pub fn plain_http(app: &App, lang: Lang) -> Option<Banner> {
+    let text = |key| i18n::t(lang, key);
+    app.config.is_plain_http().then(|| Banner {
+        text: format!(
+            "{}\n{}",
+            text("banners.plain_http"),
+            text("banners.plain_http_text")
+        ),
         actions: Vec::new(),
     })
 }

@@ -2,7 +2,6 @@
 //!
 //! Invariant: a company in which the person is not administrator does not exist here (404).
 
-use actix_web::http::StatusCode;
 use actix_web::web;
 use askama::Template;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
@@ -14,15 +13,16 @@ use crate::error::{Error, FieldErrors, Result};
 use crate::ids::CompanyId;
 use crate::text::{country, or_blank};
 use crate::users::rights;
+use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
-use crate::web::form::{Posted, Pressed, see_other};
+use crate::web::form::{self, Posted, Pressed, see_other};
 use crate::web::history;
 use crate::web::list::{Empty, ListView};
 use crate::web::page::{Action, Menu, Shell, html_with};
 use crate::web::pieces::Event;
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
-use crate::{audit, users};
+use crate::{audit, presses, users};
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -46,6 +46,7 @@ struct CompanyPage {
     errors: FieldErrors,
     zones: Vec<&'static str>,
     history: Vec<Event>,
+    stand: Stand,
 }
 
 impl CompanyPage {
@@ -105,23 +106,25 @@ async fn render(
     visit: &Visit,
     id: Option<CompanyId>,
     input: Option<CompanyInput>,
-    errors: FieldErrors,
+    mut errors: FieldErrors,
 ) -> WebResult {
     visit.require(Role::Administrator)?;
-    let (mut company, mut entries) = (None, Vec::new());
+    let shell = {
+        let mut conn = visit.conn().await?;
+        visit.shell(Menu::Configuration, &mut conn).await?
+    };
+    let (mut company, mut entries, mut stand) = (None, Vec::new(), Stand::default());
     if let Some(id) = id {
         let mut system = visit.app.db.system().await?;
-        company = Some(own(visit, &mut system, id).await?);
+        let found = own(visit, &mut system, id).await?;
         entries = audit::of(&mut system, "companies", id.0).await?;
+        let (record, filled) = (("companies", id.0), stored(&found));
+        stand = Stand::of(visit, &mut system, &shell, record, &filled, &mut errors).await?;
+        company = Some(found);
     }
-    let mut conn = visit.conn().await?;
-    let shell = visit.shell(Menu::Configuration, &mut conn).await?;
-    let status = if errors.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = stand.status(&errors);
     let page = CompanyPage {
+        stand,
         history: history::events(&shell, "companies", entries),
         input: input.unwrap_or_else(|| match &company {
             Some(company) => stored(company),
@@ -183,19 +186,26 @@ async fn noted(
 async fn save(visit: &Visit, id: Option<CompanyId>, input: &CompanyInput) -> Result<CompanyId> {
     let draft = input.parse()?;
     let caller: &Caller = visit;
+    let (posted, press) = (form::version(&visit.request), form::press(&visit.request));
     let mut system = visit.app.db.system().await?;
     system
         .transaction(async |conn| {
             let (id, what) = match id {
                 Some(id) => {
-                    own(caller, conn, id).await?;
+                    audit::hold(conn, "companies", id.0).await?;
+                    let before = own(caller, conn, id).await?;
+                    edit::still(posted.as_deref(), &stored(&before))?;
                     companies::update(conn, id, &draft).await?;
                     (id, "changed")
                 }
                 None => {
+                    if let Some(first) = presses::before(conn, caller.company, &press).await? {
+                        return Ok(first.parse().map(CompanyId).unwrap_or(caller.company));
+                    }
                     let id = companies::create(conn, &draft).await?;
                     let role = [(id, Some(Role::Administrator.as_str()))];
                     rights::change_roles(conn, caller.user, &role).await?;
+                    presses::led_to(conn, caller.company, &press, &id.to_string()).await?;
                     (id, "created")
                 }
             };

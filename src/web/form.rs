@@ -45,6 +45,12 @@ impl Press {
     }
 }
 
+/// Which press an upload is, whose body is never whole in memory: what stands for it is given.
+pub fn uploads_as(request: &HttpRequest, token: &str, body: &[u8]) {
+    let press = Press::of(request, token, body);
+    request.extensions_mut().insert(press);
+}
+
 /// The posted form's press, for `presses`; empty where nothing was posted.
 pub fn press(request: &HttpRequest) -> Vec<u8> {
     let press = request.extensions().get::<Press>().cloned();

@@ -59,6 +59,7 @@ pub fn signed_out(app: &App, session: &Session, request: &HttpRequest) -> Result
     let mut shell = Shell::signed_out(Lang::parse(accepted.unwrap_or_default()), app.clock.now());
     shell.csrf = csrf_token(session)?;
     shell.banners.extend(banners::demo(app, shell.lang));
+    shell.banners.extend(banners::plain_http(app, shell.lang));
     Ok(shell)
 }
 

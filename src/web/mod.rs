@@ -49,6 +49,7 @@ pub mod session;
 pub mod setup;
 pub mod table;
 pub mod rates;
+mod template_form;
 pub mod templates;
 pub mod tokens;
 pub mod users;

@@ -283,6 +283,12 @@ impl Shell {
         i18n::tn(self.lang, key, count.count())
     }
 
+    /// The same with more than the number: `arguments` are all of them, `count` chooses the form.
+    pub fn tnf<S: AsRef<str>>(&self, key: &str, count: impl Count, arguments: &[S]) -> String {
+        let form = if count.count() == 1 { "one" } else { "other" };
+        self.tf(&format!("{key}.{form}"), arguments)
+    }
+
     pub fn number(&self, value: impl Count) -> String {
         i18n::number(self.lang, value.count())
     }

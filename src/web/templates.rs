@@ -14,6 +14,7 @@ use crate::ids::{AccountId, TemplateId};
 use crate::templates::list::LIST;
 use crate::templates::{Template, TemplateInput, input, query, sync};
 use crate::text::merge::{Parts, Values};
+use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::history;
@@ -22,6 +23,7 @@ use crate::web::mailings::preview::{self, Bubble};
 use crate::web::page::{Action, Menu, Shell, html, html_with};
 use crate::web::pieces::Event;
 use crate::web::table::{self, Table};
+use crate::web::template_form::{shown, stored};
 use crate::web::visit::Visit;
 use crate::{audit, mailings};
 
@@ -127,6 +129,7 @@ struct FormPage {
     bubble: Bubble,
     buttons: Vec<String>,
     history: Vec<Event>,
+    stand: Stand,
 }
 
 impl FormPage {
@@ -308,43 +311,12 @@ async fn account_choices(
         .collect())
 }
 
-/// A draft as its form shows it.
-fn stored(template: &Template) -> TemplateInput {
-    let shape = template.shape();
-    let column = |of: fn(&crate::gateways::meta::templates::Button) -> &String| {
-        shape
-            .buttons
-            .iter()
-            .map(|button| of(button).clone())
-            .collect()
-    };
-    let mut input = TemplateInput {
-        account_id: template.account_id.to_string(),
-        name: template.name.clone(),
-        language: template.language.clone(),
-        category: template.category.clone(),
-        button_kinds: column(|button| &button.kind),
-        button_texts: column(|button| &button.text),
-        button_urls: column(|button| &button.url),
-        header: shape.header,
-        body: shape.body,
-        footer: shape.footer,
-        samples: Vec::new(),
-    };
-    let keys = input.variables_of();
-    input.samples = keys
-        .iter()
-        .map(|key| shape.samples.get(key).cloned().unwrap_or_default())
-        .collect();
-    input
-}
-
 /// The form: of a draft (`id`) or a new one; `typed` is what was typed, when it had faults.
 async fn render(
     visit: &Visit,
     id: Option<TemplateId>,
     typed: Option<TemplateInput>,
-    errors: FieldErrors,
+    mut errors: FieldErrors,
 ) -> WebResult {
     visit.require(Role::Administrator)?;
     let mut conn = visit.conn().await?;
@@ -361,6 +333,11 @@ async fn render(
         }
         None => Vec::new(),
     };
+    let mut stand = Stand::default();
+    if let Some(template) = &template {
+        let (record, filled) = (("templates", template.id.0), stored(template));
+        stand = Stand::of(visit, &mut conn, &shell, record, &filled, &mut errors).await?;
+    }
     let fresh = || match &template {
         Some(template) => stored(template),
         None => TemplateInput {
@@ -375,12 +352,9 @@ async fn render(
     };
     let input = typed.unwrap_or_else(fresh);
     let shape = shown(&input);
-    let status = if errors.is_empty() {
-        actix_web::http::StatusCode::OK
-    } else {
-        actix_web::http::StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = stand.status(&errors);
     let page = FormPage {
+        stand,
         bubble: bubble(&shape),
         buttons: shape
             .buttons
@@ -395,35 +369,6 @@ async fn render(
         history,
     };
     Ok(html_with(status, page))
-}
-
-/// What is typed as far as it can be shown.
-fn shown(input: &TemplateInput) -> Shape {
-    if let Ok(draft) = (TemplateInput {
-        account_id: "1".into(),
-        ..input.clone()
-    })
-    .parse()
-    {
-        return draft.shape;
-    }
-    Shape {
-        header_type: if input.header.is_empty() {
-            "none"
-        } else {
-            "text"
-        }
-        .to_owned(),
-        header: input.header.clone(),
-        body: input.body.clone(),
-        footer: input.footer.clone(),
-        samples: input
-            .variables_of()
-            .into_iter()
-            .zip(input.samples.clone())
-            .collect(),
-        ..Shape::default()
-    }
 }
 
 async fn new(visit: Visit) -> WebResult {
@@ -468,7 +413,8 @@ async fn save(
     }
     let (id, what) = match id {
         Some(id) => {
-            owned(visit, &mut conn, id).await?;
+            audit::hold(&mut conn, "templates", id.0).await?;
+            edit::unchanged(visit, &stored(&owned(visit, &mut conn, id).await?))?;
             if query::write(&mut conn, id, &draft)
                 .await
                 .map_err(input::name_taken)?

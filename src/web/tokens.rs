@@ -52,7 +52,11 @@ async fn new(visit: Visit, Posted(new): Posted<NewToken>) -> WebResult {
         return Err(Error::invalid("name", visit.t("tokens.name_first")).into());
     }
     let mut conn = visit.conn().await?;
+    if let Some(first) = visit.pressed_before(&mut conn).await? {
+        return Ok(first);
+    }
     let fresh = create(&mut conn, visit.company, visit.user, name, &[]).await?;
+    visit.leads_to(&mut conn, "/tokens").await?;
     conn.commit().await?;
     once::keep(&visit, "/tokens", &fresh)?;
     Ok(see_other("/tokens"))

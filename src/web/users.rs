@@ -3,10 +3,10 @@
 //! Invariants: a person of another company does not exist (404); a one-time link is shown once, on the page
 //! after it was made; what concerns a person everywhere is asked of [`rights::reach`].
 
-use actix_web::http::StatusCode;
 use actix_web::web;
 use askama::Template;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use serde_json::json;
 
 use crate::auth::link::{self, By, Invited};
 use crate::auth::session::{self as sessions, Seen};
@@ -17,15 +17,16 @@ use crate::ids::{CompanyId, UserId};
 use crate::users::list::LIST;
 use crate::users::rights::{self, Reach};
 use crate::users::{self, ROLES, User, UserInput};
+use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
-use crate::web::form::{Posted, Pressed, see_other};
+use crate::web::form::{self, Posted, Pressed, see_other};
 use crate::web::list::{Empty, ListView};
 use crate::web::page::{Action, Menu, Shell, html, html_with};
 use crate::web::pieces::Event;
 use crate::web::table::{self, Table};
 use crate::web::visit::Visit;
 use crate::web::{history, once};
-use crate::{audit, companies};
+use crate::{audit, companies, presses};
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -72,6 +73,7 @@ struct UserPage {
     errors: FieldErrors,
     places: Vec<Place>,
     zones: Vec<&'static str>,
+    stand: Stand,
 }
 
 impl UserPage {
@@ -166,7 +168,7 @@ async fn render(
     visit: &Visit,
     id: Option<UserId>,
     input: Option<UserInput>,
-    errors: FieldErrors,
+    mut errors: FieldErrors,
 ) -> WebResult {
     visit.require(Role::Administrator)?;
     let mut conn = visit.conn().await?;
@@ -185,6 +187,12 @@ async fn render(
         .collect();
     let elsewhere = companies::find_many(&mut system, &elsewhere).await?;
     let shell = visit.shell(Menu::Configuration, &mut conn).await?;
+    let mut stand = Stand::default();
+    if let Some(user) = &user {
+        let filled = filled_from(user, &roles);
+        let record = ("users", user.id.0);
+        stand = Stand::of(visit, &mut conn, &shell, record, &filled, &mut errors).await?;
+    }
     let known = match user {
         Some(user) => Some(Known {
             whole: elsewhere.is_empty(),
@@ -213,12 +221,9 @@ async fn render(
             name: company.name,
         })
         .collect();
-    let status = if errors.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = stand.status(&errors);
     let page = UserPage {
+        stand,
         shell,
         input: input.unwrap_or_else(|| stored(known.as_ref())),
         known,
@@ -251,6 +256,23 @@ fn role_in(
             .map(|(_, role)| role.clone())
             .unwrap_or_default(),
     }
+}
+
+/// Everything the form of a person shows, to know whether somebody changed it since.
+fn filled_from(user: &User, roles: &[(CompanyId, String)]) -> serde_json::Value {
+    let zone = user.time_zone.clone().unwrap_or_default();
+    let roles: Vec<(i64, &str)> = roles
+        .iter()
+        .map(|(company, role)| (company.0, role.as_str()))
+        .collect();
+    json!([
+        user.name,
+        user.email,
+        user.language,
+        zone,
+        user.active_company_id.0,
+        roles
+    ])
 }
 
 fn stored(known: Option<&Known>) -> UserInput {
@@ -304,30 +326,43 @@ fn keep_link(visit: &Visit, user: UserId, token: &str) -> Result<()> {
     once::keep(visit, &format!("/users/{user}"), &address)
 }
 
+/// Where an invitation leads: a new person's page shows the link.
+fn page_after(made: &Invited) -> String {
+    match made {
+        Invited::New(user, _) => format!("/users/{user}"),
+        Invited::Known(_) => "/users".to_owned(),
+    }
+}
+
 async fn invite(visit: Visit, Posted(input): Posted<UserInput>) -> WebResult {
     visit.require(Role::Administrator)?;
-    let made: Result<Invited> = async {
+    let made: Result<Result<Invited, String>> = async {
         let draft = input.parse()?;
         let (caller, by): (&Caller, By) = (&visit, by(&visit));
+        let press = form::press(&visit.request);
         let mut system = visit.app.db.system().await?;
         system
             .transaction(async |conn| {
+                if let Some(first) = presses::before(conn, caller.company, &press).await? {
+                    return Ok(Err(first));
+                }
                 let reach = users::administered_by(conn, caller.user).await?;
                 let made = link::invite(conn, &draft, &reach, by).await?;
                 noted(caller, conn, made.user(), "invited").await?;
-                Ok(made)
+                presses::led_to(conn, caller.company, &press, &page_after(&made)).await?;
+                Ok(Ok(made))
             })
             .await
     }
     .await;
     match made {
-        Ok(Invited::New(user, token)) => {
-            keep_link(&visit, user, &token)?;
-            Ok(see_other(format!("/users/{user}")))
-        }
-        Ok(Invited::Known(_)) => {
-            visit.tell("users.known");
-            Ok(see_other("/users"))
+        Ok(Err(first)) => Ok(see_other(first)),
+        Ok(Ok(made)) => {
+            match &made {
+                Invited::New(user, token) => keep_link(&visit, *user, token)?,
+                Invited::Known(_) => visit.tell("users.known"),
+            }
+            Ok(see_other(page_after(&made)))
         }
         Err(Error::Invalid(errors)) => render(&visit, None, Some(input), errors).await,
         Err(other) => Err(other.into()),
@@ -375,9 +410,14 @@ async fn update(
 async fn save(visit: &Visit, id: UserId, input: &UserInput, reach: &Reach) -> Result<()> {
     let draft = input.parse()?;
     let caller: &Caller = visit;
+    let posted = form::version(&visit.request);
     let mut system = visit.app.db.system().await?;
     system
         .transaction(async |conn| {
+            audit::hold(conn, "users", id.0).await?;
+            let before = users::find(conn, id).await?;
+            let roles = rights::roles_of(conn, id).await?;
+            edit::still(posted.as_deref(), &filled_from(&before, &roles))?;
             rights::update(conn, id, &draft, reach).await?;
             noted(caller, conn, id, "changed").await
         })
@@ -403,23 +443,29 @@ async fn change(
     let (id, verb) = path.into_inner();
     let id = UserId(id);
     let (caller, by): (&Caller, By) = (&visit, by(&visit));
+    let (press, page) = (form::press(&visit.request), format!("/users/{id}"));
     let mut system = visit.app.db.system().await?;
     member(&visit, &mut system, id).await?;
-    let token = system
+    let done = system
         .transaction(async |conn| {
+            if let Some(first) = presses::before(conn, caller.company, &press).await? {
+                return Ok(Err(first));
+            }
             let reach = rights::reach(conn, caller.user, id).await?;
             reach.require_whole()?;
             let token = perform(conn, id, &verb, by).await?;
             noted(caller, conn, id, &verb.replace('-', "_")).await?;
-            Ok::<_, Error>(token)
+            presses::led_to(conn, caller.company, &press, &page).await?;
+            Ok::<_, Error>(Ok(token))
         })
         .await?;
-    match token {
-        Some(token) => keep_link(&visit, id, &token)?,
-        None => visit.tell("users.done"),
+    match done {
+        Err(first) => return Ok(see_other(first)),
+        Ok(Some(token)) => keep_link(&visit, id, &token)?,
+        Ok(None) => visit.tell("users.done"),
     }
     // Who signed themselves out everywhere begins at the first page.
-    Ok(see_other(format!("/users/{id}")))
+    Ok(see_other(page))
 }
 
 /// Does what a button says; a new link's token, where it makes one.

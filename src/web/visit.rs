@@ -78,6 +78,13 @@ impl Visit {
         Ok(form::see_other(to))
     }
 
+    /// Keeps where this press leads, with what it does: for forms whose commit is not the last thing they do.
+    pub async fn leads_to(&self, conn: &mut AsyncPgConnection, to: &str) -> Result<()> {
+        let key = form::press(&self.request);
+        presses::led_to(conn, self.signed.company, &key, to).await?;
+        Ok(())
+    }
+
     /// What stands around the page.
     pub async fn shell(&self, menu: Menu, conn: &mut AsyncPgConnection) -> Result<Shell> {
         session::shell(

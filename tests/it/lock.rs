@@ -125,9 +125,9 @@ async fn whoever_unlocks_reads_how_many_may_repeat_and_what_was_due_is_missed() 
     assert!(page.contains("Sending is locked since"), "{page}");
     let page = browser.get("/instances").await;
     let text = page.text();
-    assert!(text.contains("20 messages wait in 1 mailings"), "{text}");
+    assert!(text.contains("20 messages wait; each may arrive"), "{text}");
     assert!(
-        text.contains("1 scheduled mailings were due meanwhile"),
+        text.contains("1 scheduled mailing was due meanwhile"),
         "{text}"
     );
     browser.submit(page.form("/instances/unlock")).await;

@@ -46,6 +46,8 @@ mod outage;
 mod pace;
 mod kept_for;
 mod console;
+mod twice;
+mod narrow;
 mod programs;
 mod proof;
 mod proven;

@@ -107,19 +107,21 @@ async fn upload_page(visit: &Visit, mut input: StageInput, errors: FieldErrors) 
 
 async fn create(visit: Visit, form: Multipart) -> WebResult {
     let sent = upload::read(&visit, form).await?;
-    let staged: Result<ImportId> = async {
+    let staged: Result<HttpResponse> = async {
         let looked =
             imports::look_at(&visit.app.config.data_dir, sent.file?, &sent.input.header).await?;
         let mut conn = visit.conn().await?;
+        if let Some(first) = visit.pressed_before(&mut conn).await? {
+            return Ok(first);
+        }
         let (company, user) = (visit.company, visit.user);
         let name = &sent.file_name;
         let id = imports::stage(&mut conn, company, user, name, looked, &sent.input).await?;
-        conn.commit().await?;
-        Ok(id)
+        visit.goes_on(conn, format!("/imports/{id}")).await
     }
     .await;
     match staged {
-        Ok(id) => Ok(see_other(format!("/imports/{id}"))),
+        Ok(answer) => Ok(answer),
         Err(Error::Invalid(errors)) => upload_page(&visit, sent.input, errors).await,
         Err(other) => Err(other.into()),
     }

@@ -212,8 +212,9 @@ impl ColumnsPage {
     fn mapped(&self) -> String {
         let all = self.mapping.len();
         let mapped = self.mapping.iter().filter(|key| *key != "ignore").count();
-        self.shell.tf(
+        self.shell.tnf(
             "imports.mapped",
+            all,
             &[self.shell.number(mapped), self.shell.number(all)],
         )
     }

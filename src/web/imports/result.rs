@@ -153,8 +153,9 @@ impl Standing {
 
     fn far(&self) -> String {
         let rows = self.import.counts().rows;
-        self.shell.tf(
+        self.shell.tnf(
             "imports.far",
+            rows,
             &[
                 self.shell.number(self.import.position),
                 self.shell.number(rows),
@@ -214,14 +215,15 @@ impl ResultPage {
             self.shell.number(self.counts.done()),
             self.shell.number(self.counts.rows),
         ];
+        let rows = self.counts.rows;
         match self.import.state.as_str() {
-            "canceled" => self.shell.tf("imports.stopped_at", &figures),
-            "failed" => self.shell.tf("imports.failed_at", &figures),
+            "canceled" => self.shell.tnf("imports.stopped_at", rows, &figures),
+            "failed" => self.shell.tnf("imports.failed_at", rows, &figures),
             _ if self.counts.rejected == 0 => self.shell.tn("imports.all_in", self.counts.rows),
             _ => {
                 let present = self.shell.number(self.counts.present());
                 let figures = [present, self.shell.number(self.counts.rows)];
-                self.shell.tf("imports.some_in", &figures)
+                self.shell.tnf("imports.some_in", rows, &figures)
             }
         }
     }

@@ -7,6 +7,7 @@ use std::fs::File;
 
 use actix_multipart::{Field, Multipart};
 use futures_util::TryStreamExt as _;
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
 use crate::imports::StageInput;
@@ -25,9 +26,9 @@ pub struct Upload {
     pub file: Result<File>,
 }
 
-pub async fn read(visit: &Visit, mut form: Multipart) -> Result<Upload> {
+pub async fn read(visit: &Visit, mut parts: Multipart) -> Result<Upload> {
     form::check_origin(&visit.request)?;
-    let mut first = next(&mut form).await?.ok_or(Error::Forbidden)?;
+    let mut first = next(&mut parts).await?.ok_or(Error::Forbidden)?;
     if first.name() != Some("csrf") {
         return Err(Error::Forbidden);
     }
@@ -35,13 +36,16 @@ pub async fn read(visit: &Visit, mut form: Multipart) -> Result<Upload> {
     form::check(&visit.session, &token)?;
     form::check_company(&visit.app, &visit.session, &token).await?;
     drop(first);
+    let mut hash = Sha256::new();
     let mut upload = Upload {
         input: StageInput::default(),
         file_name: String::new(),
         file: Err(Error::invalid("file", visit.t("imports.no_file"))),
     };
     for _ in 0..FIELDS_MAX {
-        let Some(mut field) = next(&mut form).await? else {
+        let Some(mut field) = next(&mut parts).await? else {
+            hash.update(format!("{} {:?}", upload.file_name, upload.input));
+            form::uploads_as(&visit.request, &token, &hash.finalize());
             return Ok(upload);
         };
         let name = field.name().unwrap_or_default().to_owned();
@@ -52,7 +56,7 @@ pub async fn read(visit: &Visit, mut form: Multipart) -> Result<Upload> {
                 // Browsers send an empty name where no file was chosen.
                 if let Some(file_name) = file_name.filter(|name| !name.is_empty()) {
                     upload.file_name = file_name.to_owned();
-                    upload.file = file(visit, &mut field).await?;
+                    upload.file = file(visit, &mut field, &mut hash).await?;
                 }
             }
             "country" => upload.input.country = text(&mut field).await?,
@@ -92,9 +96,10 @@ async fn text(field: &mut Field) -> Result<String> {
 }
 
 /// The file, or why it is not taken; an error of the upload itself is the outer one.
-async fn file(visit: &Visit, field: &mut Field) -> Result<Result<File>> {
+async fn file(visit: &Visit, field: &mut Field, hash: &mut Sha256) -> Result<Result<File>> {
     let mut spool = Spool::open(&visit.app.config.data_dir)?;
     while let Some(chunk) = field.try_next().await.map_err(broken_off)? {
+        hash.update(&chunk);
         spool.write(&chunk).await?;
     }
     Ok(spool.finish().await)

@@ -128,7 +128,7 @@ async fn risk(
         Some(0) => Some(shell.t("mailings.send_risk_first")),
         Some(most) if most < enough => {
             let figures = [shell.number(most), shell.number(people)];
-            Some(shell.tf("mailings.send_risk", &figures))
+            Some(shell.tnf("mailings.send_risk", most, &figures))
         }
         _ => None,
     })

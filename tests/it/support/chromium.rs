@@ -21,6 +21,16 @@ pub struct Chromium {
 impl Chromium {
     /// A window of 1280 by 900 on the server at `address`.
     pub async fn start(address: &str) -> Self {
+        Self::begin(address, json!({})).await
+    }
+
+    /// A phone of 390 by 844.
+    pub async fn start_narrow(address: &str) -> Self {
+        let metrics = json!({ "width": 390, "height": 844, "pixelRatio": 2.0, "touch": true });
+        Self::begin(address, json!({ "deviceMetrics": metrics })).await
+    }
+
+    async fn begin(address: &str, phone: Value) -> Self {
         let port = free_port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
@@ -34,9 +44,12 @@ impl Chromium {
                 .is_ok()
         })
         .await;
-        let options = json!({ "browserName": "chrome", "goog:chromeOptions": { "args": [
+        let mut options = json!({ "browserName": "chrome", "goog:chromeOptions": { "args": [
             "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,900", "--disable-dev-shm-usage",
         ] }, "goog:loggingPrefs": { "browser": "ALL" } });
+        if phone != json!({}) {
+            options["goog:chromeOptions"]["mobileEmulation"] = phone;
+        }
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(options.as_object().unwrap().clone())
             .connect(&format!("http://127.0.0.1:{port}"))
