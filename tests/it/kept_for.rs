@@ -22,6 +22,10 @@ async fn kept_account(app: &TestApp, state: &str) -> (i64, String) {
     let waha = simulator(Options::default()).await;
     let account = app.account(&waha).await;
     let list = app.list_of(1).await;
+    let sent = app.mailing(account, list, "Before").await;
+    app.ok("POST", &format!("/mailings/{sent}/send_now"), None)
+        .await;
+    app.deliver(sent).await;
     let mailing = app.mailing(account, list, "Hello").await;
     let rudi = app.person(USER, "user").await;
     app.execute(&format!(
@@ -69,7 +73,7 @@ async fn the_caps_of_a_kept_account_are_no_figures_for_others() {
            (gen_random_uuid(), 'here', 'all', '0.1.0', wablast_now(), 0)",
     )
     .await;
-    let message = app.value("SELECT min(id) FROM outgoing").await;
+    let message = app.value("SELECT max(id) FROM outgoing").await;
     let pages = [
         format!("/mailings/{mailing}"),
         format!("/outgoing/{message}"),
@@ -85,7 +89,11 @@ async fn the_caps_of_a_kept_account_are_no_figures_for_others() {
         assert!(!shown.text().contains("777"), "{page}: {}", shown.text());
         seen |= allowed.get(&page).await.text().contains("777");
     }
-    assert!(seen, "who may send through it sees its caps somewhere");
+    let told = allowed.get(&format!("/mailings/{mailing}")).await.text();
+    assert!(
+        seen,
+        "{told}: who may send through it sees its caps somewhere"
+    );
 }
 
 #[tokio::test]

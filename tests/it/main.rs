@@ -48,6 +48,7 @@ mod kept_for;
 mod console;
 mod twice;
 mod narrow;
+mod sweep;
 mod programs;
 mod proof;
 mod proven;
