@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::bulk;
 use crate::gateway_log;
+use crate::incoming;
 use crate::instances::{self, Role};
 use crate::mailings;
 use crate::outgoing::{MEDIA_SECONDS, autopause, deliver};
@@ -94,6 +95,10 @@ fn work(app: &App, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
     if app.config.sending {
         tasks.push(tokio::spawn(deliver::run(app.clone(), stopped.clone())));
         tasks.push(tokio::spawn(autopause::run(app.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(incoming::files::run(
+            app.clone(),
+            stopped.clone(),
+        )));
         tasks.push(tokio::spawn(mailings::unheard::run(
             app.clone(),
             stopped.clone(),

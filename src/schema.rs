@@ -472,6 +472,7 @@ diesel::table! {
         opt_out_undone_reason -> Nullable<Text>,
         inbox_id -> Nullable<BigInt>,
         full_id -> Nullable<Text>,
+        reaction -> Bool,
     }
 }
 
@@ -1031,6 +1032,32 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    incoming_files (incoming_id) {
+        incoming_id -> BigInt,
+        company_id -> BigInt,
+        account_id -> BigInt,
+        provider_id -> Text,
+        sha256 -> Text,
+        file_name -> Text,
+        state -> Text,
+        tries -> SmallInt,
+        next_at -> Timestamptz,
+        mime -> Text,
+        size -> BigInt,
+        storage_key -> Nullable<Text>,
+        reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    told_signs (outgoing_id) {
+        outgoing_id -> BigInt,
+        company_id -> BigInt,
+        code -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     account_companies,
     account_flow,
@@ -1062,6 +1089,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     imports,
     inbox,
     incoming,
+    incoming_files,
     installation,
     instances,
     job_runs,
@@ -1097,6 +1125,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     templates,
     tags,
+    told_signs,
     unheard,
     unheard_cursor,
     user_companies,

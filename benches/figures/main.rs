@@ -12,6 +12,7 @@
 
 mod import;
 mod instance;
+mod meta;
 mod pages;
 mod release;
 mod report;
@@ -23,6 +24,7 @@ use report::Report;
 
 const NAMES: &str =
     "  send [10000] [100000]   messages a second, from the button to the last outcome
+  meta [10000 80 100000 1000]  messages and messages a second at a simulated Meta, with three statuses each
   statements [100000]     what taking and recording reach alone, without a gateway
   release [1000000]       freezing an audience and writing its messages, beside the bare statement
   import [100000]         rows a second of a CSV file
@@ -67,6 +69,7 @@ async fn measure(name: &str, sizes: &[usize]) {
     let mut report = Report::new(name);
     match name {
         "send" => send::measure(&mut report, &or(&[10_000, 100_000])).await,
+        "meta" => meta::measure(&mut report, &or(&[10_000, 80, 100_000, 1_000])).await,
         "statements" => statements::measure(&mut report, one(100_000)).await,
         "release" => release::measure(&mut report, one(1_000_000)).await,
         "import" => import::measure(&mut report, one(100_000)).await,

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, RequestBuilder, redirect};
@@ -27,6 +28,9 @@ pub const TOTAL: Duration = Duration::from_secs(45);
 /// Total time of a request that carries a file.
 pub const TOTAL_MEDIA: Duration = Duration::from_secs(120);
 const ANSWER_AT_MOST: usize = 256 * 1024;
+
+/// A file in pieces.
+pub type Pieces = BoxStream<'static, Result<Bytes, Failure>>;
 
 /// A cheap clone.
 #[derive(Clone)]
@@ -280,6 +284,25 @@ impl Http {
             }
         }
         Ok(Some(bytes))
+    }
+
+    /// The bytes of a file as they come; `None`: it answered something else than the file.
+    pub async fn pieces(
+        &self,
+        url: Url,
+        credentials: &Credentials,
+    ) -> Result<Option<Pieces>, Failure> {
+        vet(&url)?;
+        let mut request = self.client.get(url).timeout(TOTAL_MEDIA);
+        if let Some(token) = &credentials.bearer {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        let response = request.send().await.map_err(failure)?;
+        if !response.status().is_success() {
+            return Ok(None);
+        }
+        let pieces = response.bytes_stream().map(|piece| piece.map_err(failure));
+        Ok(Some(pieces.boxed()))
     }
 
     /// One request, noted for the Gateway Log where its account's company wants that.

@@ -36,6 +36,9 @@ pub struct Said {
     pub mailing_id: Option<MailingId>,
     #[diesel(sql_type = Text)]
     pub mailing: String,
+    /// The emoji they put on it last; empty for none.
+    #[diesel(sql_type = Text)]
+    pub reaction: String,
     #[diesel(sql_type = Text)]
     own_text: String,
     #[diesel(sql_type = Text)]
@@ -62,6 +65,7 @@ impl Said {
             kind: String::new(),
             mailing_id: message.mailing_id,
             mailing: message.mailing_subject.clone().unwrap_or_default(),
+            reaction: String::new(),
             own_text: message.message.clone(),
             subject: String::new(),
             header: String::new(),
@@ -100,7 +104,7 @@ impl Said {
 const THEIRS: &str =
     "SELECT i.id, false AS ours, i.received_at AS at, '' AS state, i.mime, '' AS kind, i.mailing_id,
     i.message AS own_text, NULL::bigint AS content_id, NULL::bigint AS version_id, '{}'::jsonb AS field_values
-  FROM incoming i WHERE i.contact_id = $1 AND i.received_at";
+  FROM incoming i WHERE i.contact_id = $1 AND NOT i.reaction AND i.received_at";
 const OURS: &str = "SELECT o.id, true, coalesce(o.accepted_at, o.created_at), o.state, NULL, o.kind, o.mailing_id,
     '', o.content_id, o.version_id, o.field_values
   FROM outgoing o WHERE o.contact_id = $1 AND (o.accepted_at IS NOT NULL OR o.kind <> 'mailing' AND o.state <> 'skipped')
@@ -114,6 +118,7 @@ pub async fn around(
 ) -> QueryResult<Vec<Said>> {
     sql_query(format!(
         "SELECT s.id, s.ours, s.at, s.state, coalesce(s.mime, f.file_name) AS mime, s.kind, s.mailing_id, coalesce(m.subject, '') AS mailing,
+           coalesce(CASE WHEN s.ours THEN (SELECT r.message FROM incoming r WHERE r.outgoing_id = s.id AND r.reaction ORDER BY r.id DESC LIMIT 1) END, '') AS reaction,
            coalesce(x.text, s.own_text) AS own_text, coalesce(v.subject, '') AS subject, coalesce(v.header, '') AS header,
            coalesce(v.message, '') AS message, coalesce(v.footer, '') AS footer, s.field_values
          FROM (({THEIRS} <= $2 ORDER BY i.received_at DESC LIMIT 20)

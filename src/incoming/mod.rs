@@ -6,10 +6,12 @@
 //! `incoming`.
 
 pub mod conversation;
+pub mod files;
 pub mod list;
 mod preferences;
 pub mod query;
 pub mod reply;
+pub mod signs;
 
 use diesel_async::AsyncPgConnection;
 
@@ -55,7 +57,9 @@ pub async fn receive(
     .await?;
     let company_row = companies::find(conn, company).await?;
     let text = message.text.as_deref().unwrap_or_default();
-    let says_stop = keyword::matches(text, &company_row.opt_out_words);
+    let payload = message.payload.as_deref().unwrap_or_default();
+    let says = |words: &[String]| keyword::matches(text, words) || keyword::matches(payload, words);
+    let says_stop = !message.is_reaction && says(&company_row.opt_out_words);
     let Some(id) = query::insert(
         conn,
         &query::NewIncoming {
@@ -73,6 +77,13 @@ pub async fn receive(
     else {
         return Ok(None);
     };
+    if let Some(file) = &message.file {
+        files::note(conn, company, account.id, id, file).await?;
+    }
+    // Somebody was there; nothing was said.
+    if message.is_reaction {
+        return Ok(Some(id));
+    }
     if let Some(reply) = &reply {
         crate::outgoing::query::mark_replied(conn, reply.outgoing_id).await?;
     }
@@ -88,7 +99,7 @@ pub async fn receive(
             governor::opted_out(conn, company, account.id).await?;
         }
     } else {
-        if keyword::matches(text, &company_row.opt_in_words) {
+        if says(&company_row.opt_in_words) {
             contacts::opt_in(conn, &[contact], "Answered with a start word").await?;
         }
         welcome(conn, account, &person, id).await?;

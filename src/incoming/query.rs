@@ -126,8 +126,8 @@ pub(super) async fn insert(
 ) -> QueryResult<Option<IncomingId>> {
     let made: Option<Made> = sql_query(
         "INSERT INTO incoming (company_id, account_id, contact_id, provider_id, sender, sender_name, receiver, message, mime,
-           quoted_provider_id, outgoing_id, mailing_id, sent_at, opted_out, inbox_id, full_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+           quoted_provider_id, outgoing_id, mailing_id, sent_at, opted_out, inbox_id, full_id, reaction, read_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, CASE WHEN $17 THEN wablast_now() END)
          ON CONFLICT ON CONSTRAINT incoming_once DO NOTHING RETURNING id",
     )
     .bind::<BigInt, _>(new.company)
@@ -146,6 +146,7 @@ pub(super) async fn insert(
     .bind::<Bool, _>(new.opted_out)
     .bind::<BigInt, _>(new.inbox)
     .bind::<Text, _>(&new.message.full_id)
+    .bind::<Bool, _>(new.message.is_reaction)
     .get_result(conn)
     .await
     .optional()?;

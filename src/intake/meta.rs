@@ -119,6 +119,10 @@ async fn status_of(
             billable: pricing.billable,
         });
     }
+    if let Some((FailureCode::NotOnWhatsapp, _)) = failure {
+        let own_ref = status.own_ref.as_deref();
+        incoming::signs::not_there_late(conn, account.id, &status.provider_id, own_ref).await?;
+    }
     said.receipts.push(Receipt {
         account: account.id,
         reference: status.provider_id.clone(),

@@ -73,7 +73,7 @@ pub(super) async fn insert(
         .await
 }
 
-pub(super) async fn note_leftover(
+pub async fn note_leftover(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
     key: &str,

@@ -17,8 +17,23 @@ use crate::error::{Error, Result};
 /// What is read on and thrown away of a file that is too large: a browser that is cut off shows no answer.
 const READ_ON: u64 = 1024 * 1024 * 1024;
 
-/// A file of this process alone.
-struct Temporary(PathBuf);
+/// A file of this process alone, gone when nobody holds it.
+pub struct Temporary(PathBuf);
+
+impl Temporary {
+    /// An empty one, open for writing.
+    pub async fn new(app: &App) -> Result<(Self, tokio::fs::File)> {
+        let folder = folder(app);
+        tokio::fs::create_dir_all(&folder).await.map_err(disk)?;
+        let path = folder.join(crate::random::token(24));
+        let file = tokio::fs::File::create_new(&path).await.map_err(disk)?;
+        Ok((Self(path), file))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
 
 impl Drop for Temporary {
     fn drop(&mut self) {
@@ -66,12 +81,9 @@ fn disk(error: std::io::Error) -> Error {
 
 impl Receiving {
     pub async fn start(app: &App) -> Result<Self> {
-        let folder = folder(app);
-        tokio::fs::create_dir_all(&folder).await.map_err(disk)?;
-        let path = folder.join(crate::random::token(24));
-        let file = tokio::fs::File::create_new(&path).await.map_err(disk)?;
+        let (temporary, file) = Temporary::new(app).await?;
         Ok(Self {
-            temporary: Temporary(path),
+            temporary,
             file,
             hash: Sha256::new(),
             size: 0,

@@ -11,7 +11,7 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
 use super::{reach, receipts};
 use crate::crash;
-use crate::gateways::{Accepted, SendError};
+use crate::gateways::{Accepted, FailureCode, SendError};
 use crate::ids::{AccountId, LogId, OutgoingId};
 use crate::prepared::prepared;
 
@@ -129,6 +129,7 @@ pub async fn record(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> Query
             })
             .collect();
         receipts::apply_parked_for(conn, &known).await?;
+        note_signs(conn, outcomes).await?;
         let reached = outcomes.iter().filter(|one| one.reached());
         reach::note(conn, &reached.map(|one| one.id).collect::<Vec<_>>()).await?;
         let late: Vec<OutgoingId> = recorded
@@ -143,4 +144,31 @@ pub async fn record(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> Query
         QueryResult::Ok(())
     })
     .await
+}
+
+/// What a refusal says of its person is followed by whoever knows people.
+async fn note_signs(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> QueryResult<()> {
+    let (mut ids, mut codes) = (Vec::new(), Vec::new());
+    for one in outcomes {
+        if let Err(SendError::Refused { code, .. }) = &one.result
+            && matches!(code, FailureCode::Unsubscribed | FailureCode::NotOnWhatsapp)
+            && one.counts_people
+        {
+            ids.push(one.id);
+            codes.push(code.as_str());
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    prepared(
+        "INSERT INTO told_signs (outgoing_id, company_id, code)
+         SELECT o.id, o.company_id, t.code FROM unnest($1::bigint[], $2::text[]) AS t(id, code) JOIN outgoing o ON o.id = t.id
+         ON CONFLICT DO NOTHING",
+    )
+    .bind::<Array<BigInt>, _>(ids)
+    .bind::<Array<Text>, _>(codes)
+    .execute(conn)
+    .await?;
+    Ok(())
 }

@@ -26,6 +26,8 @@ pub(super) struct Kept {
     pub templates: Vec<meta_templates::Kept>,
     pub media: BTreeMap<String, String>,
     pub subscribed: bool,
+    /// Files that people sent, by id: type and bytes.
+    pub files: BTreeMap<String, (String, Vec<u8>)>,
     /// The portfolio's limit of people in 24 hours; `None`: TIER_100K.
     pub limit: Option<String>,
     /// Who wrote: their window is open.
@@ -43,6 +45,7 @@ impl Kept {
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("/{version:v[0-9]+\\.[0-9]+}")
+            .route("/file/{id}", web::get().to(file))
             .route("/debug_token", web::get().to(debug_token))
             .route("/{id}/messages", web::post().to(messages))
             .route("/{id}/media", web::post().to(media))
@@ -95,6 +98,17 @@ async fn number(request: HttpRequest, path: Path, state: web::Data<State>) -> Ht
         return refused;
     }
     let id = &path.1;
+    if let Some((mime, bytes)) = locked(&state.meta).files.get(id) {
+        let host = request.connection_info().host().to_owned();
+        return HttpResponse::Ok().json(json!({ "messaging_product": "whatsapp", "id": id, "mime_type": mime,
+            "url": format!("http://{host}/{}/file/{id}", path.0), "file_size": bytes.len().to_string() }));
+    }
+    if id.starts_with("77") {
+        return fault(
+            100,
+            "Unsupported get request. Object with this ID does not exist",
+        );
+    }
     if !PHONES.contains(&id.as_str()) {
         return fault(33, "Object with this ID does not exist");
     }
@@ -103,6 +117,19 @@ async fn number(request: HttpRequest, path: Path, state: web::Data<State>) -> Ht
         "status": "CONNECTED", "throughput": { "level": "STANDARD" }, "account_mode": "SANDBOX",
         "whatsapp_business_manager_messaging_limit": locked(&state.meta).limit.clone().unwrap_or_else(|| "TIER_100K".to_owned()),
     }))
+}
+
+/// The bytes of a file that somebody sent, for whoever has the token.
+async fn file(request: HttpRequest, path: Path, state: web::Data<State>) -> HttpResponse {
+    if let Some(refused) = refused(&request, &state) {
+        return refused;
+    }
+    match locked(&state.meta).files.get(&path.1) {
+        Some((mime, bytes)) => HttpResponse::Ok()
+            .content_type(mime.as_str())
+            .body(bytes.clone()),
+        None => HttpResponse::NotFound().finish(),
+    }
 }
 
 /// What the token may do: everything, for ever.
@@ -331,6 +358,18 @@ fn value_of(phone: &str, what: &str, one: &Value) -> Value {
         "metadata": { "display_phone_number": NUMBER, "phone_number_id": phone } });
     value[what] = json!([one]);
     value
+}
+
+/// A person sends a file or a reaction to the first number; `part` is what stands under the kind.
+pub(super) fn somebody_sends(state: &State, number: &str, kind: &str, part: &Value) {
+    locked(&state.meta).windows.insert(number.to_owned());
+    let id = locked(&state.arrived).new_id(state.options.seed);
+    let mut message = json!({ "from": number, "id": format!("wamid.IN{id}"), "type": kind,
+        "timestamp": state.options.clock.now().timestamp().to_string() });
+    message[kind] = part.clone();
+    let mut value = value_of(PHONES[0], "messages", &message);
+    value["contacts"] = json!([{ "profile": { "name": "Budi" }, "wa_id": number }]);
+    state.meta_hooks.post("messages", value);
 }
 
 /// A person writes to the first number: the message comes by webhook, and their window opens.

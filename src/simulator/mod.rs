@@ -147,6 +147,37 @@ impl Running {
         locked(&self.state.meta).limit = Some(limit.to_owned());
     }
 
+    /// A person sends a file to the number at Meta, as an image, audio, document ...; the id of the file.
+    pub fn somebody_sends_file_to_meta(
+        &self,
+        number: &str,
+        kind: &str,
+        mime: &str,
+        bytes: &[u8],
+    ) -> String {
+        let id = {
+            let mut kept = locked(&self.state.meta);
+            let id = format!("77{:06}", kept.next_id());
+            kept.files
+                .insert(id.clone(), (mime.to_owned(), bytes.to_vec()));
+            id
+        };
+        let part = serde_json::json!({ "id": id, "mime_type": mime, "filename": "" });
+        meta::somebody_sends(&self.state, number, kind, &part);
+        id
+    }
+
+    /// Meta has a file no longer.
+    pub fn forget_file(&self, id: &str) {
+        locked(&self.state.meta).files.remove(id);
+    }
+
+    /// A person puts an emoji on a message of the number at Meta; without one it is taken back.
+    pub fn somebody_reacts_at_meta(&self, number: &str, message: &str, emoji: &str) {
+        let part = serde_json::json!({ "message_id": message, "emoji": emoji });
+        meta::somebody_sends(&self.state, number, "reaction", &part);
+    }
+
     /// A person writes to the number at Meta.
     pub fn somebody_writes_to_meta(&self, number: &str, name: &str, text: &str) {
         meta::somebody_writes(&self.state, number, name, text);

@@ -22,6 +22,9 @@ pub fn of(template: &Template, values: &Values) -> TemplateCall {
     };
     for slot in shape.slots() {
         let text = values.get(&slot.key).cloned().unwrap_or_default();
+        if slot.optional && text.trim().is_empty() {
+            continue;
+        }
         let name = slot.variable.clone().filter(|_| shape.named);
         match slot.place {
             Place::Header => call.header.push(Variable { name, text }),
@@ -94,9 +97,8 @@ pub fn missing(shape: &Shape, values: &Values) -> Vec<Slot> {
         .slots()
         .into_iter()
         .filter(|slot| {
-            values
-                .get(&slot.key)
-                .is_none_or(|text| text.trim().is_empty())
+            let text = values.get(&slot.key);
+            !slot.optional && text.is_none_or(|text| text.trim().is_empty())
         })
         .collect()
 }

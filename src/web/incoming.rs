@@ -2,6 +2,8 @@
 //!
 //! Invariant: reading a page changes nothing; a message counts as read when somebody says so.
 
+use std::collections::HashMap;
+
 use actix_web::http::StatusCode;
 use actix_web::web;
 use askama::Template;
@@ -13,6 +15,7 @@ use crate::contacts::{self, Contact};
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{IncomingId, MailingId};
 use crate::incoming::conversation::{self, Said};
+use crate::incoming::files::{self, Kept};
 use crate::incoming::list::LIST;
 use crate::incoming::query::{self, Incoming};
 use crate::incoming::reply::{self, ReplyInput};
@@ -23,6 +26,7 @@ use crate::web::bulk_runs;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::list::{Bulk, Empty, ListView, Selected};
+use crate::web::media::{self, Served};
 use crate::web::page::{Action, Menu, Shell, html_with};
 use crate::web::pieces::Badge;
 use crate::web::table::{self, Table};
@@ -37,6 +41,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::post().to(mark_many),
         )
         .route("/incoming/{id}", web::get().to(show))
+        .route("/incoming/{id}/file", web::get().to(file))
         .route("/incoming/{id}/{verb:read|unread}", web::post().to(mark))
         .route("/incoming/{id}/undo", web::post().to(undo))
         .route("/incoming/{id}/reply", web::post().to(answer));
@@ -55,12 +60,47 @@ struct Bubble {
     time: String,
     lines: Vec<String>,
     mime: Option<String>,
+    /// The file they sent.
+    file: Option<Attached>,
+    /// The emoji they put on it.
+    reaction: String,
     mailing: Option<(MailingId, String)>,
     /// A word for the ticks; empty for theirs.
     state: String,
     icon: &'static str,
     /// Of what was written to this person alone: what it is and what became of it.
     alone: Option<(String, Badge)>,
+}
+
+/// A file that somebody sent, as it stands in the chat.
+struct Attached {
+    /// image, audio, video or document; waiting, missing or too_large where there is none.
+    kind: &'static str,
+    href: String,
+    name: String,
+    /// "PDF · 1.2 MB"
+    detail: String,
+}
+
+impl Attached {
+    fn of(shell: &Shell, kept: &Kept) -> Self {
+        let kind = match kept.state.as_str() {
+            "kept" if kept.is_shown() => ["image", "audio", "video"]
+                .into_iter()
+                .find(|kind| kept.mime.starts_with(kind))
+                .unwrap_or("document"),
+            "kept" => "document",
+            "waiting" => "waiting",
+            "too_large" => "too_large",
+            _ => "missing",
+        };
+        Self {
+            kind,
+            href: format!("/incoming/{}/file", kept.incoming_id),
+            name: kept.name(),
+            detail: media::size(shell, u64::try_from(kept.size).unwrap_or_default()),
+        }
+    }
 }
 
 /// What stands in the forms of the page.
@@ -215,12 +255,24 @@ async fn bubbles(
         Some(contact) => conversation::around(conn, contact, message.received_at).await?,
         None => vec![Said::alone(message)],
     };
+    let theirs = said.iter().filter(|said| !said.ours && said.mime.is_some());
+    let ids: Vec<i64> = theirs.map(|said| said.id).collect();
+    let mut attached: HashMap<i64, Attached> = files::of(conn, &ids)
+        .await?
+        .iter()
+        .map(|kept| (kept.incoming_id.0, Attached::of(shell, kept)))
+        .collect();
     let mut before = String::new();
     let drawn = said.into_iter().map(|said| {
         let day = shell.day(&said.at);
         let first = day != before;
         before.clone_from(&day);
         Bubble {
+            file: if said.ours {
+                None
+            } else {
+                attached.remove(&said.id)
+            },
             day: if first { day } else { String::new() },
             ..bubble(shell, message, said)
         }
@@ -252,6 +304,8 @@ fn bubble(shell: &Shell, message: &Incoming, said: Said) -> Bubble {
         },
         mailing: said.mailing_id.map(|id| (id, said.mailing)),
         mime: said.mime,
+        file: None,
+        reaction: said.reaction,
         icon,
         alone: alone.then(|| {
             let kind = badges::word(shell.lang, "kind", &said.kind);
@@ -350,4 +404,21 @@ async fn take_back(visit: &Visit, id: IncomingId, reason: &str) -> Result<()> {
         .await?;
     }
     conn.commit().await
+}
+
+/// The file of a message: shown where a browser can do so without running anything, else saved.
+async fn file(visit: Visit, id: web::Path<i64>) -> WebResult {
+    let mut conn = visit.conn().await?;
+    let kept = files::find(&mut conn, IncomingId(*id)).await?;
+    drop(conn);
+    let Some((kept, key)) = kept.and_then(|kept| Some((kept.clone(), kept.storage_key?))) else {
+        return Err(Error::NotFound.into());
+    };
+    let served = Served {
+        key,
+        mime: kept.mime.clone(),
+        name: kept.name(),
+        length: u64::try_from(kept.size).unwrap_or_default(),
+    };
+    Ok(media::answer(&visit.app, &visit.request, &served, kept.is_shown()).await?)
 }

@@ -95,7 +95,7 @@ pub async fn named(
 }
 
 /// "340 kB", "1.2 MB"
-fn size(shell: &Shell, bytes: u64) -> String {
+pub fn size(shell: &Shell, bytes: u64) -> String {
     if bytes < 1_000_000 {
         return format!("{} kB", bytes.div_ceil(1000));
     }
@@ -165,7 +165,7 @@ async fn file(visit: Visit, id: web::Path<i64>) -> WebResult {
     let media = query::find(&mut conn, MediaId(*id)).await?;
     drop(conn);
     let shown = matches!(media.kind(), Kind::Image | Kind::Video);
-    Ok(answer(&visit.app, &visit.request, &media, shown).await?)
+    Ok(answer(&visit.app, &visit.request, &Served::of(&media), shown).await?)
 }
 
 async fn linked(
@@ -177,7 +177,7 @@ async fn linked(
         let mut conn = app.db.system().await?;
         let media = links::follow(&mut conn, &token.replace('\0', "")).await?;
         drop(conn);
-        answer(&app, &request, &media, false).await
+        answer(&app, &request, &Served::of(&media), false).await
     };
     match found.await {
         Ok(answer) => answer,
@@ -193,14 +193,34 @@ async fn linked(
     }
 }
 
+/// A file of the storage as it is served.
+pub struct Served {
+    pub key: String,
+    pub mime: String,
+    pub name: String,
+    /// Bytes.
+    pub length: u64,
+}
+
+impl Served {
+    fn of(media: &Media) -> Self {
+        Self {
+            key: media.storage_key.clone(),
+            mime: media.mime.clone(),
+            name: media.file_name.clone(),
+            length: media.length(),
+        }
+    }
+}
+
 /// The file or the asked stretch of it, streamed.
-async fn answer(
+pub async fn answer(
     app: &App,
     request: &HttpRequest,
-    media: &Media,
+    file: &Served,
     shown: bool,
 ) -> Result<HttpResponse> {
-    let length = media.length();
+    let length = file.length;
     let asked = request.headers().get(RANGE);
     let range = match asked.and_then(|range| range.to_str().ok()) {
         Some(range) => wanted(range, length),
@@ -221,8 +241,8 @@ async fn answer(
         answer.insert_header((CONTENT_RANGE, format!("bytes {from}-{}/{length}", to - 1)));
     }
     answer
-        .insert_header((CONTENT_TYPE, content_type(media)))
-        .insert_header((CONTENT_DISPOSITION, disposition(media, shown)))
+        .insert_header((CONTENT_TYPE, content_type(&file.mime)))
+        .insert_header((CONTENT_DISPOSITION, disposition(&file.name, shown)))
         .insert_header((
             CONTENT_SECURITY_POLICY,
             "default-src 'none'; sandbox; frame-ancestors 'none'",
@@ -237,26 +257,26 @@ async fn answer(
     }
     let bytes = app
         .storage
-        .stream(&media.storage_key, from..to)
+        .stream(&file.key, from..to)
         .await
         .map_err(anyhow::Error::new)?;
     Ok(answer.body(SizedStream::new(to - from, bytes)))
 }
 
-fn content_type(media: &Media) -> String {
-    if media.mime == "text/plain" {
+fn content_type(mime: &str) -> String {
+    if mime == "text/plain" {
         "text/plain; charset=utf-8".to_owned()
     } else {
-        media.mime.clone()
+        mime.to_owned()
     }
 }
 
 /// Shown in its place, or saved under its name.
-fn disposition(media: &Media, shown: bool) -> ContentDisposition {
+fn disposition(name: &str, shown: bool) -> ContentDisposition {
     let name = ExtendedValue {
         charset: Charset::Ext("UTF-8".to_owned()),
         language_tag: None,
-        value: media.file_name.clone().into_bytes(),
+        value: name.as_bytes().to_vec(),
     };
     ContentDisposition {
         disposition: if shown {

@@ -39,6 +39,8 @@ mod live;
 mod lock;
 mod media;
 mod meta;
+mod meta_contract;
+mod meta_files;
 mod migrations;
 mod machine;
 mod model;

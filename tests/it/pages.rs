@@ -10,8 +10,8 @@ use crate::support::site::{World, routes};
 const HOSTILE: &str = r#"<script>x()</script>"'><b onmouseover='x'>%s&amp;"#;
 
 /// Answers that are no pages: files, fragments, what needs a token.
-const NO_PAGES: [&str; 8] = [
-    "/healthz", "/readyz", "/static/", "/setup", "/login", ".csv", ".png", "/media/",
+const NO_PAGES: [&str; 9] = [
+    "/healthz", "/readyz", "/static/", "/setup", "/login", ".csv", ".png", "/media/", "/file",
 ];
 
 /// A key of the catalogue that stands on the page instead of its text.

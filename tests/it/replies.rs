@@ -233,6 +233,9 @@ async fn receive(app: &TestApp, account: i64, sender: &Sender, stanza: &str) -> 
         media: None,
         quoted: None,
         sent_at: None,
+        file: None,
+        is_reaction: false,
+        payload: None,
     };
     incoming::receive(&mut conn, &account, &message, 1)
         .await

@@ -300,6 +300,11 @@ fn incoming(message: &Value, contacts: &[&Value]) -> Option<Event> {
         quoted: some(&message["context"]["id"])
             .or_else(|| some(&message["reaction"]["message_id"])),
         sent_at: moment(&message["timestamp"]),
+        file: said.file,
+        is_reaction: message["type"].as_str() == Some("reaction"),
+        payload: some(&message["button"]["payload"])
+            .or_else(|| some(&message["interactive"]["button_reply"]["id"]))
+            .or_else(|| some(&message["interactive"]["list_reply"]["id"])),
     }))
 }
 

@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod events;
+pub mod media;
 pub mod message;
 pub mod reactions;
 pub mod templates;

@@ -74,6 +74,8 @@ pub struct Slot {
     /// What stands between the braces; none for a button.
     pub variable: Option<String>,
     pub place: Place,
+    /// May stay empty: what a quick reply brings back beside its text.
+    pub optional: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,16 +116,19 @@ impl Shape {
                         key,
                         variable: Some(variable),
                         place,
+                        optional: false,
                     });
                 }
             }
         }
         for (index, button) in self.buttons.iter().enumerate() {
-            if button.is_dynamic() {
+            let optional = button.kind == "quick_reply";
+            if optional || button.is_dynamic() {
                 slots.push(Slot {
                     key: format!("button.{index}"),
                     variable: None,
                     place: Place::Button(index),
+                    optional,
                 });
             }
         }
@@ -407,7 +412,7 @@ mod tests {
             .into_iter()
             .map(|slot| slot.key)
             .collect();
-        assert_eq!(keys, ["body.1", "body.2", "button.1"]);
+        assert_eq!(keys, ["body.1", "body.2", "button.0", "button.1"]);
         assert_eq!(listed.shape.samples["body.2"], "10 %");
         assert_eq!(listed.shape.unusable(), None);
     }

@@ -4,10 +4,13 @@
 
 use serde_json::Value;
 
+use super::super::waha::events::IncomingFile;
+
 /// What a message says, and what it carries.
 pub(super) struct Said {
     pub text: Option<String>,
     pub mime: Option<String>,
+    pub file: Option<IncomingFile>,
 }
 
 pub(super) fn of(message: &Value) -> Said {
@@ -23,12 +26,22 @@ pub(super) fn of(message: &Value) -> Said {
             return Said {
                 text: owned(&part["caption"]).or_else(|| owned(&part["filename"])),
                 mime: Some(mime.unwrap_or_else(|| "application/octet-stream".to_owned())),
+                file: owned(&part["id"]).map(|id| IncomingFile {
+                    id,
+                    sha256: owned(&part["sha256"]).unwrap_or_default(),
+                    name: owned(&part["filename"]).unwrap_or_default(),
+                }),
             };
         }
         "location" => Some(location(part)),
         "contacts" => Some(contacts(message)),
+        // Without an emoji it was taken back.
         "reaction" => {
-            Some(owned(&part["emoji"]).unwrap_or_else(|| "(reaction removed)".to_owned()))
+            return Said {
+                text: owned(&part["emoji"]),
+                mime: None,
+                file: None,
+            };
         }
         "button" => owned(&part["text"]),
         "interactive" => interactive(part),
@@ -38,6 +51,7 @@ pub(super) fn of(message: &Value) -> Said {
     Said {
         text: Some(text.unwrap_or_else(|| format!("({})", unknown(message, kind)))),
         mime: None,
+        file: None,
     }
 }
 
@@ -134,7 +148,7 @@ mod tests {
         );
         assert_eq!(
             text(json!({"type": "reaction", "reaction": {"message_id": "x"}})),
-            "(reaction removed)"
+            ""
         );
         assert_eq!(
             text(json!({"type": "hologram"})),

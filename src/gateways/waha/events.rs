@@ -30,7 +30,7 @@ pub enum Event {
         /// The hidden id of the person it went to, where WhatsApp keeps the chat under it.
         lid: Option<String>,
     },
-    Incoming(IncomingMessage),
+    Incoming(Box<IncomingMessage>),
     /// A message of the number itself; `by_api`: sent through WAHA.
     Own {
         stanza: String,
@@ -57,6 +57,23 @@ pub struct IncomingMessage {
     /// Stanza of the message it answers.
     pub quoted: Option<String>,
     pub sent_at: Option<DateTime<Utc>>,
+    /// Where its file can be fetched.
+    pub file: Option<IncomingFile>,
+    /// An emoji put on the quoted message; without a text it is taken back.
+    pub is_reaction: bool,
+    /// What a pressed button brings back beside its text.
+    pub payload: Option<String>,
+}
+
+/// A file that the gateway keeps for some time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IncomingFile {
+    /// The gateway's id of it.
+    pub id: String,
+    /// As the gateway announces it; empty where it does not.
+    pub sha256: String,
+    /// Of a document.
+    pub name: String,
 }
 
 /// Who wrote. Only people become contacts.
@@ -172,7 +189,7 @@ fn message(payload: &Value) -> Event {
         return Event::Ignored;
     };
     let has_media = payload["hasMedia"].as_bool().unwrap_or(false);
-    Event::Incoming(IncomingMessage {
+    Event::Incoming(Box::new(IncomingMessage {
         stanza: stanza_of_message,
         full_id: id.to_owned(),
         sender: sender(from, payload),
@@ -197,7 +214,10 @@ fn message(payload: &Value) -> Event {
         sent_at: payload["timestamp"]
             .as_i64()
             .and_then(|at| Utc.timestamp_opt(at, 0).single()),
-    })
+        file: None,
+        is_reaction: false,
+        payload: None,
+    }))
 }
 
 /// Who stands behind an address; `payload` may tell the phone of a hidden id.

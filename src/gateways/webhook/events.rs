@@ -149,6 +149,9 @@ pub fn incoming(message: &Value, alike: &str) -> Option<IncomingMessage> {
             .map(|id| events::stanza(&id).to_owned()),
         full_id,
         sent_at: None,
+        file: None,
+        is_reaction: false,
+        payload: None,
     })
 }
 

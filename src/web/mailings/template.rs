@@ -22,6 +22,8 @@ pub struct Place {
     pub label: String,
     pub sample: String,
     pub text: String,
+    /// May stay empty.
+    pub optional: bool,
 }
 
 /// What the form shows of templates.
@@ -77,6 +79,7 @@ impl Chooser {
                 label: label(shell, &slot.key),
                 sample: shape.samples.get(&slot.key).cloned().unwrap_or_default(),
                 text: values.get(&slot.key).cloned().unwrap_or_default(),
+                optional: slot.optional,
                 key: slot.key,
             })
             .collect();

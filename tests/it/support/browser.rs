@@ -259,6 +259,16 @@ impl Browser {
         panic!("redirects without end at {path}")
     }
 
+    /// What is answered, as it comes.
+    pub async fn raw(&self, path: &str) -> reqwest::Response {
+        self.client
+            .get(format!("{}{path}", self.address))
+            .header(COOKIE, self.cookie_header())
+            .send()
+            .await
+            .unwrap()
+    }
+
     /// Posts a form and follows where it leads.
     pub async fn submit(&mut self, form: Form) -> Page {
         self.submit_from(form, None).await

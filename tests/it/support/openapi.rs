@@ -124,6 +124,37 @@ fn walk(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut V
             "minimum" if value.as_f64() < said.as_f64() => {
                 found.push(format!("{at}: {value} is less than {said}"))
             }
+            "const" if said != value => found.push(format!("{at}: {value} is not {said}")),
+            "pattern" => {
+                let pattern = regex::Regex::new(said.as_str().unwrap()).unwrap();
+                if value.as_str().is_some_and(|text| !pattern.is_match(text)) {
+                    found.push(format!("{at}: {value} is not {pattern}"));
+                }
+            }
+            "maxLength" | "minLength" => {
+                let length = value.as_str().map(|text| text.chars().count() as u64);
+                let wrong = match (word.as_str(), length, said.as_u64()) {
+                    ("maxLength", Some(length), Some(most)) => length > most,
+                    ("minLength", Some(length), Some(least)) => length < least,
+                    _ => false,
+                };
+                if wrong {
+                    found.push(format!("{at}: {word} {said}"));
+                }
+            }
+            "minItems"
+                if value
+                    .as_array()
+                    .is_some_and(|all| (all.len() as u64) < said.as_u64().unwrap()) =>
+            {
+                found.push(format!("{at}: fewer than {said}"));
+            }
+            "anyOf" => {
+                let mut ways = said.as_array().unwrap().iter();
+                if !ways.any(|way| faults_in(document, way, value).is_empty()) {
+                    found.push(format!("{at}: {value} fits none of {said}"));
+                }
+            }
             "oneOf" => {
                 let fits = said
                     .as_array()
@@ -146,6 +177,8 @@ fn walk(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut V
             | "propertyNames"
             | "type"
             | "enum"
+            | "const"
+            | "minItems"
             | "minimum" => {}
             word if TALK.contains(&word) => {}
             unknown => found.push(format!("{at}: this check does not know {unknown}")),
@@ -251,5 +284,17 @@ fn openapi_the_judge_sees_what_is_wrong() {
     ] {
         assert_eq!(faults(&schema, &wrong).len(), 1, "{wrong}");
     }
-    assert_eq!(faults(&json!({ "pattern": "x" }), &json!("x")).len(), 1);
+    assert_eq!(faults(&json!({ "multipleOf": 2 }), &json!(2)).len(), 1);
+    for (schema, wrong) in [
+        (json!({ "pattern": "^x$" }), json!("y")),
+        (json!({ "const": "x" }), json!("y")),
+        (json!({ "maxLength": 1 }), json!("xx")),
+        (json!({ "minItems": 1 }), json!([])),
+        (
+            json!({ "anyOf": [{ "required": ["a"] }, { "required": ["b"] }] }),
+            json!({}),
+        ),
+    ] {
+        assert_eq!(faults(&schema, &wrong).len(), 1, "{schema}");
+    }
 }

@@ -153,6 +153,8 @@ impl World {
                  'buttons', jsonb_build_array(jsonb_build_object('kind', 'quick_reply', 'text', $words${words}$words$))));
              INSERT INTO gateway_log (company_id, account_id, gateway, at, method, address, ms, outcome, failure, request, request_bytes, answer, answer_bytes)
                VALUES (1, {account}, 'n8n', wablast_now(), 'POST', $words${words}$words$, 7, 'failed', $words${words}$words$, $words${words}$words$, 9, $words${words}$words$, 9);
+             INSERT INTO incoming_files (incoming_id, company_id, account_id, provider_id, state, mime, size, storage_key, file_name)
+               SELECT (SELECT min(id) FROM incoming), 1, {account}, '1', 'kept', m.mime, m.size, m.storage_key, $words${words}$words$ FROM media m LIMIT 1;
              INSERT INTO favourites (company_id, user_id, list, name, query)
                VALUES (1, 1, '/contacts', $words${words}$words$, 'f=active')"
         ))
