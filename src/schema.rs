@@ -27,6 +27,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    account_pulling (account_id) {
+        account_id -> BigInt,
+        company_id -> BigInt,
+        pulls -> Bool,
+        pulled_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     account_recent (account_id) {
         account_id -> BigInt,
         company_id -> BigInt,
@@ -1062,6 +1071,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     account_companies,
     account_flow,
     account_pace,
+    account_pulling,
     account_recent,
     account_sending,
     account_sessions,

@@ -12,6 +12,7 @@ use tracing_actix_web::TracingLogger;
 use crate::app::App;
 use crate::intake::Inbox;
 use crate::limits::Limits;
+use crate::outgoing::pull::Puller;
 use crate::{api, web as panel};
 
 /// A server that is bound and not yet run.
@@ -26,6 +27,7 @@ impl Server {
         let listen = app.config.listen;
         let inbox = Inbox::start(app.clone());
         let limits = web::Data::new(Limits::default());
+        let puller = web::Data::new(Puller::default());
         let document = web::Data::new(panel::api_docs::Document(api::document::all()));
         let server = HttpServer::new(move || {
             ActixApp::new()
@@ -36,6 +38,7 @@ impl Server {
                 .app_data(web::Data::new(inbox.clone()))
                 .app_data(limits.clone())
                 .app_data(document.clone())
+                .app_data(puller.clone())
                 .configure(api::routes)
                 .configure(|config| panel::routes(config, &app))
         })

@@ -74,7 +74,7 @@ pub struct AccountInput {
     pub batch_size: String,
     /// Beside the owner.
     pub allowed_company_ids: Vec<i64>,
-    /// The next three count where it sends through a webhook.
+    /// The next four count where it sends through a webhook.
     pub callback_minutes: String,
     pub counts_as_sent: Option<String>,
     pub at_once: String,
@@ -84,6 +84,8 @@ pub struct AccountInput {
     pub flow_token: String,
     #[serde(skip_serializing)]
     pub flow_secret: String,
+    /// Outside workers fetch the messages; then no address is needed.
+    pub pulls: Option<String>,
     pub allowed_user_ids: Vec<i64>,
 }
 
@@ -117,6 +119,7 @@ pub struct AccountDraft {
     pub webhook_auth: &'static str,
     pub flow_token: Option<SecretString>,
     pub flow_secret: Option<SecretString>,
+    pub pulls: bool,
     pub allowed_user_ids: Vec<UserId>,
     pub app_secret: Option<SecretString>,
     pub token: Option<SecretString>,
@@ -220,7 +223,8 @@ impl AccountInput {
                 "Enter the address of WAHA, for example http://127.0.0.1:3000.",
             );
         }
-        if send_through == "webhook" && webhook_url.is_empty() {
+        let pulls = self.pulls.is_some() && send_through == "webhook";
+        if send_through == "webhook" && webhook_url.is_empty() && !pulls {
             errors.add("webhook_url", "Enter the address of the webhook that sends, for example the production URL of your n8n flow.");
         }
         if provider == "meta" && send_through == "webhook" {
@@ -355,6 +359,7 @@ impl AccountInput {
             webhook_auth,
             flow_token: typed(&self.flow_token),
             flow_secret: typed(&self.flow_secret),
+            pulls,
             allowed_user_ids: self.allowed_user_ids.iter().copied().map(UserId).collect(),
             app_secret: typed(&self.app_secret),
             token: typed(&self.token),

@@ -3,7 +3,7 @@
 //! Invariants: a secret is sealed before it is stored and never leaves through a page, a log or the
 //! API; whoever changes a secret or an address makes the account *untested* until a test passes; an
 //! account belongs to one company, which alone changes it, and is used by those in `account_companies`.
-//! Owns `accounts`, `account_companies`, `account_users`, `account_sessions`, `account_flow`
+//! Owns `accounts`, `account_companies`, `account_users`, `account_sessions`, `account_flow`, `account_pulling`
 //! and `account_sending`. Does not know who sends through it.
 
 pub mod callback_token;
@@ -14,6 +14,7 @@ pub mod list;
 pub mod meta;
 pub mod number;
 pub mod pace;
+pub mod pulling;
 pub mod query;
 pub mod sending;
 pub mod session;
@@ -359,6 +360,7 @@ async fn write(
     draft: &AccountDraft,
 ) -> Result<bool> {
     query::write(conn, id, draft).await.map_err(number_taken)?;
+    pulling::set(conn, id, company, draft.pulls).await?;
     for (which, value) in draft.secrets() {
         if let Some(value) = value.filter(|value| !value.expose_secret().is_empty()) {
             seal(conn, crypt, id, company, which, value).await?;

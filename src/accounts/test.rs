@@ -3,6 +3,7 @@
 use diesel_async::AsyncPgConnection;
 
 use super::flow::Flow;
+use super::pulling::{self, Pulling};
 use super::{Account, callback_token, flow, health, number, owned, query};
 use crate::app::App;
 use crate::error::Result;
@@ -23,6 +24,7 @@ pub async fn run(app: &App, company: CompanyId, id: AccountId) -> Result<Tested>
     let account = owned(&mut conn, id, company).await?;
     let token = callback_token::state(&mut conn, company).await?;
     let flow = flow::of(&mut conn, id).await?;
+    let pulling = pulling::of(&mut conn, &account).await?;
     conn.commit().await?;
     let checks = if account.is_meta() {
         let (mut checks, looked) = account.meta(app)?.test(app.clock.now()).await;
@@ -32,6 +34,8 @@ pub async fn run(app: &App, company: CompanyId, id: AccountId) -> Result<Tested>
         }
         checks.push(meta_reaches_us(app, &account));
         checks
+    } else if pulling.pulls {
+        vec![workers_fetch(pulling)]
     } else if account.sends_through_webhook() {
         let mut checks = account.webhook(app, &flow)?.test().await;
         checks.push(reports_to_us(app, &account, &flow, token.is_some()));
@@ -93,6 +97,22 @@ fn is_loopback(address: &str) -> bool {
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
     })
+}
+
+/// Nothing of theirs can be asked: only whether they come.
+fn workers_fetch(pulling: Pulling) -> Check {
+    let message = match pulling.pulled_at {
+        Some(at) => format!(
+            "Workers fetch the messages; one came {}.",
+            at.format("%-d %b %Y %H:%M UTC")
+        ),
+        None => "Workers fetch the messages. None has come yet: let yours call POST /api/v1/outgoing/pull.".to_owned(),
+    };
+    Check {
+        name: "workers",
+        ok: true,
+        message,
+    }
 }
 
 /// Whether a flow can report to us: an address that leads back to us, and a token.

@@ -12,7 +12,7 @@ use utoipa::OpenApi;
 
 use super::error::Envelope;
 use super::v1::{
-    accounts, contacts, imports, incoming, lists, mailings, media, messages, templates,
+    accounts, contacts, imports, incoming, lists, mailings, media, messages, outgoing, templates,
 };
 use crate::app::App;
 use crate::gateways::webhook::news::{FlowEvent, FlowEvents};
@@ -38,7 +38,7 @@ use crate::limits::{CALLS_AT_ONCE, CALLS_PER_SECOND};
         mailings::create, mailings::list, mailings::show, mailings::preflight, mailings::submit, mailings::send_now,
         mailings::pause, mailings::resume, mailings::cancel, mailings::draft, mailings::duplicate,
         imports::create, imports::show, imports::rejected, media::create, media::show, mailings::retry_failed,
-        messages::list, incoming::list,
+        messages::list, outgoing::pull, outgoing::results, incoming::list,
         openapi,
     ),
 )]

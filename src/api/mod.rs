@@ -17,7 +17,9 @@ pub mod webhooks;
 use actix_web::middleware::from_fn;
 use actix_web::web;
 
-use v1::{accounts, contacts, imports, incoming, lists, mailings, media, messages, templates};
+use v1::{
+    accounts, contacts, imports, incoming, lists, mailings, media, messages, outgoing, templates,
+};
 
 /// The site map of the API.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -76,6 +78,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route("/media", web::post().to(media::create))
                 .route("/media/{id}", web::get().to(media::show))
                 .route("/messages", web::get().to(messages::list))
+                .route("/outgoing/pull", web::post().to(outgoing::pull))
+                .route("/outgoing/results", web::post().to(outgoing::results))
                 .route("/incoming", web::get().to(incoming::list))
                 .default_service(web::to(error::no_such_address)),
         )

@@ -423,7 +423,9 @@ async fn file_goes(
         return Ok(());
     }
     if account.sends_through_webhook() {
-        return if accounts::test::finds_us(app, &account.webhook_url) {
+        // Workers that fetch have an address of ours already.
+        let theirs = &account.webhook_url;
+        return if theirs.is_empty() || accounts::test::finds_us(app, theirs) {
             Ok(())
         } else {
             Err(Error::invalid(

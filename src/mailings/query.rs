@@ -254,6 +254,11 @@ pub struct Facts {
     /// Managers may look after the account's session: it is this company's and sends through WAHA's API.
     #[diesel(sql_type = Bool)]
     pub has_session: bool,
+    /// Outside workers fetch the account's messages, and when one asked last.
+    #[diesel(sql_type = Bool)]
+    pub pulled: bool,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub pulled_at: Option<DateTime<Utc>>,
     /// Names of the chosen lists.
     #[diesel(sql_type = Text)]
     pub lists: String,
@@ -278,6 +283,7 @@ pub async fn facts(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<F
         "SELECT u.name AS responsible, coalesce(a.name, '') AS account, coalesce(a.health, '') AS health,
            coalesce(a.health_reason, '') AS health_reason, a.health_retry_at, coalesce(a.per_second, 0)::double precision AS per_second,
            coalesce(a.company_id = m.company_id AND a.provider = 'waha' AND a.send_through = 'api', false) AS has_session,
+           coalesce(wablast_pulled(a), false) AS pulled, (SELECT p.pulled_at FROM account_pulling p WHERE p.account_id = a.id) AS pulled_at,
            coalesce((SELECT string_agg(l.name, ', ' ORDER BY ml.position) FROM mailing_lists ml JOIN lists l ON l.id = ml.list_id
              WHERE ml.mailing_id = m.id AND NOT ml.excluded AND m.recipients = 'lists'), '') AS lists,
            coalesce((SELECT string_agg(l.name, ', ' ORDER BY ml.position) FROM mailing_lists ml JOIN lists l ON l.id = ml.list_id

@@ -64,7 +64,7 @@ WITH wanted AS (
   SELECT o.id, w.fence, w.own_ref, w.has_file,
     CASE
       WHEN o.kind = 'mailing' AND m.state IS DISTINCT FROM 'sending' THEN 'back'
-      WHEN a.health <> 'running' OR NOT a.active THEN 'back'
+      WHEN a.health <> 'running' OR NOT a.active OR wablast_pulled(a) <> $11 THEN 'back'
       WHEN o.kind IN ('reply', 'test', 'confirmation') THEN 'go'
       WHEN o.kind = 'mailing' AND q.until IS NOT NULL THEN 'quiet_hours'
       WHEN c.erased_at IS NOT NULL THEN 'erased'
@@ -113,6 +113,19 @@ pub async fn begin(
     own_refs: &[Option<String>],
     gates: &Gates,
 ) -> QueryResult<Vec<Begun>> {
+    let leases = (seconds(LEASE_SECONDS), seconds(MEDIA_LEASE_SECONDS));
+    begin_for(conn, owner, claimed, own_refs, gates, leases).await
+}
+
+/// The same, held for so many seconds: texts, and what carries a file.
+pub(super) async fn begin_for(
+    conn: &mut AsyncPgConnection,
+    owner: Uuid,
+    claimed: &[Claimed],
+    own_refs: &[Option<String>],
+    gates: &Gates,
+    (of_texts, of_files): (f64, f64),
+) -> QueryResult<Vec<Begun>> {
     let ids: Vec<OutgoingId> = claimed.iter().map(|one| one.id).collect();
     let fences: Vec<i32> = claimed.iter().map(|one| one.fence).collect();
     let files: Vec<bool> = claimed.iter().map(|one| one.media_id.is_some()).collect();
@@ -121,12 +134,13 @@ pub async fn begin(
         .bind::<Array<Integer>, _>(fences)
         .bind::<Array<Nullable<Text>>, _>(own_refs)
         .bind::<SqlUuid, _>(owner)
-        .bind::<Double, _>(seconds(LEASE_SECONDS))
+        .bind::<Double, _>(of_texts)
         .bind::<Array<Bool>, _>(files)
-        .bind::<Double, _>(seconds(MEDIA_LEASE_SECONDS))
+        .bind::<Double, _>(of_files)
         .bind::<Array<Text>, _>(&gates.prefixes)
         .bind::<Array<Nullable<Timestamptz>>, _>(&gates.quiet_until)
         .bind::<Nullable<Timestamptz>, _>(gates.mailings_until)
+        .bind::<Bool, _>(gates.by_pull)
         .load(conn)
         .await
 }

@@ -6,7 +6,7 @@
 //! opened (`open.rs`); what the account's delivery is now decides. A first try of a mailing's plain text
 //! becomes *sending* here, together with its attempt: one write of its row less. Whoever may not get it is
 //! left *claimed*, and `begin` says why. Whose quiet hours or whose gap after the last message are not over
-//! costs no token: the message is put off to its moment.
+//! costs no token: the message is put off to its moment. What outside workers fetch (`pull.rs`) nobody else takes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -101,7 +101,7 @@ WITH locked AS (
   SELECT p.account_id, wablast_room(p, a, wablast_now()) AS room, a.delivery = 'batched' AS batched, a.person_gap AS gap,
     (a.delay_min + (a.delay_max - a.delay_min) * random()) / greatest(0.01, wablast_slowed(p.slow, p.slowed_at, wablast_now())) AS pause
   FROM account_pace p JOIN accounts a ON a.id = p.account_id
-  WHERE p.account_id = $1 AND a.active AND a.health = 'running'
+  WHERE p.account_id = $1 AND a.active AND a.health = 'running' AND wablast_pulled(a) = $13
     AND (p.blocked_until IS NULL OR p.blocked_until <= wablast_now())
   FOR UPDATE OF p
 ), pace AS (
@@ -331,6 +331,7 @@ async fn rows(conn: &mut AsyncPgConnection, ask: &Ask<'_>, trail: &Trail) -> Que
         .bind::<Array<Text>, _>(&ask.gates.prefixes)
         .bind::<Array<Nullable<Timestamptz>>, _>(&ask.gates.quiet_until)
         .bind::<Bool, _>(ask.gates.mailings_until.is_some())
+        .bind::<Bool, _>(ask.gates.by_pull)
         .load(conn)
         .await
 }

@@ -115,6 +115,14 @@ async fn record_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
     let mut conn = app.db.system().await?;
     record::record(&mut conn, outcomes).await?;
     crash::here("record.done");
+    follow(&mut conn, outcomes).await
+}
+
+/// What recorded outcomes mean for their accounts, logs and mailings.
+pub(super) async fn follow(
+    conn: &mut AsyncPgConnection,
+    outcomes: &[Outcome],
+) -> anyhow::Result<()> {
     let said: HashMap<LogId, String> = outcomes
         .iter()
         .filter_map(|one| Some((one.log?, one.result.as_ref().err()?)))
@@ -123,7 +131,7 @@ async fn record_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
         .map(|(log, error)| (log, error.reason().to_owned()))
         .collect();
     if !said.is_empty() {
-        logs::gateway_said(&mut conn, &said.into_iter().collect::<Vec<_>>()).await?;
+        logs::gateway_said(conn, &said.into_iter().collect::<Vec<_>>()).await?;
     }
     for outcome in outcomes {
         match &outcome.result {
@@ -131,29 +139,29 @@ async fn record_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
                 if *code == FailureCode::WorkflowInactive =>
             {
                 let wait = look_again(crate::random::jitter());
-                health::stop_for(&mut conn, outcome.account, code.as_str(), reason, wait).await?;
+                health::stop_for(conn, outcome.account, code.as_str(), reason, wait).await?;
             }
             Err(SendError::AccountStop { code, reason }) => {
-                health::stop(&mut conn, outcome.account, code.as_str(), reason).await?;
+                health::stop(conn, outcome.account, code.as_str(), reason).await?;
             }
             // One person gets too many: the others go on.
             Err(SendError::NotSent { code, .. }) if *code == FailureCode::PairLimited => {}
             // The account's gateway asked for patience, or cannot be reached: nobody else needs to try.
             Err(SendError::NotSent { reason, code, .. }) => {
                 if *code == FailureCode::RateLimited {
-                    pace::slow_down(&mut conn, outcome.account).await?;
+                    pace::slow_down(conn, outcome.account).await?;
                 }
-                queue::block(&mut conn, outcome.account, outcome.wait, reason).await?;
+                queue::block(conn, outcome.account, outcome.wait, reason).await?;
             }
             Err(error) if error.reason().contains("error 463") => {
-                governor::trouble(&mut conn, outcome.account, Trouble::ColdContact).await?;
+                governor::trouble(conn, outcome.account, Trouble::ColdContact).await?;
             }
             _ => {}
         }
     }
-    give_room_back(&mut conn, outcomes).await?;
-    autopause::note(&mut conn, outcomes).await?;
-    stops::note(&mut conn, outcomes).await?;
+    give_room_back(conn, outcomes).await?;
+    autopause::note(conn, outcomes).await?;
+    stops::note(conn, outcomes).await?;
     Ok(())
 }
 

@@ -29,6 +29,8 @@ pub struct Gates {
     pub quiet_until: Vec<Option<DateTime<Utc>>>,
     /// Two messages to one person are kept apart.
     pub gap: bool,
+    /// An outside worker asks: it gets what is set to be pulled, and nobody else does.
+    pub by_pull: bool,
 }
 
 impl Gates {

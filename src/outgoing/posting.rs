@@ -118,32 +118,10 @@ impl Posting {
     }
 
     async fn attempt(&mut self) -> Result<Accepted, SendError> {
-        let Some(number) = self.message.number.clone() else {
-            return Err(SendError::Refused {
-                code: FailureCode::InvalidNumber,
-                reason: "The message has no number to go to.".to_owned(),
-            });
-        };
-        let (text, template) = match (&self.version, &self.message.text) {
-            (Some(version), _) => version.of(&values(&self.message.field_values)),
-            (None, Some(text)) => (text.clone(), None),
-            (None, None) => return Err(not_ready("the text of the message could not be read")),
-        };
-        if self.media.is_none() && self.message.media_id.is_some() {
-            return Err(not_ready("the file of the message could not be read"));
-        }
-        if self.media.is_some() && template.is_none() && merge::length(&text) > merge::CAPTION_MAX {
-            return Err(SendError::Refused {
-                code: FailureCode::MediaRejected,
-                reason: format!(
-                    "With this person's values the text under the file has {} characters; WhatsApp takes at most {}.",
-                    merge::length(&text),
-                    merge::CAPTION_MAX
-                ),
-            });
-        }
+        let version = self.version.as_deref();
+        let Said { to, text, template } = Said::by(&self.message, version, self.media.is_some())?;
         let message = TextMessage {
-            to: number,
+            to,
             text,
             media: self.media.clone(),
             own_ref: self.message.own_ref.clone(),
@@ -156,6 +134,48 @@ impl Posting {
         }
         let (company, id) = (self.message.company_id.0, self.message.id.0);
         tap::of_message(company, id, self.way.send(message, self.push.take())).await
+    }
+}
+
+/// What a begun message says, and to whom.
+pub(super) struct Said {
+    pub to: String,
+    pub text: String,
+    pub template: Option<TemplateCall>,
+}
+
+impl Said {
+    /// `has_file`: the file of the message is at hand. Why it cannot go is an outcome.
+    pub fn by(
+        message: &Begun,
+        version: Option<&Version>,
+        has_file: bool,
+    ) -> Result<Self, SendError> {
+        let Some(to) = message.number.clone() else {
+            return Err(SendError::Refused {
+                code: FailureCode::InvalidNumber,
+                reason: "The message has no number to go to.".to_owned(),
+            });
+        };
+        let (text, template) = match (version, &message.text) {
+            (Some(version), _) => version.of(&values(&message.field_values)),
+            (None, Some(text)) => (text.clone(), None),
+            (None, None) => return Err(not_ready("the text of the message could not be read")),
+        };
+        if !has_file && message.media_id.is_some() {
+            return Err(not_ready("the file of the message could not be read"));
+        }
+        if has_file && template.is_none() && merge::length(&text) > merge::CAPTION_MAX {
+            return Err(SendError::Refused {
+                code: FailureCode::MediaRejected,
+                reason: format!(
+                    "With this person's values the text under the file has {} characters; WhatsApp takes at most {}.",
+                    merge::length(&text),
+                    merge::CAPTION_MAX
+                ),
+            });
+        }
+        Ok(Self { to, text, template })
     }
 }
 

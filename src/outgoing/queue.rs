@@ -9,13 +9,14 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{
-    Array, BigInt, Bool, Double, Integer, Nullable, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Bool, Double, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::GRACE_SECONDS;
 use super::claim::Claimed;
+use super::pull;
 use super::reach;
 use crate::ids::{AccountId, OutgoingId};
 
@@ -25,8 +26,8 @@ struct Account {
     id: AccountId,
 }
 
-/// Accounts that have something to send now and may send. Makes their pace rows on the way.
-pub async fn accounts_with_work(conn: &mut AsyncPgConnection) -> QueryResult<Vec<AccountId>> {
+/// Makes the pace rows of accounts that are new.
+pub(super) async fn make_pace(conn: &mut AsyncPgConnection) -> QueryResult<usize> {
     sql_query(
         "INSERT INTO account_pace (account_id, company_id, tokens, tokens_at)
          SELECT a.id, a.company_id, a.burst, wablast_now() FROM accounts a
@@ -34,10 +35,15 @@ pub async fn accounts_with_work(conn: &mut AsyncPgConnection) -> QueryResult<Vec
          ON CONFLICT DO NOTHING",
     )
     .execute(conn)
-    .await?;
+    .await
+}
+
+/// Accounts that have something for us to send now and may send. Makes their pace rows on the way.
+pub async fn accounts_with_work(conn: &mut AsyncPgConnection) -> QueryResult<Vec<AccountId>> {
+    make_pace(conn).await?;
     // LIMIT 1 keeps the planner from joining the whole queue where one row of each mailing is enough.
     let accounts: Vec<Account> = sql_query(
-        "SELECT a.id FROM accounts a WHERE a.active AND a.health = 'running' AND (
+        "SELECT a.id FROM accounts a WHERE a.active AND a.health = 'running' AND NOT wablast_pulled(a) AND (
            EXISTS (SELECT FROM outgoing o WHERE o.account_id = a.id AND o.state = 'queued' AND o.kind <> 'mailing')
            OR a.delivery <> 'batched' AND EXISTS (SELECT FROM mailings m CROSS JOIN LATERAL (
                 SELECT FROM outgoing o WHERE o.mailing_id = m.id AND o.state = 'queued' LIMIT 1) o
@@ -72,6 +78,16 @@ pub async fn next(
     account: AccountId,
     mailings_until: Option<DateTime<Utc>>,
 ) -> QueryResult<Next> {
+    next_for(conn, account, mailings_until, false).await
+}
+
+/// The same for whoever takes messages of such accounts: outside workers (`by_pull`), or ourselves.
+pub(super) async fn next_for(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    mailings_until: Option<DateTime<Utc>>,
+    by_pull: bool,
+) -> QueryResult<Next> {
     let waits: Option<Waits> = sql_query(
         "WITH pace AS (
            SELECT s.batched, s.seconds, greatest(s.seconds, extract(epoch FROM wablast_capped_until(s.room, s.hourly_cap) - wablast_now()),
@@ -81,7 +97,7 @@ pub async fn next(
                CASE WHEN a.delay_max IS NOT NULL THEN extract(epoch FROM p.next_at - wablast_now()) END,
                (1 - (wablast_room(p, a, wablast_now())).tokens) / (a.per_second * wablast_slowed(p.slow, p.slowed_at, wablast_now())))::float8 AS seconds
              FROM account_pace p JOIN accounts a ON a.id = p.account_id
-             WHERE p.account_id = $1 AND a.active AND a.health = 'running') s
+             WHERE p.account_id = $1 AND a.active AND a.health = 'running' AND wablast_pulled(a) = $3) s
          ), urgent AS (
            SELECT coalesce(extract(epoch FROM o.not_before - wablast_now()), 0)::float8 AS seconds FROM outgoing o
            WHERE o.account_id = $1 AND o.state = 'queued' AND o.kind <> 'mailing' ORDER BY o.not_before NULLS FIRST LIMIT 1
@@ -103,6 +119,7 @@ pub async fn next(
     )
     .bind::<BigInt, _>(account)
     .bind::<Nullable<Timestamptz>, _>(mailings_until)
+    .bind::<Bool, _>(by_pull)
     .get_result(conn)
     .await
     .optional()?;
@@ -160,7 +177,7 @@ pub async fn block(
     )
     .bind::<BigInt, _>(account)
     .bind::<Double, _>(wait.as_secs_f64())
-    .bind::<diesel::sql_types::Text, _>(reason)
+    .bind::<Text, _>(reason)
     .execute(conn)
     .await
 }
@@ -195,21 +212,27 @@ pub async fn reap(conn: &mut AsyncPgConnection) -> QueryResult<Reaped> {
     .execute(conn)
     .await?;
     let uncertain: Vec<Lost> = sql_query(
-        "WITH lost AS (
-           UPDATE outgoing SET state = 'uncertain', fence = fence + 1, owner = NULL, lease_until = NULL, code = 'worker_lost',
-             reason = 'The process that was sending this message ended before it could note the answer.'
-           WHERE state = 'sending' AND lease_until + make_interval(secs => $1) < wablast_now()
-           RETURNING id, company_id, account_id, reason, fence - 1 AS fence, mailing_id
+        "WITH due AS (
+           SELECT o.id, EXISTS (SELECT FROM attempts a WHERE a.outgoing_id = o.id AND a.fence = o.fence AND starts_with(a.own_ref, $2)) AS pulled
+           FROM outgoing o WHERE o.state = 'sending' AND o.lease_until + make_interval(secs => $1) < wablast_now()
+         ), lost AS (
+           UPDATE outgoing o SET state = 'uncertain', fence = o.fence + 1, owner = NULL, lease_until = NULL,
+             code = CASE WHEN due.pulled THEN 'no_callback' ELSE 'worker_lost' END,
+             reason = CASE WHEN due.pulled THEN $3 ELSE 'The process that was sending this message ended before it could note the answer.' END
+           FROM due WHERE o.id = due.id AND o.state = 'sending' AND o.lease_until + make_interval(secs => $1) < wablast_now()
+           RETURNING o.id, o.company_id, o.account_id, o.code, o.reason, o.fence - 1 AS fence, o.mailing_id
          ), late AS (
            -- One for each account: that a process ended is one event, however much it had begun.
            INSERT INTO late_marks (company_id, account_id, mark, reason)
            SELECT DISTINCT ON (account_id) company_id, account_id, 'u', reason FROM lost
          ), noted AS (
-           UPDATE attempts a SET outcome = 'uncertain', code = 'worker_lost' FROM lost
+           UPDATE attempts a SET outcome = 'uncertain', code = lost.code FROM lost
            WHERE a.outgoing_id = lost.id AND a.fence = lost.fence AND a.outcome IS NULL
          ) SELECT lost.id, ac.provider = 'meta' AS counts_people FROM lost JOIN accounts ac ON ac.id = lost.account_id",
     )
     .bind::<Double, _>(seconds(GRACE_SECONDS))
+    .bind::<Text, _>(pull::TOKEN)
+    .bind::<Text, _>(pull::NOT_REPORTED)
     .load(conn)
     .await?;
     let counted = uncertain.iter().filter(|one| one.counts_people);

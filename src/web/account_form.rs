@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::accounts::flow::Flow;
+use crate::accounts::pulling::Pulling;
 use crate::accounts::{Account, AccountInput};
 use crate::audit::Change;
 use crate::ids::{CompanyId, UserId};
@@ -63,6 +64,7 @@ pub const TOLD: &[Field] = &[
         "accounts.webhook_auth",
         Told::Word("accounts.auth_"),
     ),
+    ("pulls", "accounts.pulls", Told::Flag),
 ];
 
 /// That the typed secrets replaced what was stored.
@@ -94,6 +96,7 @@ fn in_order(ids: impl Iterator<Item = i64>) -> Vec<i64> {
 pub fn stored(
     account: &Account,
     flow: &Flow,
+    pulling: Pulling,
     allowed: &[UserId],
     companies: &[CompanyId],
 ) -> AccountInput {
@@ -139,6 +142,7 @@ pub fn stored(
         counts_as_sent: account.counts_as_sent.then(|| "true".to_owned()),
         at_once: account.at_once.to_string(),
         webhook_auth: flow.auth.clone(),
+        pulls: pulling.pulls.then(|| "true".to_owned()),
         ..AccountInput::default()
     }
 }

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret as _;
 use crate::accounts::flow::{self, Flow};
 use crate::accounts::list::LIST;
 use crate::accounts::sharing::{self, Sharing};
-use crate::accounts::{self, Account, AccountInput, query};
+use crate::accounts::{self, Account, AccountInput, pulling, query};
 use crate::auth::{Caller, Role};
 use crate::db::CompanyConn;
 use crate::error::{Error, FieldErrors, Result};
@@ -227,7 +227,8 @@ async fn form_of(
     let allowed = query::allowed_users(conn, id).await?;
     let sharing = sharing::of(conn, caller.company, caller.user, Some(id)).await?;
     let flow = flow::of(conn, id).await?;
-    Ok(stored(&account, &flow, &allowed, &sharing.chosen))
+    let pulling = pulling::of(conn, &account).await?;
+    Ok(stored(&account, &flow, pulling, &allowed, &sharing.chosen))
 }
 
 /// The names behind the ids of the form.
@@ -283,9 +284,13 @@ pub(super) async fn render_trying(
     let (sharing, users) = around(visit, id, &allowed).await?;
     let shell = visit.shell(Menu::Configuration, &mut conn).await?;
     let (mut stand, mut events) = (Stand::default(), Vec::new());
-    let filled = account
-        .as_ref()
-        .map(|account| stored(account, &flow, &allowed, &sharing.chosen));
+    let filled = match &account {
+        Some(account) => {
+            let pulling = pulling::of(&mut conn, account).await?;
+            Some(stored(account, &flow, pulling, &allowed, &sharing.chosen))
+        }
+        None => None,
+    };
     if let (Some(id), Some(filled)) = (id, &filled) {
         let record = ("accounts", id.0);
         stand = Stand::of(visit, &mut conn, &shell, record, filled, &mut errors).await?;

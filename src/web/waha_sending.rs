@@ -9,6 +9,7 @@ use actix_web::web;
 use diesel_async::AsyncPgConnection;
 
 use crate::accounts::flow::Flow;
+use crate::accounts::pulling::Pulling;
 use crate::accounts::sending::{self, Preset, SendingInput};
 use crate::accounts::{self, Account};
 use crate::audit;
@@ -177,10 +178,8 @@ async fn fill(
     sending::fill(&mut conn, &account, preset).await?;
     let filled = accounts::query::find(&mut conn, id).await?;
     let flow = Flow::default();
-    let (before, after) = (
-        stored(&account, &flow, &[], &[]),
-        stored(&filled, &flow, &[], &[]),
-    );
+    let of = |account: &Account| stored(account, &flow, Pulling::default(), &[], &[]);
+    let (before, after) = (of(&account), of(&filled));
     let changes = history::diff(&before, &after, account_form::TOLD, &HashMap::new());
     let (company, by) = (visit.company, Some(visit.user));
     audit::note_changes(&mut conn, company, "accounts", id.0, by, &changes).await?;

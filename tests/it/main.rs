@@ -53,6 +53,7 @@ mod narrow;
 mod sweep;
 mod programs;
 mod proof;
+mod pull;
 mod proven;
 mod receipt_orders;
 mod rates;

@@ -13,7 +13,7 @@ use super::pace::{self, Pace, ShownPace};
 use super::{Once, Page, Paging, after, limit, noted};
 use crate::accounts::flow::{self, Flow};
 use crate::accounts::test::Tested;
-use crate::accounts::{self, Account, AccountInput, health, query};
+use crate::accounts::{self, Account, AccountInput, health, pulling, query};
 use crate::app::App;
 use crate::auth::Role;
 use crate::error::{Error, Result};
@@ -80,6 +80,9 @@ pub struct NewAccount {
     counts_as_sent: bool,
     /// How many requests may be under way at once.
     at_once: Option<u32>,
+    /// Workers of your own fetch the messages with `POST /outgoing/pull`, and we post none; for accounts that send through a
+    /// webhook, whose `webhook_url` may be absent then.
+    pull: bool,
     /// WAHA stands behind a proxy that asks for user and password.
     behind_proxy: bool,
     /// Meta: WhatsApp Business Account ID.
@@ -134,6 +137,7 @@ impl NewAccount {
                 .map(|value| value.to_string())
                 .unwrap_or_default(),
             counts_as_sent: self.counts_as_sent.then(|| "on".to_owned()),
+            pulls: self.pull.then(|| "on".to_owned()),
             resend_proven: self.resend_proven.then(|| "on".to_owned()),
             at_once: self
                 .at_once
@@ -219,6 +223,10 @@ pub struct Shown {
     #[schema(example = "https://wa.example.com/webhooks/waha/3f9c…")]
     intake_url: String,
     health: Health,
+    /// Workers fetch its messages; where the account itself was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = false)]
+    pull: Option<bool>,
     /// Which companies may use it; where the account itself was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = json!([1]))]
@@ -336,6 +344,7 @@ fn shown(app: &App, account: &Account, flow: &Flow) -> Shown {
         counts_as_sent: account.counts_as_sent,
         at_once: account.at_once,
         company_id: account.company_id.0,
+        pull: None,
         allowed_company_ids: None,
         account_key: account.account_key.clone(),
         health: shown_health(account),
@@ -357,6 +366,13 @@ pub async fn create(
     once_across(&app, &caller, &request, &body, async |conn| {
         caller.require(Role::Administrator)?;
         let new: NewAccount = parse(&body)?;
+        if new.pull && new.send_through != "webhook" {
+            return Err(Error::invalid(
+                "pull",
+                "Workers fetch messages only of an account that sends through a webhook: send_through is webhook.",
+            )
+            .into());
+        }
         let draft = new.input().parse()?;
         let (company, user) = (caller.company, caller.user);
         let (account, webhook_secret) =
@@ -364,6 +380,7 @@ pub async fn create(
         let flow = flow::of(conn, account.id).await?;
         noted(conn, &caller, "accounts", account.id.0, "created").await?;
         let mut answer = shown(&app, &account, &flow);
+        answer.pull = Some(pulling::of(conn, &account).await?.pulls);
         answer.allowed_company_ids = Some(allowed(conn, account.id).await?);
         // Shown this once: the gateway signs with it what it posts to intake_url.
         answer.webhook_secret = Some(webhook_secret.expose_secret().to_owned());
@@ -414,6 +431,7 @@ pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) ->
     let flow = flow::of(&mut conn, account.id).await?;
     let mut answer = shown_to(&caller, &app, &account, &flow);
     if let Any::Own(own) = &mut answer {
+        own.pull = Some(pulling::of(&mut conn, &account).await?.pulls);
         let companies = allowed(&mut *app.db.system().await?, account.id).await?;
         own.allowed_company_ids = Some(companies);
     }

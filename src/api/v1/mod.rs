@@ -8,6 +8,7 @@ pub mod lists;
 pub mod mailings;
 pub mod media;
 pub mod messages;
+pub mod outgoing;
 pub mod pace;
 pub mod templates;
 

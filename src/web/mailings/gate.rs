@@ -205,6 +205,14 @@ impl Holds<'_> {
         let others = self.facts.others;
         let shares = (others > 0).then(|| shell.tn("mailings.gate.shares", others));
         let rest = batch.or(Some(self.left.clone()));
+        if self.facts.pulled {
+            let lead = match self.facts.pulled_at {
+                Some(at) => shell.tf("mailings.gate.pulled", &[shell.date(&at)]),
+                None => shell.t("mailings.gate.pulled_never"),
+            };
+            let more = [shares, rest].into_iter().flatten();
+            return say("hourglass", lead, more.collect::<Vec<_>>().join(" "));
+        }
         let notes = self.pace.iter().flat_map(|pace| pace.notes(shell));
         let next = self.pace.as_ref().map(|pace| pace.standing.next_at);
         if let Some(next) = next.filter(|next| *next > shell.now + SOON) {

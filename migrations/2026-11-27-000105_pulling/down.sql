@@ -1,0 +1,2 @@
+DROP FUNCTION wablast_pulled(accounts);
+DROP TABLE account_pulling;
