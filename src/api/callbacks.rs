@@ -1,5 +1,5 @@
 //! The add-on's callbacks, for flows that were written for it: `POST /isi/{create_logsent, wa_incoming,
-//! wa_config, cleanup_message}` with the company's token in the body; and their modern sister
+//! wa_config, cleanup_message}` with the company's token in the body, or as `Authorization: Bearer …`; and their modern sister
 //! `POST /webhooks/n8n/{account_key}`, signed.
 //!
 //! Invariants: a wrong token gets one constant answer; a right one learns nothing of other companies,
@@ -66,16 +66,32 @@ fn unreadable() -> HttpResponse {
     )
 }
 
+/// The token as a header, as a credential of n8n sends it.
+fn bearer(request: &HttpRequest) -> &str {
+    request
+        .headers()
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .unwrap_or_default()
+        .trim()
+}
+
 /// The body and the company whose token it carries, or the answer to give instead.
 async fn authorized(
     app: &App,
+    request: &HttpRequest,
     bytes: &[u8],
 ) -> Result<std::result::Result<(Value, CompanyId), HttpResponse>> {
     let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
         return Ok(Err(unreadable()));
     };
     let mut conn = app.db.system().await?;
-    match callback_token::company_of(&mut conn, events::token(&body)).await? {
+    let token = match events::token(&body) {
+        "" => bearer(request),
+        token => token,
+    };
+    match callback_token::company_of(&mut conn, token).await? {
         Some(company) => Ok(Ok((body, company))),
         None => {
             tracing::warn!("a callback with a wrong token was refused");
@@ -85,8 +101,12 @@ async fn authorized(
 }
 
 /// `POST /isi/create_logsent`: what became of messages.
-pub async fn create_logsent(bytes: web::Bytes, app: web::Data<App>) -> ApiResult {
-    let (body, company) = match authorized(&app, &bytes).await? {
+pub async fn create_logsent(
+    request: HttpRequest,
+    bytes: web::Bytes,
+    app: web::Data<App>,
+) -> ApiResult {
+    let (body, company) = match authorized(&app, &request, &bytes).await? {
         Ok(found) => found,
         Err(answer) => return Ok(answer),
     };
@@ -97,8 +117,12 @@ pub async fn create_logsent(bytes: web::Bytes, app: web::Data<App>) -> ApiResult
 }
 
 /// `POST /isi/wa_incoming`: messages from people. Each is answered with its contact.
-pub async fn wa_incoming(bytes: web::Bytes, app: web::Data<App>) -> ApiResult {
-    let (body, company) = match authorized(&app, &bytes).await? {
+pub async fn wa_incoming(
+    request: HttpRequest,
+    bytes: web::Bytes,
+    app: web::Data<App>,
+) -> ApiResult {
+    let (body, company) = match authorized(&app, &request, &bytes).await? {
         Ok(found) => found,
         Err(answer) => return Ok(answer),
     };
@@ -114,8 +138,8 @@ pub async fn wa_incoming(bytes: web::Bytes, app: web::Data<App>) -> ApiResult {
 }
 
 /// `POST /isi/wa_config`: the company's accounts, without any secret.
-pub async fn wa_config(bytes: web::Bytes, app: web::Data<App>) -> ApiResult {
-    let (body, company) = match authorized(&app, &bytes).await? {
+pub async fn wa_config(request: HttpRequest, bytes: web::Bytes, app: web::Data<App>) -> ApiResult {
+    let (body, company) = match authorized(&app, &request, &bytes).await? {
         Ok(found) => found,
         Err(answer) => return Ok(answer),
     };
@@ -134,8 +158,12 @@ pub async fn wa_config(bytes: web::Bytes, app: web::Data<App>) -> ApiResult {
 }
 
 /// `POST /isi/cleanup_message`: success. Nothing is deleted: history stays.
-pub async fn cleanup_message(bytes: web::Bytes, app: web::Data<App>) -> ApiResult {
-    match authorized(&app, &bytes).await? {
+pub async fn cleanup_message(
+    request: HttpRequest,
+    bytes: web::Bytes,
+    app: web::Data<App>,
+) -> ApiResult {
+    match authorized(&app, &request, &bytes).await? {
         Ok((body, _)) => Ok(success(&body, json!("Messages cleaned up"), Value::Null)),
         Err(answer) => Ok(answer),
     }

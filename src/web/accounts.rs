@@ -323,7 +323,8 @@ pub(super) async fn render_trying(
         not_built: account.as_ref().and_then(Account::not_built),
         callbacks: match &account {
             Some(account) if account.sends_through_webhook() => {
-                Some(callbacks::Callbacks::load(visit, &mut conn, account, &flow).await?)
+                let at = callbacks::page(account.id);
+                Some(callbacks::Callbacks::load(visit, &mut conn, account, &flow, &at).await?)
             }
             _ => None,
         },

@@ -17,7 +17,6 @@ use crate::auth::Role;
 use crate::error::{Error, Result};
 use crate::ids::AccountId;
 use crate::web::accounts::noted;
-use crate::web::assets::asset;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::once;
@@ -44,7 +43,6 @@ pub const EXAMPLE: &str = r#"{"events": [
 /// What the box shows.
 pub struct Callbacks {
     pub addresses: Vec<(&'static str, String)>,
-    pub workflow: String,
     pub state: Option<State>,
     /// Shown this once.
     pub fresh: Option<String>,
@@ -61,11 +59,13 @@ pub struct Signed {
 }
 
 impl Callbacks {
+    /// `at`: the page that shows it, where a token that was just made waits.
     pub async fn load(
         visit: &Visit,
         conn: &mut AsyncPgConnection,
         account: &Account,
         flow: &Flow,
+        at: &str,
     ) -> Result<Self> {
         let id = account.id;
         let ours = visit.app.config.public_url();
@@ -74,9 +74,8 @@ impl Callbacks {
                 .into_iter()
                 .map(|(purpose, name)| (purpose, format!("{ours}/isi/{name}")))
                 .collect(),
-            workflow: asset("n8n-workflow.json"),
             state: callback_token::state(conn, visit.company).await?,
-            fresh: once::take(visit, &page(id)),
+            fresh: once::take(visit, at),
             signed: Signed {
                 address: account.flow_url(&visit.app),
                 made_at: flow.callback_made_at,
@@ -86,8 +85,8 @@ impl Callbacks {
     }
 }
 
-/// Where the box stands.
-fn page(id: AccountId) -> String {
+/// Where the box stands on the account's page.
+pub fn page(id: AccountId) -> String {
     format!("/accounts/{id}#callbacks")
 }
 
@@ -117,8 +116,13 @@ pub async fn make_secret(
 
 /// *Make a token*, *Regenerate*: the page that follows shows it, and a reload of that page makes no other.
 pub async fn make_token(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
-    visit.require(Role::Administrator)?;
     let id = AccountId(*id);
+    make(&visit, id, &page(id)).await
+}
+
+/// Makes a token that the page `at` shows.
+pub async fn make(visit: &Visit, id: AccountId, at: &str) -> WebResult {
+    visit.require(Role::Administrator)?;
     let mut conn = visit.conn().await?;
     owned(&mut conn, id, visit.company).await?;
     let token = callback_token::make(&mut conn, visit.company, visit.user).await?;
@@ -134,6 +138,6 @@ pub async fn make_token(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pres
     )
     .await?;
     conn.commit().await?;
-    once::keep(&visit, &page(id), token.expose_secret())?;
-    Ok(see_other(page(id)))
+    once::keep(visit, at, token.expose_secret())?;
+    Ok(see_other(at.to_owned()))
 }

@@ -3,7 +3,8 @@
 //! Invariants: a handler extracts, asks for a right, calls one verb and answers; no SQL stands here;
 //! every successful POST answers 303.
 
-pub mod account_form;
+pub mod account_flow;
+mod account_form;
 pub mod account_meta;
 pub mod account_verbs;
 pub mod accounts;
@@ -107,6 +108,7 @@ fn nouns(config: &mut web::ServiceConfig) {
         .configure(incoming::routes)
         .configure(outgoing::routes)
         .configure(accounts::routes)
+        .configure(account_flow::routes)
         .configure(waha_session::routes)
         .configure(waha_sending::routes)
         .configure(jobs::routes)

@@ -29,6 +29,7 @@ mod instances;
 mod bulk;
 mod export;
 mod favourites;
+mod flow_page;
 mod imports_background;
 mod imports_exports;
 mod friction;
