@@ -19,8 +19,10 @@ mod report;
 mod send;
 mod start;
 mod statements;
+mod webhooks;
 
 use report::Report;
+use webhooks::Load;
 
 const NAMES: &str =
     "  send [10000] [100000]   messages a second, from the button to the last outcome
@@ -29,6 +31,7 @@ const NAMES: &str =
   release [1000000]       freezing an audience and writing its messages, beside the bare statement
   import [100000]         rows a second of a CSV file
   pages [1000000]         latencies of the main pages with so many people
+  webhooks [--rate 2000] [--seconds 60]   acknowledgements and incoming at a fixed rate: times, lost, behind
   start [5]               first start and later starts of the private PostgreSQL
   all                     everything at a tenth of these sizes";
 
@@ -42,8 +45,10 @@ fn main() {
         eprintln!("usage: ./bench NAME [SIZE ...]\n{NAMES}");
         return;
     };
+    let load = Load::of(sizes);
     let sizes: Vec<usize> = sizes
         .iter()
+        .take_while(|size| !size.starts_with("--"))
         .map(|size| {
             size.replace('_', "")
                 .parse()
@@ -54,10 +59,10 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(measure(name, &sizes));
+    runtime.block_on(measure(name, &sizes, load));
 }
 
-async fn measure(name: &str, sizes: &[usize]) {
+async fn measure(name: &str, sizes: &[usize], load: Load) {
     let or = |default: &[usize]| {
         if sizes.is_empty() {
             default.to_vec()
@@ -74,6 +79,7 @@ async fn measure(name: &str, sizes: &[usize]) {
         "release" => release::measure(&mut report, one(1_000_000)).await,
         "import" => import::measure(&mut report, one(100_000)).await,
         "pages" => pages::measure(&mut report, one(1_000_000)).await,
+        "webhooks" => webhooks::measure(&mut report, load).await,
         "start" => start::measure(&mut report, one(5)).await,
         "all" => {
             send::measure(&mut report, &[1_000, 10_000]).await;
