@@ -45,6 +45,7 @@ mod meta_files;
 mod migrations;
 mod machine;
 mod model;
+mod mutants_intake;
 mod outage;
 mod pace;
 mod kept_for;
