@@ -104,8 +104,11 @@ impl News {
 
 /// The events of a post, each as it stands; or what to change.
 pub fn split(body: &[u8]) -> Result<Vec<(String, News, Value)>, String> {
-    let post: FlowEvents = serde_json::from_slice(body)
-        .map_err(|error| format!("The body is not a list of events: {error}."))?;
+    let not_events = |error| format!("The body is not a list of events: {error}.");
+    let mut body: Value = serde_json::from_slice(body).map_err(not_events)?;
+    // One letter that PostgreSQL cannot hold would turn away everybody's events of that moment.
+    super::super::without_nul(&mut body);
+    let post: FlowEvents = serde_json::from_value(body).map_err(not_events)?;
     if post.events.is_empty() || post.events.len() > AT_MOST {
         return Err(format!("Send 1 to {AT_MOST} events in a post."));
     }
