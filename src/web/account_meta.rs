@@ -10,6 +10,7 @@ use crate::accounts::number::{self, Limit, Number};
 use crate::accounts::{self, Account, query};
 use crate::auth::Role;
 use crate::error::{Error, Result};
+use crate::gateways::meta::account::SCOPES;
 use crate::ids::AccountId;
 use crate::templates;
 use crate::web::accounts::noted;
@@ -56,7 +57,17 @@ impl Side {
             || shell.t("number.token_lasts"),
             |at| shell.tf("number.token_until", &[shell.date(&at)]),
         );
-        format!("{lasts} {}", number.token_scopes.join(", "))
+        let lacks: Vec<&str> = SCOPES
+            .into_iter()
+            .filter(|scope| !number.token_scopes.iter().any(|own| own == scope))
+            .collect();
+        if lacks.is_empty() {
+            return lasts;
+        }
+        format!(
+            "{lasts} {}",
+            shell.tf("number.token_lacks", &[lacks.join(", ")])
+        )
     }
 
     /// Whether the token ends within two weeks.

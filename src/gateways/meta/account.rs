@@ -63,7 +63,7 @@ pub struct Looked {
 }
 
 /// What sending and templates need.
-const SCOPES: [&str; 2] = [
+pub const SCOPES: [&str; 2] = [
     "whatsapp_business_messaging",
     "whatsapp_business_management",
 ];

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 
 use crate::error::Result;
+use crate::gateways::meta::templates::Place as Slot;
 use crate::ids::TemplateId;
 use crate::mailings::MailingInput;
 use crate::templates::{Template, query};
@@ -76,7 +77,12 @@ impl Chooser {
             .slots()
             .into_iter()
             .map(|slot| Place {
-                label: label(shell, &slot.key),
+                label: match slot.place {
+                    Slot::Button(index) if slot.optional => {
+                        shell.tf("templates.place_reply", &[(index + 1).to_string()])
+                    }
+                    _ => label(shell, &slot.key),
+                },
                 sample: shape.samples.get(&slot.key).cloned().unwrap_or_default(),
                 text: values.get(&slot.key).cloned().unwrap_or_default(),
                 optional: slot.optional,
