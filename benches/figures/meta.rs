@@ -130,7 +130,7 @@ async fn run(report: &mut Report, size: usize, rate: usize) {
         );
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
-    let arrived: Value = reqwest::get(format!("{address}/simulator/messages?limit=1"))
+    let arrived: Value = reqwest::get(format!("{address}/simulator/arrived"))
         .await
         .unwrap()
         .json()
