@@ -9,12 +9,16 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::{StreamExt as _, stream};
 
 use super::{Account, query};
 use crate::app::App;
 use crate::gateways::meta::account::{Looked, people_a_day};
 use crate::gateways::meta::events::NumberNews;
 use crate::ids::{AccountId, CompanyId};
+
+/// Accounts that are asked at one time.
+const AT_ONCE: usize = 8;
 
 /// What Meta said last.
 #[derive(Debug, Clone, QueryableByName)]
@@ -252,9 +256,15 @@ pub async fn look_at_due(app: &App) -> anyhow::Result<usize> {
             accounts.push(query::find(&mut conn, one.account_id).await?);
         }
     }
+    // A Meta that does not answer holds up nobody else for long.
+    let looks = stream::iter(accounts)
+        .map(|account| async move { look(app, &account).await })
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
     let mut answered = 0;
-    for account in &accounts {
-        answered += usize::from(look(app, account).await?);
+    for looked in looks {
+        answered += usize::from(looked?);
     }
     Ok(answered)
 }

@@ -145,7 +145,7 @@ struct Due {
 /// Whoever takes one fetches it before another instance does: it is due again only later, after waits that grow.
 const TAKE: &str = "
 UPDATE incoming_files f SET tries = f.tries + 1,
-  next_at = wablast_now() + (ARRAY[interval '3 minutes', '3 minutes', '10 minutes', '1 hour', '6 hours', '1 day'])[f.tries + 1]
+  next_at = wablast_now() + (ARRAY[interval '3 minutes', '3 minutes', '10 minutes', '1 hour', '6 hours', '1 day'])[least(f.tries + 1, 6)]
 FROM (SELECT incoming_id FROM incoming_files WHERE state = 'waiting' AND next_at <= wablast_now()
   ORDER BY next_at LIMIT 20 FOR UPDATE SKIP LOCKED) d
 WHERE f.incoming_id = d.incoming_id
