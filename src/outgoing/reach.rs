@@ -86,7 +86,7 @@ pub(super) async fn note(conn: &mut AsyncPgConnection, left: &[OutgoingId]) -> Q
 }
 
 /// Forgets whom nobody counts any more.
-pub async fn forget(conn: &mut AsyncPgConnection) -> QueryResult<usize> {
+pub async fn sweep(conn: &mut AsyncPgConnection) -> QueryResult<usize> {
     sql_query("DELETE FROM reached WHERE at < wablast_now() - interval '2 days'")
         .execute(conn)
         .await

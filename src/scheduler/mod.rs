@@ -21,6 +21,7 @@ use crate::imports::{self, work};
 use crate::intake;
 use crate::jobs::query;
 use crate::mailings::{release, settle};
+use crate::outgoing::reach;
 
 /// How often work is looked for that nobody woke us for.
 const LOOK: Duration = Duration::from_secs(1);
@@ -208,5 +209,6 @@ async fn each_hour(app: &App) -> anyhow::Result<()> {
     crate::bulk::sweep(&mut conn).await?;
     intake::sweep(&mut conn).await?;
     imports::query::sweep(&mut conn).await?;
+    reach::sweep(&mut conn).await?;
     Ok(())
 }

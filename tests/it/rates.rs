@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use wablast::mailings::release;
-use wablast::outgoing::deliver;
+use wablast::outgoing::{deliver, reach};
 use wablast::simulator::Options;
 
 use crate::meta::{promo, ready, send, told};
@@ -205,4 +205,10 @@ async fn rates_a_business_writes_first_to_no_more_people_a_day_than_meta_lets_it
     assert_eq!(preflight(&app, mailing).await["reach"]["used"], 3);
     let arrived = arrived(&meta).await;
     assert_eq!(arrived["doubled"], 0, "{arrived}");
+    // Whom nobody counts any more is forgotten.
+    app.advance(TimeDelta::hours(49)).await;
+    let mut conn = app.app.db.system().await.unwrap();
+    reach::sweep(&mut conn).await.unwrap();
+    drop(conn);
+    assert_eq!(reached().await, "0");
 }
