@@ -53,15 +53,17 @@ pub struct Begun {
     pub own_ref: Option<String>,
 }
 
+/// Every row is looked up by its id: nothing else is joined that PostgreSQL could compare with each of them, and
+/// `o.state || ''` keeps it from reading the index of all that is open.
 const BEGIN: &str = "
 WITH wanted AS (
   SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $6::bool[]) AS w(id, fence, own_ref, has_file)
 ), held AS (
-  SELECT o.id FROM outgoing o JOIN wanted w ON w.id = o.id
-  WHERE o.id = ANY ($1) AND o.fence = w.fence AND o.state = 'claimed' AND o.owner = $4 AND o.lease_until > wablast_now()
+  SELECT o.id, w.fence, w.own_ref, w.has_file FROM wanted w JOIN outgoing o ON o.id = w.id
+  WHERE o.fence = w.fence AND o.state || '' = 'claimed' AND o.owner = $4 AND o.lease_until > wablast_now()
   ORDER BY o.id FOR UPDATE OF o
 ), judged AS (
-  SELECT o.id, w.fence, w.own_ref, w.has_file,
+  SELECT o.id, held.fence, held.own_ref, held.has_file,
     CASE
       WHEN o.kind = 'mailing' AND m.state IS DISTINCT FROM 'sending' THEN 'back'
       WHEN a.health <> 'running' OR NOT a.active OR wablast_pulled(a) <> $11 THEN 'back'
@@ -69,13 +71,13 @@ WITH wanted AS (
       WHEN o.kind = 'mailing' AND q.until IS NOT NULL THEN 'quiet_hours'
       WHEN c.erased_at IS NOT NULL THEN 'erased'
       WHEN c.opt_out THEN 'opted_out'
-      WHEN EXISTS (SELECT FROM blacklist b WHERE b.company_id = o.company_id AND b.number = o.number) THEN 'blacklisted'
+      WHEN (SELECT true FROM blacklist b WHERE b.company_id = o.company_id AND b.number = o.number) THEN 'blacklisted'
       WHEN NOT c.active THEN 'inactive'
-      WHEN o.kind = 'mailing' AND o.attempts = 0 AND wablast_mailed(o.contact_id, o.mailing_id, co.frequency_days)
+      WHEN o.kind = 'mailing' AND o.attempts = 0 AND co.frequency_mailings IS NOT NULL AND wablast_mailed(o.contact_id, o.mailing_id, co.frequency_days)
         + (SELECT count(*) FROM outgoing x WHERE x.id = ANY ($1) AND x.contact_id = o.contact_id AND x.mailing_id < o.mailing_id) >= co.frequency_mailings THEN 'frequency_cap'
       ELSE 'go'
     END AS verdict, q.until, e.state AS ended, e.code AS ended_code, e.reason AS ended_reason
-  FROM held JOIN outgoing o ON o.id = held.id AND o.id = ANY ($1) JOIN wanted w ON w.id = o.id
+  FROM held JOIN outgoing o ON o.id = held.id
   JOIN accounts a ON a.id = o.account_id JOIN companies co ON co.id = o.company_id
   CROSS JOIN LATERAL (SELECT greatest($10, (SELECT u.until FROM unnest($8::text[], $9::timestamptz[]) AS u(prefix, until)
     WHERE starts_with(o.number, u.prefix) ORDER BY length(u.prefix) DESC LIMIT 1)) AS until) q
@@ -85,7 +87,7 @@ WITH wanted AS (
 ), begun AS (
   UPDATE outgoing o SET state = 'sending', attempts = o.attempts + 1, begun_at = wablast_now(),
     lease_until = wablast_now() + make_interval(secs => CASE WHEN j.has_file THEN $7 ELSE $5 END), code = NULL, reason = NULL
-  FROM judged j WHERE o.id = ANY ($1) AND o.id = j.id AND j.verdict = 'go' AND o.state = 'claimed' AND o.fence = j.fence
+  FROM judged j WHERE o.id = j.id AND j.verdict = 'go' AND o.state || '' = 'claimed' AND o.fence = j.fence
   RETURNING o.id, o.company_id, o.account_id, o.fence, o.attempts, o.version_id, o.log_id, o.content_id, o.number, o.field_values, j.own_ref
 ), tried AS (
   INSERT INTO attempts (company_id, account_id, outgoing_id, log_id, fence, own_ref, begun_at)
@@ -98,7 +100,7 @@ WITH wanted AS (
     reason = CASE WHEN j.verdict IN ('back', 'quiet_hours') THEN o.reason ELSE j.ended_reason END,
     skipped_number = CASE WHEN j.verdict IN ('back', 'quiet_hours') OR j.ended IS NOT NULL THEN o.skipped_number ELSE o.number END,
     number = CASE WHEN j.verdict IN ('back', 'quiet_hours') OR j.ended IS NOT NULL THEN o.number END
-  FROM judged j WHERE o.id = ANY ($1) AND o.id = j.id AND j.verdict <> 'go' AND o.state = 'claimed' AND o.fence = j.fence
+  FROM judged j WHERE o.id = j.id AND j.verdict <> 'go' AND o.state || '' = 'claimed' AND o.fence = j.fence
 )
 SELECT b.id, b.company_id, b.fence, b.attempts, b.version_id, b.log_id, ct.text, ct.quoted, coalesce(v.media_id, ct.media_id) AS media_id, b.number, b.field_values, b.own_ref
 FROM begun b LEFT JOIN outgoing_content ct ON ct.id = b.content_id LEFT JOIN mailing_versions v ON v.id = b.version_id

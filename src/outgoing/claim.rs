@@ -56,6 +56,16 @@ pub struct Ready {
     pub own_refs: Option<Vec<String>>,
 }
 
+impl Ready {
+    /// How many of `at_most` to take: while ids are short, only as many as can be begun at once.
+    pub fn limit(&self, at_most: usize) -> usize {
+        match self.own_refs.as_ref().map_or(0, Vec::len) {
+            0 => at_most,
+            ids => ids.min(at_most),
+        }
+    }
+}
+
 /// Up to where each mailing was taken a moment ago: what lies before are index entries of messages that
 /// left, which PostgreSQL cannot skip while somebody else's long query may still want to see them.
 #[derive(Debug)]
@@ -94,7 +104,9 @@ impl Trail {
 
 /// `later`, `direct` and `opened` read the queue over three indexes; of an account one of the last two is
 /// empty. People are looked up by id and rows found by `= ANY`: PostgreSQL expects a tenth of the queue behind
-/// the limits and would read whole tables. What an account does not ask for (a gap, quiet hours, the company's
+/// the limits and would read whole tables. `going` comes out of arrays, because of those it expects ten: each is
+/// looked up by its id, where a row that it expects once is compared with every other. Nor may it read the whole
+/// index of what is open to find a few rows it has the ids of, which `o.state || ''` keeps it from. What an account does not ask for (a gap, quiet hours, the company's
 /// frequency cap) costs a comparison.
 const TAKE: &str = "
 WITH locked AS (
@@ -166,24 +178,25 @@ WITH locked AS (
   FROM waits WHERE quiet IS NOT NULL OR gap IS NOT NULL
 ), put_off AS (
   UPDATE outgoing o SET not_before = h.until, code = h.code, reason = NULL FROM held h
-  WHERE o.id = ANY (ARRAY(SELECT id FROM held)) AND o.id = h.id AND o.state = 'queued'
-), ready AS (
-  SELECT q.id, row_number() OVER (ORDER BY q.id) AS n FROM chosen q
-  WHERE $5 AND q.attempts = 0 AND q.number IS NOT NULL
+  WHERE o.id = ANY (ARRAY(SELECT id FROM held)) AND o.id = h.id AND o.state || '' = 'queued'
+), checked AS (
+  SELECT q.id, coalesce($5 AND q.attempts = 0 AND q.number IS NOT NULL
     AND (SELECT v.media_id IS NULL FROM mailing_versions v WHERE v.id = q.version_id)
     AND (SELECT c.active AND NOT c.opt_out AND c.erased_at IS NULL FROM contacts c WHERE c.id = q.contact_id)
-    AND NOT EXISTS (SELECT FROM blacklist b WHERE b.company_id = q.company_id AND b.number = q.number)
+    AND (SELECT true FROM blacklist b WHERE b.company_id = q.company_id AND b.number = q.number) IS NULL
     AND (q.most IS NULL OR wablast_mailed(q.contact_id, q.mailing_id, q.days)
-      + (SELECT count(*) FROM chosen x WHERE x.contact_id = q.contact_id AND x.mailing_id < q.mailing_id) < q.most)
-    AND q.id <> ALL (ARRAY(SELECT id FROM held))
+      + (SELECT count(*) FROM chosen x WHERE x.contact_id = q.contact_id AND x.mailing_id < q.mailing_id) < q.most), false) AS ready
+  FROM chosen q WHERE q.id <> ALL (ARRAY(SELECT id FROM held))
 ), judged AS MATERIALIZED (
-  SELECT q.id, r.n, coalesce(r.n <= $6, false) AS go FROM chosen q LEFT JOIN ready r ON r.id = q.id
-  WHERE q.id <> ALL (ARRAY(SELECT id FROM held))
+  SELECT id, ready, row_number() OVER (PARTITION BY ready ORDER BY id) AS n FROM checked
+), going AS (
+  SELECT j.id, j.n, j.ready AND j.n <= $6 AS go FROM unnest(ARRAY(SELECT id FROM judged ORDER BY id),
+    ARRAY(SELECT ready FROM judged ORDER BY id), ARRAY(SELECT n FROM judged ORDER BY id)) AS j(id, ready, n)
 ), taken AS (
   UPDATE outgoing o SET fence = o.fence + 1, owner = $3, lease_until = wablast_now() + make_interval(secs => $4),
     state = CASE WHEN j.go THEN 'sending' ELSE 'claimed' END,
     attempts = o.attempts + j.go::int, begun_at = CASE WHEN j.go THEN wablast_now() ELSE o.begun_at END
-  FROM judged j WHERE o.id = ANY (ARRAY(SELECT id FROM judged)) AND o.id = j.id AND o.state = 'queued'
+  FROM going j WHERE o.id = j.id AND o.state || '' = 'queued'
   RETURNING o.id, j.n, j.go, o.company_id, o.account_id, o.fence, o.attempts, o.mailing_id, o.version_id, o.log_id, o.content_id, o.number, o.field_values
 ), tried AS (
   INSERT INTO attempts (company_id, account_id, outgoing_id, log_id, fence, own_ref, begun_at)

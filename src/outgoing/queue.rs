@@ -213,13 +213,13 @@ pub async fn reap(conn: &mut AsyncPgConnection) -> QueryResult<Reaped> {
     .await?;
     let uncertain: Vec<Lost> = sql_query(
         "WITH due AS (
-           SELECT o.id, EXISTS (SELECT FROM attempts a WHERE a.outgoing_id = o.id AND a.fence = o.fence AND starts_with(a.own_ref, $2)) AS pulled
-           FROM outgoing o WHERE o.state = 'sending' AND o.lease_until + make_interval(secs => $1) < wablast_now()
+           SELECT o.id, coalesce((SELECT starts_with(a.own_ref, $2) FROM attempts a WHERE a.outgoing_id = o.id AND a.fence = o.fence), false) AS pulled
+           FROM outgoing o WHERE o.state = 'sending' AND o.lease_until < wablast_now() - make_interval(secs => $1)
          ), lost AS (
            UPDATE outgoing o SET state = 'uncertain', fence = o.fence + 1, owner = NULL, lease_until = NULL,
              code = CASE WHEN due.pulled THEN 'no_callback' ELSE 'worker_lost' END,
              reason = CASE WHEN due.pulled THEN $3 ELSE 'The process that was sending this message ended before it could note the answer.' END
-           FROM due WHERE o.id = due.id AND o.state = 'sending' AND o.lease_until + make_interval(secs => $1) < wablast_now()
+           FROM due WHERE o.id = due.id AND o.state = 'sending' AND o.lease_until < wablast_now() - make_interval(secs => $1)
            RETURNING o.id, o.company_id, o.account_id, o.code, o.reason, o.fence - 1 AS fence, o.mailing_id
          ), late AS (
            -- One for each account: that a process ended is one event, however much it had begun.

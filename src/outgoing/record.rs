@@ -49,7 +49,7 @@ impl Outcome {
 }
 
 /// Messages are locked before their attempts, in the order of their ids, as `receipts` does: two that
-/// write the same rows never wait for each other.
+/// write the same rows never wait for each other. `o.state || ''`: they are found by their ids, never by an index of states.
 const RECORD: &str = "
 WITH r AS (
   SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::float8[])
@@ -65,7 +65,7 @@ WITH r AS (
     not_before = CASE WHEN r.outcome = 'not_sent' AND r.wait > 0 THEN wablast_now() + make_interval(secs => r.wait) END,
     settles_at = CASE WHEN r.code = 'handed_over' THEN wablast_now()
       + (SELECT make_interval(mins => ac.callback_minutes) FROM accounts ac WHERE ac.id = o.account_id) END
-  FROM r, held WHERE o.id = held.id AND o.id = r.id AND o.fence = r.fence AND o.state = 'sending'
+  FROM r WHERE o.id = r.id AND o.fence = r.fence AND o.state || '' = 'sending' AND (SELECT count(*) FROM held) >= 0
   RETURNING o.id
 ), ended AS (
   UPDATE attempts a SET ended_at = wablast_now(), outcome = r.outcome, code = r.code, reason = r.reason,
