@@ -12,6 +12,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::backoff;
 use super::begin::Begun;
+use super::places::Place;
 use super::record::Outcome;
 use super::way::Way;
 use crate::gateways::meta::message::TemplateCall;
@@ -86,8 +87,10 @@ pub(super) struct Posting {
 }
 
 impl Posting {
-    pub async fn post(mut self) -> Outcome {
-        let result = self.attempt().await;
+    pub async fn post(mut self, place: &mut Place) -> Outcome {
+        let start_before = self.start_before;
+        let result = place.request(start_before, || self.attempt()).await;
+        let result = result.unwrap_or_else(|| Err(not_ready(HELD_UP)));
         let wait = match &result {
             // Meta's advice for one person: 4, 16, 64 seconds ...
             Err(SendError::NotSent { code, .. }) if *code == FailureCode::PairLimited => {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::query::Counts;
 use super::{GRACE_SECONDS, LEASE_SECONDS};
 use crate::ids::{MailingId, OutgoingId};
+use crate::prepared::prepared;
 
 /// Messages that are alike in what is shown of them.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName, Serialize, Deserialize)]
@@ -199,7 +200,7 @@ impl From<&Counts> for Signs {
 /// The signs of a mailing. Each looks for one message; only where nothing at all was taken, all are read.
 pub async fn signs(conn: &mut AsyncPgConnection, mailing: MailingId) -> QueryResult<Signs> {
     // The order makes the planner walk the index of the mailing instead of the whole table.
-    sql_query(
+    prepared(
         "SELECT EXISTS (SELECT FROM outgoing WHERE mailing_id = $1 AND state IN ('queued', 'claimed', 'sending'))
              OR EXISTS (SELECT FROM outgoing WHERE mailing_id = $1 AND state = 'uncertain' AND code = 'handed_over') AS open,
            coalesce((SELECT true FROM outgoing WHERE mailing_id = $1 AND state IN ('accepted', 'sent', 'delivered', 'read')
