@@ -731,6 +731,8 @@ diesel::table! {
         not_after -> Nullable<Timestamptz>,
         template_id -> Nullable<BigInt>,
         template_values -> Jsonb,
+        head_up_to -> Nullable<BigInt>,
+        head_size -> Nullable<BigInt>,
     }
 }
 

@@ -7,29 +7,50 @@ use crate::ids::AccountId;
 use crate::text::merge::Template;
 
 /// People of the mailing `$1`, one row each: `contact_id`, `list_id`, `list_opted_out`. Several lists
-/// that hold one person make one row; it keeps the first chosen list the person still wants.
-pub(super) const PEOPLE: &str = "
-  SELECT lm.contact_id, (array_agg(lm.list_id ORDER BY lm.opt_out, ml.position, ml.list_id))[1] AS list_id,
-    bool_and(lm.opt_out) AS list_opted_out
-  FROM mailings m
-  JOIN mailing_lists ml ON ml.mailing_id = m.id AND NOT ml.excluded
-  JOIN list_members lm ON lm.list_id = ml.list_id
-  WHERE m.id = $1 AND m.recipients = 'lists'
-    AND NOT EXISTS (SELECT FROM mailing_lists x JOIN list_members xm ON xm.list_id = x.list_id
-                    WHERE x.mailing_id = $1 AND x.excluded AND xm.contact_id = lm.contact_id)
-  GROUP BY lm.contact_id
-  UNION ALL
-  SELECT mc.contact_id, NULL::bigint, false FROM mailings m JOIN mailing_contacts mc ON mc.mailing_id = m.id
-  WHERE m.id = $1 AND m.recipients = 'contacts'";
-
-/// [`PEOPLE`] with numbers and duplicates, as the table `audience` keeps it.
-pub(super) fn numbered() -> String {
+/// that hold one person make one row; it keeps the first chosen list the person still wants. `stretch`: which
+/// contacts, as what follows their id in a condition.
+pub(super) fn people(stretch: &str) -> String {
     format!(
-        "SELECT p.contact_id, p.list_id, p.list_opted_out, n.whatsapp_number AS number,
-           (n.whatsapp_number IS NOT NULL
-            AND row_number() OVER (PARTITION BY n.whatsapp_number ORDER BY p.contact_id) > 1) AS duplicate,
-           row_number() OVER (ORDER BY p.contact_id) AS position
-         FROM ({PEOPLE}) p {}",
+        "SELECT lm.contact_id, (array_agg(lm.list_id ORDER BY lm.opt_out, ml.position, ml.list_id))[1] AS list_id,
+           bool_and(lm.opt_out) AS list_opted_out
+         FROM mailings m
+         JOIN mailing_lists ml ON ml.mailing_id = m.id AND NOT ml.excluded
+         JOIN list_members lm ON lm.list_id = ml.list_id
+         WHERE m.id = $1 AND m.recipients = 'lists' AND lm.contact_id {stretch}
+           AND NOT EXISTS (SELECT FROM mailing_lists x JOIN list_members xm ON xm.list_id = x.list_id
+                           WHERE x.mailing_id = $1 AND x.excluded AND xm.contact_id = lm.contact_id)
+         GROUP BY lm.contact_id
+         UNION ALL
+         SELECT mc.contact_id, NULL::bigint, false FROM mailings m JOIN mailing_contacts mc ON mc.mailing_id = m.id
+         WHERE m.id = $1 AND m.recipients = 'contacts' AND mc.contact_id {stretch}"
+    )
+}
+
+/// All of them.
+pub(super) const EVERYBODY: &str = "IS NOT NULL";
+
+/// [`people`] with their numbers. A company has no two contacts with one number (`contacts_number_unique`), so nobody
+/// of them is another's double.
+pub(super) fn with_numbers(stretch: &str) -> String {
+    format!(
+        "SELECT p.contact_id, p.list_id, p.list_opted_out, n.whatsapp_number AS number FROM ({}) p {}",
+        people(stretch),
+        each("n", "p.contact_id")
+    )
+}
+
+/// Everybody on each list that holds them, as [`with_numbers`] says it: to find one of them without grouping all.
+pub(super) fn one_by_one() -> String {
+    format!(
+        "SELECT p.contact_id, p.list_id, p.list_opted_out, n.whatsapp_number AS number FROM (
+           SELECT lm.contact_id, lm.list_id, lm.opt_out AS list_opted_out
+           FROM mailings m JOIN mailing_lists ml ON ml.mailing_id = m.id AND NOT ml.excluded JOIN list_members lm ON lm.list_id = ml.list_id
+           WHERE m.id = $1 AND m.recipients = 'lists'
+             AND NOT EXISTS (SELECT FROM mailing_lists x JOIN list_members xm ON xm.list_id = x.list_id
+                             WHERE x.mailing_id = $1 AND x.excluded AND xm.contact_id = lm.contact_id)
+           UNION ALL
+           SELECT mc.contact_id, NULL::bigint, false FROM mailings m JOIN mailing_contacts mc ON mc.mailing_id = m.id
+           WHERE m.id = $1 AND m.recipients = 'contacts') p {}",
         each("n", "p.contact_id")
     )
 }
@@ -40,7 +61,7 @@ pub(super) fn each(alias: &str, id: &str) -> String {
     format!("CROSS JOIN LATERAL (SELECT * FROM contacts WHERE contacts.id = {id} OFFSET 0) {alias}")
 }
 
-/// The skip reason of a person, over `u` (a row of [`numbered`]), `c` (contacts) and `l` (lists); null:
+/// The skip reason of a person, over `u` (a row of [`with_numbers`]), `c` (contacts) and `l` (lists); null:
 /// will be sent. `required`: placeholders whose absence leaves the person out. `frequency`: most mailings to
 /// one person, and in how many days. `window`: only who wrote to this account within 24 hours can be written to.
 pub(super) fn verdict(
@@ -74,8 +95,7 @@ pub(super) fn verdict(
           WHEN u.number IS NULL THEN 'no_number'
           WHEN EXISTS (SELECT FROM number_checks k WHERE k.company_id = c.company_id AND k.number = u.number AND NOT k.on_whatsapp
             AND k.checked_at > wablast_now() - interval '90 days') THEN 'not_on_whatsapp'
-          WHEN u.list_opted_out THEN 'list_opted_out'
-          WHEN u.duplicate THEN 'duplicate'{closed}{missing}{often} END"
+          WHEN u.list_opted_out THEN 'list_opted_out'{closed}{missing}{often} END"
     )
 }
 

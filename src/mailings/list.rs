@@ -147,7 +147,7 @@ pub async fn samples(
         "SELECT u.contact_id, coalesce(nullif(btrim(c.title || ' ' || c.name), ''), c.whatsapp_number, '') AS name, coalesce(l.name, '') AS list
          FROM ({people}) u {each} LEFT JOIN lists l ON l.id = u.list_id
          WHERE c.erased_at IS NULL AND ($4 = '' OR c.title || ' ' || c.name ILIKE $4 OR c.whatsapp_number LIKE $4) ORDER BY u.contact_id = coalesce($2, 0) DESC, c.name, c.id LIMIT $3",
-        people = audience::PEOPLE,
+        people = audience::people(audience::EVERYBODY),
         each = audience::each("c", "u.contact_id")
     ))
     .bind::<BigInt, _>(id)

@@ -8,6 +8,7 @@
 pub mod again;
 pub mod audience;
 pub mod figures;
+mod freeze;
 pub mod input;
 pub mod list;
 pub mod lock;
@@ -365,13 +366,17 @@ async fn ready(
         Err(Error::Invalid(faults)) => errors.0.extend(faults.0),
         Err(other) => return Err(other),
     }
-    let preflight = preflight::run(conn, mailing, app.clock.now()).await?;
-    for name in &preflight.unknown_placeholders {
+    for name in preflight::unknown_placeholders(conn, mailing).await? {
         errors.add(
             "message",
             format!("{{{{{name}}}}} is not known. The Variables tab lists every placeholder."),
         );
     }
+    // Counting a million people takes seconds, in which the first could have theirs.
+    if preflight::anybody(conn, mailing).await? {
+        return Ok(());
+    }
+    let preflight = preflight::run(conn, mailing, app.clock.now()).await?;
     if preflight.people() == 0 {
         let field = if mailing.recipients == "lists" {
             "list_ids"

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{Mailing, audience, query, template};
@@ -22,7 +22,7 @@ pub struct Preflight {
     #[schema(example = 498)]
     pub will_send: i64,
     /// Skip reason to how many people.
-    #[schema(example = json!({ "opted_out": 9, "duplicate": 5 }))]
+    #[schema(example = json!({ "opted_out": 9, "no_number": 5 }))]
     pub left_out: BTreeMap<String, i64>,
     #[schema(example = json!(["contact.ponits"]))]
     pub unknown_placeholders: Vec<String>,
@@ -68,14 +68,47 @@ struct Verdict {
     head: String,
     #[diesel(sql_type = BigInt)]
     n: i64,
+    /// How many have no value, by placeholder.
+    #[diesel(sql_type = Array<BigInt>)]
+    missing: Vec<i64>,
 }
 
-#[derive(QueryableByName)]
-struct Missing {
-    #[diesel(sql_type = Text)]
-    name: String,
-    #[diesel(sql_type = BigInt)]
-    n: i64,
+/// Placeholders of a mailing that nothing fills.
+pub(super) async fn unknown_placeholders(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+) -> QueryResult<Vec<String>> {
+    let texts = mailing.texts();
+    let (all, _) = audience::placeholders(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    unknown(conn, &all).await
+}
+
+/// Whether anybody at all would get it. Ends at the first who would.
+pub(super) async fn anybody(conn: &mut AsyncPgConnection, mailing: &Mailing) -> QueryResult<bool> {
+    #[derive(QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = Bool)]
+        found: bool,
+    }
+    let texts = mailing.texts();
+    let (_, bare) = audience::placeholders(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let required = if mailing.skip_missing_values {
+        bare
+    } else {
+        Vec::new()
+    };
+    let company = companies::find(conn, mailing.company_id).await?;
+    let window = template::window(conn, mailing).await?;
+    let found: Found = sql_query(format!(
+        "SELECT EXISTS (SELECT FROM ({people}) u {each} LEFT JOIN lists l ON l.id = u.list_id WHERE ({verdict}) IS NULL) AS found",
+        people = audience::one_by_one(),
+        each = audience::each("c", "u.contact_id"),
+        verdict = audience::verdict(&required, company.frequency(), window),
+    ))
+    .bind::<BigInt, _>(mailing.id)
+    .get_result(conn)
+    .await?;
+    Ok(found.found)
 }
 
 pub async fn run(
@@ -96,7 +129,7 @@ pub async fn run(
     };
     let from = format!(
         "FROM ({people}) u {each} LEFT JOIN lists l ON l.id = u.list_id",
-        people = audience::numbered(),
+        people = audience::with_numbers(audience::EVERYBODY),
         each = audience::each("c", "u.contact_id")
     );
     let company = companies::find(conn, mailing.company_id).await?;
@@ -105,8 +138,24 @@ pub async fn run(
     let category = template::charged_as(conn, mailing).await?;
     // Four digits tell the country.
     let head = category.map_or("''", |_| "coalesce(left(u.number, 4), '')");
+    let known: Vec<&String> = bare
+        .iter()
+        .filter(|name| {
+            !mailing.skip_missing_values && !preflight.unknown_placeholders.contains(name)
+        })
+        .collect();
+    let empty: Vec<String> = known
+        .iter()
+        .map(|name| format!("coalesce({}, '') = ''", audience::field_sql(name)))
+        .collect();
+    let counts: Vec<String> = (1..=known.len())
+        .map(|n| format!("count(*) FILTER (WHERE empty[{n}])"))
+        .collect();
     let verdicts: Vec<Verdict> = sql_query(format!(
-        "SELECT verdict, head, count(*) AS n FROM (SELECT {verdict} AS verdict, {head} AS head {from}) v GROUP BY 1, 2",
+        "SELECT verdict, head, count(*) AS n, ARRAY[{counts}]::bigint[] AS missing
+         FROM (SELECT {verdict} AS verdict, {head} AS head, ARRAY[{empty}]::bool[] AS empty {from}) v GROUP BY 1, 2",
+        counts = counts.join(", "),
+        empty = empty.join(", "),
     ))
     .bind::<BigInt, _>(mailing.id)
     .load(conn)
@@ -116,6 +165,9 @@ pub async fn run(
         match row.verdict {
             None => {
                 preflight.will_send += row.n;
+                for (name, n) in known.iter().zip(row.missing).filter(|(_, n)| *n > 0) {
+                    *preflight.missing_values.entry((*name).clone()).or_default() += n;
+                }
                 heads.push((row.head, row.n));
             }
             Some(reason) => *preflight.left_out.entry(reason).or_default() += row.n,
@@ -125,25 +177,6 @@ pub async fn run(
         let card = rates::query::card(conn, mailing.company_id).await?;
         preflight.cost = Some(card.estimate(category, &heads));
         preflight.reach = reach(conn, mailing, preflight.will_send).await?;
-    }
-    if !mailing.skip_missing_values {
-        let known: Vec<&String> = bare
-            .iter()
-            .filter(|name| !preflight.unknown_placeholders.contains(name))
-            .collect();
-        for name in known {
-            let missing: Missing = sql_query(format!(
-                "SELECT $2::text AS name, count(*) AS n {from} WHERE ({verdict}) IS NULL AND coalesce({value}, '') = ''",
-                value = audience::field_sql(name)
-            ))
-            .bind::<BigInt, _>(mailing.id)
-            .bind::<Text, _>(name)
-            .get_result(conn)
-            .await?;
-            if missing.n > 0 {
-                preflight.missing_values.insert(missing.name, missing.n);
-            }
-        }
     }
     preflight.estimated_seconds = seconds(conn, mailing, preflight.will_send, now).await?;
     Ok(preflight)

@@ -1,15 +1,15 @@
 //! Release: a due mailing gets an immutable version, a frozen audience and a message for everybody.
 //!
 //! Invariants: never before the instant, whatever was missed is caught up; a mailing is released once;
-//! the audience is frozen in one statement and written in chunks that resume after any crash; a chunk
-//! and its position are one transaction.
+//! the audience is frozen (`freeze.rs`) and written in chunks that resume after any crash; a chunk
+//! and its position are one transaction. Whose first messages are missing comes before whose last are.
 
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
-use super::{Mailing, State, audience, lock, query, template};
+use super::{Mailing, State, audience, freeze, lock, query, template};
 use crate::app::App;
 use crate::companies;
 use crate::crash;
@@ -183,15 +183,7 @@ async fn start_next(conn: &mut AsyncPgConnection) -> QueryResult<Option<State>> 
 pub async fn advance(app: &App) -> anyhow::Result<usize> {
     let mut made = 0;
     let mut conn = app.db.system().await?;
-    while let Some(rows) = conn
-        .transaction(async |conn| {
-            let rows = advance_one(conn).await?;
-            crash::here("release.write");
-            QueryResult::Ok(rows)
-        })
-        .await?
-    {
-        crash::here("release.done");
+    while let Some(rows) = advance_any(&mut conn).await? {
         made += rows;
         app.wake.deliver.notify_one();
         app.wake.settle.notify_one();
@@ -199,41 +191,107 @@ pub async fn advance(app: &App) -> anyhow::Result<usize> {
     Ok(made)
 }
 
-/// One step of one mailing: freezing its audience, or a chunk. `None`: nothing to do.
-async fn advance_one(conn: &mut AsyncPgConnection) -> QueryResult<Option<usize>> {
+/// One step of the first mailing that lets us. `None`: nothing to do.
+async fn advance_any(conn: &mut AsyncPgConnection) -> QueryResult<Option<usize>> {
+    let waiting: Vec<MailingId> = mailings::table
+        .filter(mailings::state.eq_any(["sending", "paused"]))
+        .filter(mailings::release_done.eq(false))
+        .filter(mailings::version_id.is_not_null())
+        .order((mailings::released_position.gt(0), mailings::id))
+        .select(mailings::id)
+        .load(conn)
+        .await?;
+    for id in waiting {
+        let step = conn
+            .transaction(async |conn| {
+                let step = advance_one(conn, id).await?;
+                crash::here("release.write");
+                QueryResult::Ok(step)
+            })
+            .await?;
+        crash::here("release.done");
+        match step {
+            Step::Made(rows) => return Ok(Some(rows)),
+            Step::Others => {}
+            Step::Rest => {
+                let frozen = conn
+                    .transaction(async |conn| freeze::rest(conn, id).await)
+                    .await?;
+                if frozen {
+                    return Ok(Some(0));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What became of one mailing's turn.
+enum Step {
+    Made(usize),
+    /// All who are frozen have their message: the others are to be frozen.
+    Rest,
+    /// Another instance is at it, or it needs nothing any more.
+    Others,
+}
+
+/// One step of one mailing: freezing its first people, or a chunk.
+async fn advance_one(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<Step> {
     type Row = (
-        MailingId,
         Option<VersionId>,
         Option<LogId>,
         i64,
         Option<i64>,
+        Option<i64>,
     );
-    let next: Option<Row> = mailings::table
+    let found: Option<Row> = mailings::table
+        .find(id)
         .filter(mailings::state.eq_any(["sending", "paused"]))
         .filter(mailings::release_done.eq(false))
-        .filter(mailings::version_id.is_not_null())
-        .order(mailings::id)
         .select((
-            mailings::id,
             mailings::version_id,
             mailings::log_id,
             mailings::released_position,
             mailings::audience_size,
+            mailings::head_size,
         ))
         .for_update()
         .skip_locked()
         .first(conn)
         .await
         .optional()?;
-    let Some((id, Some(version), Some(log), position, size)) = next else {
-        return Ok(None);
+    let Some((Some(version), Some(log), position, size, head)) = found else {
+        return Ok(Step::Others);
     };
-    let Some(size) = size else {
-        freeze(conn, id).await?;
-        return Ok(Some(0));
+    let Some(frozen) = size.or(head) else {
+        freeze::head(conn, id).await?;
+        return Ok(Step::Made(0));
     };
+    if size.is_none() && position >= frozen {
+        return Ok(Step::Rest);
+    }
+    let rows = chunk(
+        conn,
+        id,
+        version,
+        log,
+        position,
+        (position + CHUNK).min(frozen),
+    )
+    .await?;
+    Ok(Step::Made(rows))
+}
+
+/// Makes the messages of the people behind `position`, up to `up_to`.
+async fn chunk(
+    conn: &mut AsyncPgConnection,
+    id: MailingId,
+    version: VersionId,
+    log: LogId,
+    position: i64,
+    up_to: i64,
+) -> QueryResult<usize> {
     let mailing = query::find(conn, id).await?;
-    let up_to = (position + CHUNK).min(size);
     let texts = version_texts(conn, version).await?;
     let (fields, bare) =
         audience::placeholders(&texts.iter().map(String::as_str).collect::<Vec<_>>());
@@ -263,33 +321,13 @@ async fn advance_one(conn: &mut AsyncPgConnection) -> QueryResult<Option<usize>>
     diesel::update(mailings::table.find(id))
         .set((
             mailings::released_position.eq(up_to),
-            mailings::release_done.eq(up_to >= size),
+            mailings::release_done.eq(mailings::audience_size
+                .is_not_null()
+                .and(mailings::audience_size.assume_not_null().le(up_to))),
         ))
         .execute(conn)
         .await?;
-    Ok(Some(rows))
-}
-
-/// Decides who, in one statement.
-async fn freeze(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<()> {
-    let size = sql_query(format!(
-        "INSERT INTO audience (company_id, mailing_id, position, contact_id, list_id, number, duplicate, list_opted_out)
-         SELECT m.company_id, m.id, n.position, n.contact_id, n.list_id, n.number, n.duplicate, n.list_opted_out
-         FROM mailings m, ({numbered}) n WHERE m.id = $1",
-        numbered = audience::numbered()
-    ))
-    .bind::<BigInt, _>(id)
-    .execute(conn)
-    .await?;
-    let size = i64::try_from(size).unwrap_or(i64::MAX);
-    diesel::update(mailings::table.find(id))
-        .set((
-            mailings::audience_size.eq(size),
-            mailings::release_done.eq(size == 0),
-        ))
-        .execute(conn)
-        .await?;
-    Ok(())
+    Ok(rows)
 }
 
 /// Every text of a version that may have placeholders.

@@ -1,0 +1,1 @@
+ALTER TABLE mailings DROP COLUMN head_up_to, DROP COLUMN head_size;
