@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{Account, AccountDraft, Secret};
 use crate::db::wablast_now;
 use crate::ids::{AccountId, CompanyId, UserId};
+use crate::prepared::prepared;
 use crate::schema::{account_companies, account_users, accounts, companies, mailings};
 
 /// States of a mailing that still needs its account.
@@ -69,6 +70,18 @@ pub async fn find_by_key(conn: &mut AsyncPgConnection, key: &str) -> QueryResult
         .first(conn)
         .await
         .optional()
+}
+
+/// The accounts of several addresses at once.
+pub async fn find_by_keys(
+    conn: &mut AsyncPgConnection,
+    keys: &[String],
+) -> QueryResult<Vec<Account>> {
+    accounts::table
+        .filter(accounts::account_key.eq_any(keys))
+        .select(Account::as_select())
+        .load(conn)
+        .await
 }
 
 /// The active account of a number at Meta, of this app.
@@ -340,12 +353,15 @@ pub(super) async fn set_active(
         .await
 }
 
-/// When the gateway last reached us.
+/// When the gateway last reached us, to a tenth of a second.
 pub async fn saw_event(conn: &mut AsyncPgConnection, ids: &[AccountId]) -> QueryResult<usize> {
-    diesel::update(accounts::table.filter(accounts::id.eq_any(ids)))
-        .set(accounts::last_event_at.eq(wablast_now().nullable()))
-        .execute(conn)
-        .await
+    prepared(
+        "UPDATE accounts SET last_event_at = wablast_now()
+         WHERE id = ANY ($1) AND (last_event_at IS NULL OR last_event_at < wablast_now() - interval '0.1 second')",
+    )
+    .bind::<Array<BigInt>, _>(ids)
+    .execute(conn)
+    .await
 }
 
 /// The mailings that still need the account: company, its name, subject.

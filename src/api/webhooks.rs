@@ -3,6 +3,8 @@
 //! Invariants: the signature is checked over the raw bytes before anything is parsed; 200 means stored;
 //! 503 asks the gateway to come again.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -32,10 +34,7 @@ pub async fn waha(
     app: web::Data<App>,
     inbox: web::Data<Inbox>,
 ) -> ApiResult {
-    let account = {
-        let mut conn = app.db.system().await?;
-        accounts::query::find_by_key(&mut conn, &key).await?
-    };
+    let account = inbox.account(&key).await?;
     let account = account
         .filter(|account| account.provider == "waha")
         .ok_or(Error::NotFound)?;
@@ -95,9 +94,9 @@ pub struct Verify {
 pub async fn meta_verify(
     key: web::Path<String>,
     asked: web::Query<Verify>,
-    app: web::Data<App>,
+    inbox: web::Data<Inbox>,
 ) -> ApiResult {
-    let account = meta_account(&app, &key).await?;
+    let account = meta_account(&inbox, &key).await?;
     let ours = account.webhook_verify_token.as_bytes();
     let fits: bool = ours.ct_eq(asked.token.as_bytes()).into();
     if asked.mode != "subscribe" || !fits {
@@ -121,7 +120,7 @@ pub async fn meta(
     app: web::Data<App>,
     inbox: web::Data<Inbox>,
 ) -> ApiResult {
-    let account = meta_account(&app, &key).await?;
+    let account = meta_account(&inbox, &key).await?;
     let secret = account
         .secret(&app.crypt, Secret::AppSecret)?
         .ok_or(Error::SignIn)?;
@@ -174,10 +173,9 @@ fn kind_of(changes: &[meta::events::Change]) -> &'static str {
     }
 }
 
-async fn meta_account(app: &App, key: &str) -> crate::error::Result<Account> {
-    let mut conn = app.db.system().await?;
-    accounts::query::find_by_key(&mut conn, key)
-        .await?
+async fn meta_account(inbox: &Inbox, key: &str) -> crate::error::Result<Arc<Account>> {
+    let account = inbox.account(key).await?;
+    account
         .filter(|account| account.is_meta())
         .ok_or(Error::NotFound)
 }

@@ -7,9 +7,11 @@
 pub mod apply;
 pub mod callbacks;
 pub mod flow;
+mod keys;
 pub mod list;
 mod meta;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -19,7 +21,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::accounts::Account;
 use crate::app::App;
+use crate::error::Result;
 use crate::ids::{AccountId, CompanyId};
 use crate::prepared::prepared;
 
@@ -58,14 +62,21 @@ impl Arrival {
 #[derive(Clone)]
 pub struct Inbox {
     sender: mpsc::Sender<(Arrival, oneshot::Sender<bool>)>,
+    keys: keys::Keys,
 }
 
 impl Inbox {
     /// Starts the task that commits arrivals in groups.
     pub fn start(app: App) -> Self {
         let (sender, receiver) = mpsc::channel(10_000);
+        let keys = keys::Keys::start(app.clone());
         tokio::spawn(commit_groups(app, receiver));
-        Self { sender }
+        Self { sender, keys }
+    }
+
+    /// The account that an address belongs to, whatever the company; `None`: it is nobody's.
+    pub async fn account(&self, key: &str) -> Result<Option<Arc<Account>>> {
+        self.keys.account(key).await
     }
 
     /// True when the event is committed, or was before. False: try again later.

@@ -15,6 +15,7 @@ use crate::ids::{MailingId, OutgoingId};
 use crate::logs;
 use crate::outgoing::query::counts_of_log;
 use crate::outgoing::tally::{Signs, signs};
+use crate::prepared::prepared;
 
 /// What the messages say. `None`: stays as it is.
 pub fn verdict(state: State, release_done: bool, signs: Signs) -> Option<State> {
@@ -84,7 +85,10 @@ async fn settle_those(app: &App, which: &str) -> anyhow::Result<usize> {
 
 /// Settles the mailings of these messages.
 pub async fn of_messages(conn: &mut AsyncPgConnection, messages: &[OutgoingId]) -> QueryResult<()> {
-    let touched: Vec<Candidate> = sql_query(
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let touched: Vec<Candidate> = prepared(
         "SELECT DISTINCT m.id FROM outgoing o JOIN mailings m ON m.id = o.mailing_id
          WHERE o.id = ANY ($1) AND m.state IN ('done', 'partial_failure', 'failed') ORDER BY m.id",
     )

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::gateways::http::Http;
 use crate::gateways::waha::events;
 
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 128;
 const ATTEMPTS: u32 = 6;
 
 /// A cheap clone.
