@@ -127,9 +127,10 @@ pub async fn curve(
     let steps: Vec<Step> = sql_query(
         "SELECT sent, delivered, read, grouping(sent, delivered, read) AS kind, count(*) AS count, count(*) FILTER (WHERE recent) AS recent
          FROM (
-           SELECT greatest(0, floor((date_part('epoch', accepted_at) - date_part('epoch', $2)) / $3)) AS sent,
-             greatest(0, floor((date_part('epoch', delivered_at) - date_part('epoch', $2)) / $3)) AS delivered,
-             greatest(0, floor((date_part('epoch', read_at) - date_part('epoch', $2)) / $3)) AS read,
+           -- greatest() passes over what is null: who read nothing would have read it in the first step.
+           SELECT CASE WHEN accepted_at IS NOT NULL THEN greatest(0, floor((date_part('epoch', accepted_at) - date_part('epoch', $2)) / $3)) END AS sent,
+             CASE WHEN delivered_at IS NOT NULL THEN greatest(0, floor((date_part('epoch', delivered_at) - date_part('epoch', $2)) / $3)) END AS delivered,
+             CASE WHEN read_at IS NOT NULL THEN greatest(0, floor((date_part('epoch', read_at) - date_part('epoch', $2)) / $3)) END AS read,
              accepted_at > (SELECT wablast_now() - make_interval(secs => $4)) AS recent
            FROM (SELECT accepted_at, delivered_at, read_at
              FROM outgoing WHERE mailing_id = $1 AND state IN ('accepted', 'sent', 'delivered', 'read')) o) m
