@@ -55,8 +55,7 @@ async fn connect(browser: &Chromium, app: &TestApp, waha: &Running) {
     .await;
 
     let test = "WAHA does not accept the API key";
-    browser.goto("/accounts/1").await;
-    browser.press_named("Test WAHA Credentials").await;
+    test_account(browser).await;
     browser.reads(test).await;
     let port = crate::support::instance::free_port();
     let wrong: [(&str, String, &str); 3] = [
@@ -75,7 +74,7 @@ async fn connect(browser: &Chromium, app: &TestApp, waha: &Running) {
     for (field, value, words) in wrong {
         browser.fill(field, &value).await;
         save(browser).await;
-        browser.press_named("Test WAHA Credentials").await;
+        test_account(browser).await;
         browser.reads(words).await;
     }
     browser.fill("api_url", &waha.url()).await;
@@ -89,12 +88,18 @@ async fn connect(browser: &Chromium, app: &TestApp, waha: &Running) {
         &json!({ "status": "SCAN_QR_CODE" }),
     )
     .await;
-    browser.press_named("Test WAHA Credentials").await;
+    test_account(browser).await;
     browser.reads("scan the QR code with the phone").await;
     tell(waha, "/simulator/session", &json!({ "status": "WORKING" })).await;
-    browser.press_named("Test WAHA Credentials").await;
+    test_account(browser).await;
     browser.reads("Connected as +").await;
     assert!(!browser.text().await.contains("Untested since"));
+}
+
+async fn test_account(browser: &Chromium) {
+    browser.goto("/accounts/1").await;
+    browser.press_named("Test WAHA Credentials").await;
+    browser.arrives("test").await;
 }
 
 async fn save(browser: &Chromium) {

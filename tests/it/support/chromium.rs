@@ -75,6 +75,16 @@ impl Chromium {
         self.client.current_url().await.unwrap().path().to_owned()
     }
 
+    /// Waits until the browser is at this part of a page: a press may return before the next page is there, and
+    /// what it says may stand on this one already.
+    pub async fn arrives(&self, fragment: &str) {
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while self.client.current_url().await.unwrap().fragment() != Some(fragment) {
+            assert!(Instant::now() < deadline, "it never comes to #{fragment}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What a person reads on the page.
     pub async fn text(&self) -> String {
         let script = "return document.body ? document.body.innerText : ''";
