@@ -28,7 +28,7 @@ impl Server {
         let inbox = Inbox::start(app.clone());
         let limits = web::Data::new(Limits::default());
         let puller = web::Data::new(Puller::default());
-        let document = web::Data::new(panel::api_docs::Document(api::document::all()));
+        let document = web::Data::new(panel::api_docs::Document(api::document::all));
         let server = HttpServer::new(move || {
             ActixApp::new()
                 .wrap(panel::security::headers(&app))

@@ -66,7 +66,12 @@ impl Process {
         )
     }
 
-    /// The most memory it ever had, in MiB.
+    /// Forgets the most memory it had so far, see proc(5): setting up hashes a password, which takes much for a moment.
+    pub fn forget_peak(&self) {
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.0.id()), "5");
+    }
+
+    /// The most memory it had since, in MiB.
     pub fn peak_mib(&self) -> f64 {
         let path = format!("/proc/{}/status", self.0.id());
         let status = std::fs::read_to_string(path).unwrap();

@@ -17,7 +17,7 @@ use crate::instance::Instance;
 use crate::report::Report;
 
 /// Messages of one statement; what the deliverer takes at its busiest.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 const CONNECTIONS: usize = 2;
 
 pub async fn measure(report: &mut Report, size: usize) {

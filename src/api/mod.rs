@@ -32,51 +32,75 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route("/openapi.json", web::get().to(document::openapi))
                 .route("/accounts", web::post().to(accounts::create))
                 .route("/accounts", web::get().to(accounts::list))
-                .route("/accounts/{id}", web::get().to(accounts::show))
-                .route("/accounts/{id}/test", web::post().to(accounts::test))
-                .route("/accounts/{id}/pause", web::post().to(accounts::pause))
-                .route("/accounts/{id}/resume", web::post().to(accounts::resume))
-                .route("/accounts/{id}/templates", web::post().to(templates::copy))
+                .route("/accounts/{id:[0-9]+}", web::get().to(accounts::show))
+                .route("/accounts/{id:[0-9]+}/test", web::post().to(accounts::test))
+                .route(
+                    "/accounts/{id:[0-9]+}/pause",
+                    web::post().to(accounts::pause),
+                )
+                .route(
+                    "/accounts/{id:[0-9]+}/resume",
+                    web::post().to(accounts::resume),
+                )
+                .route(
+                    "/accounts/{id:[0-9]+}/templates",
+                    web::post().to(templates::copy),
+                )
                 .route("/templates", web::get().to(templates::list))
                 .route("/lists", web::post().to(lists::create))
                 .route("/lists", web::get().to(lists::list))
-                .route("/lists/{id}", web::get().to(lists::show))
+                .route("/lists/{id:[0-9]+}", web::get().to(lists::show))
                 .route("/contacts/bulk", web::post().to(contacts::bulk))
                 .route("/contacts", web::get().to(contacts::list))
-                .route("/contacts/{id}", web::get().to(contacts::show))
-                .route("/contacts/{id}", web::patch().to(contacts::update))
+                .route("/contacts/{id:[0-9]+}", web::get().to(contacts::show))
+                .route("/contacts/{id:[0-9]+}", web::patch().to(contacts::update))
                 .route("/imports", web::post().to(imports::create))
-                .route("/imports/{id}", web::get().to(imports::show))
+                .route("/imports/{id:[0-9]+}", web::get().to(imports::show))
                 .route(
-                    "/imports/{id}/rejected.csv",
+                    "/imports/{id:[0-9]+}/rejected.csv",
                     web::get().to(imports::rejected),
                 )
                 .route("/mailings", web::post().to(mailings::create))
                 .route("/mailings", web::get().to(mailings::list))
-                .route("/mailings/{id}", web::get().to(mailings::show))
+                .route("/mailings/{id:[0-9]+}", web::get().to(mailings::show))
                 .route(
-                    "/mailings/{id}/preflight",
+                    "/mailings/{id:[0-9]+}/preflight",
                     web::get().to(mailings::preflight),
                 )
-                .route("/mailings/{id}/submit", web::post().to(mailings::submit))
                 .route(
-                    "/mailings/{id}/send_now",
+                    "/mailings/{id:[0-9]+}/submit",
+                    web::post().to(mailings::submit),
+                )
+                .route(
+                    "/mailings/{id:[0-9]+}/send_now",
                     web::post().to(mailings::send_now),
                 )
-                .route("/mailings/{id}/pause", web::post().to(mailings::pause))
-                .route("/mailings/{id}/resume", web::post().to(mailings::resume))
-                .route("/mailings/{id}/cancel", web::post().to(mailings::cancel))
-                .route("/mailings/{id}/draft", web::post().to(mailings::draft))
                 .route(
-                    "/mailings/{id}/retry_failed",
+                    "/mailings/{id:[0-9]+}/pause",
+                    web::post().to(mailings::pause),
+                )
+                .route(
+                    "/mailings/{id:[0-9]+}/resume",
+                    web::post().to(mailings::resume),
+                )
+                .route(
+                    "/mailings/{id:[0-9]+}/cancel",
+                    web::post().to(mailings::cancel),
+                )
+                .route(
+                    "/mailings/{id:[0-9]+}/draft",
+                    web::post().to(mailings::draft),
+                )
+                .route(
+                    "/mailings/{id:[0-9]+}/retry_failed",
                     web::post().to(mailings::retry_failed),
                 )
                 .route(
-                    "/mailings/{id}/duplicate",
+                    "/mailings/{id:[0-9]+}/duplicate",
                     web::post().to(mailings::duplicate),
                 )
                 .route("/media", web::post().to(media::create))
-                .route("/media/{id}", web::get().to(media::show))
+                .route("/media/{id:[0-9]+}", web::get().to(media::show))
                 .route("/messages", web::get().to(messages::list))
                 .route("/outgoing/pull", web::post().to(outgoing::pull))
                 .route("/outgoing/results", web::post().to(outgoing::results))

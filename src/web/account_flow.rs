@@ -29,12 +29,15 @@ const WAHA: &str = "http://127.0.0.1:3000";
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/accounts/{id}/flow", web::get().to(show))
+        .route("/accounts/{id:[0-9]+}/flow", web::get().to(show))
         .route(
-            "/accounts/{id}/flow/n8n-workflow.json",
+            "/accounts/{id:[0-9]+}/flow/n8n-workflow.json",
             web::get().to(workflow),
         )
-        .route("/accounts/{id}/flow/token", web::post().to(make_token));
+        .route(
+            "/accounts/{id:[0-9]+}/flow/token",
+            web::post().to(make_token),
+        );
 }
 
 #[derive(Template)]

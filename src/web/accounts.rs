@@ -43,36 +43,42 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/accounts", web::get().to(list))
         .route("/accounts/new", web::get().to(new))
         .route("/accounts", web::post().to(create))
-        .route("/accounts/{id}", web::get().to(show))
-        .route("/accounts/{id}", web::post().to(update))
-        .route("/accounts/{id}/test", web::post().to(verbs::test))
+        .route("/accounts/{id:[0-9]+}", web::get().to(show))
+        .route("/accounts/{id:[0-9]+}", web::post().to(update))
+        .route("/accounts/{id:[0-9]+}/test", web::post().to(verbs::test))
         .route(
-            "/accounts/{id}/test-message",
+            "/accounts/{id:[0-9]+}/test-message",
             web::post().to(verbs::test_message),
         )
-        .route("/accounts/{id}/templates", web::post().to(meta::sync))
-        .route("/accounts/{id}/number", web::post().to(meta::look))
-        .route("/accounts/{id}/subscribe", web::post().to(meta::subscribe))
         .route(
-            "/accounts/{id}/verify-token",
+            "/accounts/{id:[0-9]+}/templates",
+            web::post().to(meta::sync),
+        )
+        .route("/accounts/{id:[0-9]+}/number", web::post().to(meta::look))
+        .route(
+            "/accounts/{id:[0-9]+}/subscribe",
+            web::post().to(meta::subscribe),
+        )
+        .route(
+            "/accounts/{id:[0-9]+}/verify-token",
             web::post().to(meta::verify_token),
         )
-        .route("/accounts/{id}/push", web::post().to(verbs::push))
-        .route("/accounts/{id}/note", web::post().to(note))
+        .route("/accounts/{id:[0-9]+}/push", web::post().to(verbs::push))
+        .route("/accounts/{id:[0-9]+}/note", web::post().to(note))
         .route(
-            "/accounts/{id}/webhook-key",
+            "/accounts/{id:[0-9]+}/webhook-key",
             web::post().to(verbs::webhook_key),
         )
         .route(
-            "/accounts/{id}/callback-token",
+            "/accounts/{id:[0-9]+}/callback-token",
             web::post().to(callbacks::make_token),
         )
         .route(
-            "/accounts/{id}/flow-secret",
+            "/accounts/{id:[0-9]+}/flow-secret",
             web::post().to(callbacks::make_secret),
         )
         .route(
-            "/accounts/{id}/{verb:pause|resume|archive|unarchive}",
+            "/accounts/{id:[0-9]+}/{verb:pause|resume|archive|unarchive}",
             web::post().to(verbs::change),
         );
 }

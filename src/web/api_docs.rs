@@ -10,8 +10,8 @@ use crate::web::error::WebResult;
 use crate::web::page::{Menu, Shell, html};
 use crate::web::visit::Visit;
 
-/// The OpenAPI document of this program.
-pub struct Document(pub &'static Value);
+/// How to get the OpenAPI document of this program, which takes memory from the first look on.
+pub struct Document(pub fn() -> &'static Value);
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config.route("/api/docs", web::get().to(page));
@@ -111,7 +111,7 @@ async fn page(visit: Visit, document: web::Data<Document>) -> WebResult {
     let mut conn = visit.conn().await?;
     let shell = visit.shell(Menu::Technical, &mut conn).await?;
     let server = format!("{}/api/v1", visit.app.config.public_url());
-    let document = document.0;
+    let document = (document.0)();
     let about = text(&document["info"]["description"]);
     Ok(html(DocsPage {
         shell,

@@ -20,10 +20,10 @@ use crate::web::visit::Visit;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/bulk/{id}", web::get().to(show))
-        .route("/bulk/{id}/progress", web::get().to(progress))
-        .route("/bulk/{id}/start", web::post().to(start))
-        .route("/bulk/{id}/cancel", web::post().to(cancel));
+        .route("/bulk/{id:[0-9]+}", web::get().to(show))
+        .route("/bulk/{id:[0-9]+}/progress", web::get().to(progress))
+        .route("/bulk/{id:[0-9]+}/start", web::post().to(start))
+        .route("/bulk/{id:[0-9]+}/cancel", web::post().to(cancel));
 }
 
 #[derive(Template)]

@@ -29,10 +29,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/companies", web::get().to(list))
         .route("/companies/new", web::get().to(new))
         .route("/companies", web::post().to(create))
-        .route("/companies/{id}", web::get().to(show))
-        .route("/companies/{id}", web::post().to(update))
+        .route("/companies/{id:[0-9]+}", web::get().to(show))
+        .route("/companies/{id:[0-9]+}", web::post().to(update))
         .route(
-            "/companies/{id}/{verb:deactivate|activate}",
+            "/companies/{id:[0-9]+}/{verb:deactivate|activate}",
             web::post().to(change),
         );
 }

@@ -25,9 +25,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/favourites", web::post().to(create))
         .route("/favourites/columns", web::post().to(columns))
-        .route("/favourites/{id}", web::get().to(show))
-        .route("/favourites/{id}", web::post().to(update))
-        .route("/favourites/{id}/delete", web::post().to(delete));
+        .route("/favourites/{id:[0-9]+}", web::get().to(show))
+        .route("/favourites/{id:[0-9]+}", web::post().to(update))
+        .route("/favourites/{id:[0-9]+}/delete", web::post().to(delete));
 }
 
 #[derive(Template)]

@@ -31,7 +31,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/gateway-log", web::get().to(list))
         .route("/gateway-log/settings", web::get().to(form))
         .route("/gateway-log/settings", web::post().to(save))
-        .route("/gateway-log/{id}", web::get().to(show));
+        .route("/gateway-log/{id:[0-9]+}", web::get().to(show));
 }
 
 const TOLD: &[Field] = &[

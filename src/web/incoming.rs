@@ -40,11 +40,14 @@ pub fn routes(config: &mut web::ServiceConfig) {
             "/incoming/bulk/{verb:read|unread}",
             web::post().to(mark_many),
         )
-        .route("/incoming/{id}", web::get().to(show))
-        .route("/incoming/{id}/file", web::get().to(file))
-        .route("/incoming/{id}/{verb:read|unread}", web::post().to(mark))
-        .route("/incoming/{id}/undo", web::post().to(undo))
-        .route("/incoming/{id}/reply", web::post().to(answer));
+        .route("/incoming/{id:[0-9]+}", web::get().to(show))
+        .route("/incoming/{id:[0-9]+}/file", web::get().to(file))
+        .route(
+            "/incoming/{id:[0-9]+}/{verb:read|unread}",
+            web::post().to(mark),
+        )
+        .route("/incoming/{id:[0-9]+}/undo", web::post().to(undo))
+        .route("/incoming/{id:[0-9]+}/reply", web::post().to(answer));
 }
 
 /// One message of the conversation as it is drawn.

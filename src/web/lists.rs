@@ -37,11 +37,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/lists", web::get().to(list))
         .route("/lists/new", web::get().to(new))
         .route("/lists", web::post().to(create))
-        .route("/lists/{id}", web::get().to(show))
-        .route("/lists/{id}", web::post().to(update))
-        .route("/lists/{id}/add", web::post().to(add))
-        .route("/lists/{id}/remove", web::post().to(remove))
-        .route("/lists/{id}/note", web::post().to(note));
+        .route("/lists/{id:[0-9]+}", web::get().to(show))
+        .route("/lists/{id:[0-9]+}", web::post().to(update))
+        .route("/lists/{id:[0-9]+}/add", web::post().to(add))
+        .route("/lists/{id:[0-9]+}/remove", web::post().to(remove))
+        .route("/lists/{id:[0-9]+}/note", web::post().to(note));
 }
 
 /// Somebody who may join.

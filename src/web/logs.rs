@@ -23,7 +23,7 @@ use crate::web::visit::Visit;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/logs", web::get().to(list))
-        .route("/logs/{id}", web::get().to(show));
+        .route("/logs/{id:[0-9]+}", web::get().to(show));
 }
 
 /// What the address may name beside the list's own parameters.

@@ -29,7 +29,7 @@ use crate::web::visit::Visit;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/media", web::post().to(upload))
-        .route("/media/{id}/file", web::get().to(file));
+        .route("/media/{id:[0-9]+}/file", web::get().to(file));
 }
 
 /// For gateways, who are not signed in.

@@ -28,7 +28,7 @@ use crate::web::visit::Visit;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/outgoing", web::get().to(list))
-        .route("/outgoing/{id}", web::get().to(show));
+        .route("/outgoing/{id:[0-9]+}", web::get().to(show));
 }
 
 /// What the address may name beside the list's own parameters; anything that is no id is ignored.

@@ -34,8 +34,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/rates", web::get().to(list))
         .route("/rates/card", web::get().to(card))
         .route("/rates/card", web::post().to(replace))
-        .route("/rates/{id}", web::get().to(show))
-        .route("/rates/{id}", web::post().to(update));
+        .route("/rates/{id:[0-9]+}", web::get().to(show))
+        .route("/rates/{id:[0-9]+}", web::post().to(update));
 }
 
 #[derive(Template)]

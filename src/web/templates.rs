@@ -32,11 +32,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/templates", web::get().to(list))
         .route("/templates/new", web::get().to(new))
         .route("/templates", web::post().to(create))
-        .route("/templates/{id}", web::get().to(show))
-        .route("/templates/{id}", web::post().to(update))
-        .route("/templates/{id}/hand-in", web::post().to(hand_in))
-        .route("/templates/{id}/sync", web::post().to(sync_one))
-        .route("/templates/{id}/delete", web::post().to(delete));
+        .route("/templates/{id:[0-9]+}", web::get().to(show))
+        .route("/templates/{id:[0-9]+}", web::post().to(update))
+        .route("/templates/{id:[0-9]+}/hand-in", web::post().to(hand_in))
+        .route("/templates/{id:[0-9]+}/sync", web::post().to(sync_one))
+        .route("/templates/{id:[0-9]+}/delete", web::post().to(delete));
 }
 
 fn href(id: TemplateId) -> String {

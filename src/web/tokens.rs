@@ -31,7 +31,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/tokens", web::get().to(list))
         .route("/tokens", web::post().to(new))
-        .route("/tokens/{id}/revoke", web::post().to(revoke));
+        .route("/tokens/{id:[0-9]+}/revoke", web::post().to(revoke));
 }
 
 async fn list(visit: Visit) -> WebResult {

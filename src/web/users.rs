@@ -33,11 +33,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/users", web::get().to(list))
         .route("/users/new", web::get().to(new))
         .route("/users", web::post().to(invite))
-        .route("/users/{id}", web::get().to(show))
-        .route("/users/{id}", web::post().to(update))
-        .route("/users/{id}/reset", web::get().to(ask))
+        .route("/users/{id:[0-9]+}", web::get().to(show))
+        .route("/users/{id:[0-9]+}", web::post().to(update))
+        .route("/users/{id:[0-9]+}/reset", web::get().to(ask))
         .route(
-            "/users/{id}/{verb:reset|link|withdraw|deactivate|activate|sign-out}",
+            "/users/{id:[0-9]+}/{verb:reset|link|withdraw|deactivate|activate|sign-out}",
             web::post().to(change),
         );
 }

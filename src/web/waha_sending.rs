@@ -34,9 +34,9 @@ const TOLD: &[Field] = &[
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/accounts/{id}/sending", web::post().to(save))
+        .route("/accounts/{id:[0-9]+}/sending", web::post().to(save))
         .route(
-            "/accounts/{id}/preset/{preset:careful|normal|fast}",
+            "/accounts/{id:[0-9]+}/preset/{preset:careful|normal|fast}",
             web::post().to(fill),
         );
 }

@@ -36,16 +36,16 @@ const PART: Duration = Duration::from_secs(10);
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/accounts/{id}/session", web::get().to(page))
-        .route("/accounts/{id}/session/now", web::get().to(now))
-        .route("/accounts/{id}/session/qr.png", web::get().to(qr))
-        .route("/accounts/{id}/session/code", web::post().to(code))
+        .route("/accounts/{id:[0-9]+}/session", web::get().to(page))
+        .route("/accounts/{id:[0-9]+}/session/now", web::get().to(now))
+        .route("/accounts/{id:[0-9]+}/session/qr.png", web::get().to(qr))
+        .route("/accounts/{id:[0-9]+}/session/code", web::post().to(code))
         .route(
-            "/accounts/{id}/session/{verb:stop|logout}",
+            "/accounts/{id:[0-9]+}/session/{verb:stop|logout}",
             web::get().to(ask),
         )
         .route(
-            "/accounts/{id}/session/{verb:start|restart|stop|logout|webhooks}",
+            "/accounts/{id:[0-9]+}/session/{verb:start|restart|stop|logout|webhooks}",
             web::post().to(act),
         );
 }

@@ -21,8 +21,8 @@ use crate::web::visit::Visit;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/webhook-log", web::get().to(list))
-        .route("/webhook-log/{id}", web::get().to(show))
-        .route("/webhook-log/{id}/replay", web::post().to(replay));
+        .route("/webhook-log/{id:[0-9]+}", web::get().to(show))
+        .route("/webhook-log/{id:[0-9]+}/replay", web::post().to(replay));
 }
 
 #[derive(Template)]

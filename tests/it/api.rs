@@ -32,6 +32,7 @@ fn registered() -> BTreeSet<String> {
             text += &fs::read_to_string(file.path()).unwrap();
         }
     }
+    let text = text.replace("{id:[0-9]+}", "{id}");
     let route = Regex::new(r#"\.route\(\s*"([^"]+)",\s*web::(\w+)\(\)"#).unwrap();
     let all: BTreeSet<String> = route
         .captures_iter(&text)

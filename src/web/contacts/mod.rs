@@ -30,15 +30,15 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::post().to(bulk::set_active),
         )
         .route("/contacts/bulk/mailing", web::post().to(bulk::mailing))
-        .route("/contacts/{id}", web::get().to(form::show))
-        .route("/contacts/{id}", web::post().to(form::update))
-        .route("/contacts/{id}/note", web::post().to(form::note))
+        .route("/contacts/{id:[0-9]+}", web::get().to(form::show))
+        .route("/contacts/{id:[0-9]+}", web::post().to(form::update))
+        .route("/contacts/{id:[0-9]+}/note", web::post().to(form::note))
         .route(
-            "/contacts/{id}/{verb:opt-out|opt-in}",
+            "/contacts/{id:[0-9]+}/{verb:opt-out|opt-in}",
             web::get().to(consent::ask),
         )
         .route(
-            "/contacts/{id}/{verb:opt-out|opt-in}",
+            "/contacts/{id:[0-9]+}/{verb:opt-out|opt-in}",
             web::post().to(consent::decide),
         );
 }

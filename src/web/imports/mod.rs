@@ -37,15 +37,21 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/imports", web::get().to(list))
         .route("/imports/new", web::get().to(new))
         .route("/imports", web::post().to(create))
-        .route("/imports/{id}", web::get().to(show))
-        .route("/imports/{id}/progress", web::get().to(result::fragment))
-        .route("/imports/{id}/run", web::post().to(run))
-        .route("/imports/{id}/test", web::post().to(test))
-        .route("/imports/{id}/resume", web::post().to(resume))
-        .route("/imports/{id}/cancel", web::post().to(cancel))
-        .route("/imports/{id}/undo", web::get().to(undo::question))
-        .route("/imports/{id}/undo", web::post().to(undo::run))
-        .route("/imports/{id}/rejected.csv", web::get().to(rejected_rows));
+        .route("/imports/{id:[0-9]+}", web::get().to(show))
+        .route(
+            "/imports/{id:[0-9]+}/progress",
+            web::get().to(result::fragment),
+        )
+        .route("/imports/{id:[0-9]+}/run", web::post().to(run))
+        .route("/imports/{id:[0-9]+}/test", web::post().to(test))
+        .route("/imports/{id:[0-9]+}/resume", web::post().to(resume))
+        .route("/imports/{id:[0-9]+}/cancel", web::post().to(cancel))
+        .route("/imports/{id:[0-9]+}/undo", web::get().to(undo::question))
+        .route("/imports/{id:[0-9]+}/undo", web::post().to(undo::run))
+        .route(
+            "/imports/{id:[0-9]+}/rejected.csv",
+            web::get().to(rejected_rows),
+        );
 }
 
 async fn list(visit: Visit) -> WebResult {

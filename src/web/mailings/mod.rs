@@ -43,43 +43,76 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/mailings/check", web::post().to(form::check))
         .route("/mailings/contacts", web::get().to(form::contacts))
         .route("/mailings/archive", web::post().to(list::archive))
-        .route("/mailings/{id}", web::get().to(show::page))
-        .route("/mailings/{id}", web::post().to(form::save))
-        .route("/mailings/{id}/progress", web::get().to(progress::fragment))
-        .route("/mailings/{id}/send", web::get().to(verbs::ask_send))
-        .route("/mailings/{id}/send_now", web::post().to(verbs::send_now))
-        .route("/mailings/{id}/submit", web::post().to(verbs::submit))
+        .route("/mailings/{id:[0-9]+}", web::get().to(show::page))
+        .route("/mailings/{id:[0-9]+}", web::post().to(form::save))
         .route(
-            "/mailings/{id}/reschedule",
+            "/mailings/{id:[0-9]+}/progress",
+            web::get().to(progress::fragment),
+        )
+        .route("/mailings/{id:[0-9]+}/send", web::get().to(verbs::ask_send))
+        .route(
+            "/mailings/{id:[0-9]+}/send_now",
+            web::post().to(verbs::send_now),
+        )
+        .route(
+            "/mailings/{id:[0-9]+}/submit",
+            web::post().to(verbs::submit),
+        )
+        .route(
+            "/mailings/{id:[0-9]+}/reschedule",
             web::post().to(verbs::reschedule),
         )
-        .route("/mailings/{id}/cancel", web::get().to(verbs::ask_cancel))
         .route(
-            "/mailings/{id}/{verb:pause|resume|cancel|draft}",
+            "/mailings/{id:[0-9]+}/cancel",
+            web::get().to(verbs::ask_cancel),
+        )
+        .route(
+            "/mailings/{id:[0-9]+}/{verb:pause|resume|cancel|draft}",
             web::post().to(verbs::change),
         )
         .route(
-            "/mailings/{id}/retry_failed",
+            "/mailings/{id:[0-9]+}/retry_failed",
             web::get().to(again::ask_retry),
         )
-        .route("/mailings/{id}/retry_failed", web::post().to(again::retry))
-        .route("/mailings/{id}/resend", web::get().to(again::ask_resend))
-        .route("/mailings/{id}/resend", web::post().to(again::resend))
         .route(
-            "/mailings/{id}/mark_sent",
+            "/mailings/{id:[0-9]+}/retry_failed",
+            web::post().to(again::retry),
+        )
+        .route(
+            "/mailings/{id:[0-9]+}/resend",
+            web::get().to(again::ask_resend),
+        )
+        .route(
+            "/mailings/{id:[0-9]+}/resend",
+            web::post().to(again::resend),
+        )
+        .route(
+            "/mailings/{id:[0-9]+}/mark_sent",
             web::get().to(again::ask_mark_sent),
         )
-        .route("/mailings/{id}/mark_sent", web::post().to(again::mark_sent))
-        .route("/mailings/{id}/note", web::post().to(note))
-        .route("/mailings/{id}/duplicate", web::post().to(verbs::duplicate))
         .route(
-            "/mailings/{id}/{verb:archive|unarchive}",
+            "/mailings/{id:[0-9]+}/mark_sent",
+            web::post().to(again::mark_sent),
+        )
+        .route("/mailings/{id:[0-9]+}/note", web::post().to(note))
+        .route(
+            "/mailings/{id:[0-9]+}/duplicate",
+            web::post().to(verbs::duplicate),
+        )
+        .route(
+            "/mailings/{id:[0-9]+}/{verb:archive|unarchive}",
             web::post().to(verbs::set_active),
         )
-        .route("/mailings/{id}/delete", web::get().to(verbs::ask_delete))
-        .route("/mailings/{id}/delete", web::post().to(verbs::delete))
-        .route("/mailings/{id}/test", web::get().to(test::page))
-        .route("/mailings/{id}/test", web::post().to(test::send));
+        .route(
+            "/mailings/{id:[0-9]+}/delete",
+            web::get().to(verbs::ask_delete),
+        )
+        .route(
+            "/mailings/{id:[0-9]+}/delete",
+            web::post().to(verbs::delete),
+        )
+        .route("/mailings/{id:[0-9]+}/test", web::get().to(test::page))
+        .route("/mailings/{id:[0-9]+}/test", web::post().to(test::send));
 }
 
 /// What an address of a mailing's page may add.

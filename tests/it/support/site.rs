@@ -39,7 +39,9 @@ pub fn routes() -> Vec<Route> {
     let choice = Regex::new(r"\{\w+:([\w|-]+)\}").unwrap();
     let mut routes = Vec::new();
     for file in files {
-        let text = fs::read_to_string(file).unwrap();
+        let text = fs::read_to_string(file)
+            .unwrap()
+            .replace("{id:[0-9]+}", "{id}");
         for found in route.captures_iter(&text) {
             let (path, posts) = (found[1].to_owned(), &found[2] == "post");
             match choice.captures(&path) {
