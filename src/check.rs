@@ -243,7 +243,7 @@ static PROMISES: &[Promise] = &[
         broken: "SELECT o.id FROM outgoing o
                  LEFT JOIN accounts a ON a.id = o.account_id
                  LEFT JOIN mailings m ON m.id = o.mailing_id AND m.company_id = o.company_id
-                 LEFT JOIN mailing_versions v ON v.id = o.version_id AND v.company_id = o.company_id AND v.mailing_id = o.mailing_id
+                 LEFT JOIN mailing_versions v ON v.id = o.version_id AND v.company_id = o.company_id AND v.mailing_id IS NOT DISTINCT FROM o.mailing_id
                  LEFT JOIN logs l ON l.id = o.log_id AND l.company_id = o.company_id
                  LEFT JOIN outgoing_content t ON t.id = o.content_id AND t.company_id = o.company_id
                  WHERE a.id IS NULL OR (o.kind = 'mailing') <> (m.id IS NOT NULL)

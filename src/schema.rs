@@ -9,6 +9,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    account_notices (id) {
+        id -> BigInt,
+        company_id -> BigInt,
+        account_id -> BigInt,
+        at -> Timestamptz,
+        inbox_id -> BigInt,
+        event -> Text,
+        serious -> Bool,
+        words -> Text,
+    }
+}
+
+diesel::table! {
     account_pace (account_id) {
         account_id -> BigInt,
         company_id -> BigInt,
@@ -68,6 +81,7 @@ diesel::table! {
         slow_down -> Bool,
         slowed_at -> Nullable<Timestamptz>,
         slowed_why -> Nullable<Text>,
+        marketing_messages -> Bool,
     }
 }
 
@@ -686,7 +700,7 @@ diesel::table! {
     mailing_versions (id) {
         id -> BigInt,
         company_id -> BigInt,
-        mailing_id -> BigInt,
+        mailing_id -> Nullable<BigInt>,
         subject -> Text,
         header -> Text,
         message -> Text,
@@ -956,6 +970,8 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         synced_at -> Nullable<Timestamptz>,
+        category_changed_at -> Nullable<Timestamptz>,
+        media_id -> Nullable<BigInt>,
     }
 }
 
@@ -1072,6 +1088,7 @@ diesel::table! {
 diesel::allow_tables_to_appear_in_same_query!(
     account_companies,
     account_flow,
+    account_notices,
     account_pace,
     account_pulling,
     account_recent,

@@ -109,7 +109,8 @@ pub(super) struct Unused {
 const UNUSED: &str = "m.used_at < wablast_now() - interval '24 hours'
    AND NOT EXISTS (SELECT FROM mailings g WHERE g.media_id = m.id)
    AND NOT EXISTS (SELECT FROM mailing_versions v WHERE v.media_id = m.id)
-   AND NOT EXISTS (SELECT FROM outgoing_content c WHERE c.media_id = m.id)";
+   AND NOT EXISTS (SELECT FROM outgoing_content c WHERE c.media_id = m.id)
+   AND NOT EXISTS (SELECT FROM templates t WHERE t.media_id = m.id)";
 
 pub(super) async fn unused(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Unused>> {
     sql_query(format!(
