@@ -136,6 +136,11 @@ impl Secret {
 }
 
 impl Account {
+    /// Its last test found something to mend, and nothing was changed since.
+    pub fn failed_its_test(&self) -> bool {
+        self.tested_ok == Some(false)
+    }
+
     /// Opens one of the account's secrets; `None` when it was never set.
     pub fn secret(&self, crypt: &Crypt, which: Secret) -> anyhow::Result<Option<SecretString>> {
         let sealed = match which {

@@ -140,6 +140,18 @@ impl Template {
     }
 }
 
+/// A number as English groups it: 100,000.
+fn is_grouped(argument: &str) -> bool {
+    let mut groups = argument.split(',');
+    let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let first = groups.next().unwrap_or_default();
+    let rest: Vec<&str> = groups.collect();
+    (1..=3).contains(&first.len())
+        && digits(first)
+        && !rest.is_empty()
+        && rest.iter().all(|group| group.len() == 3 && digits(group))
+}
+
 /// All lines, ready to be asked.
 #[derive(Debug)]
 struct Book {
@@ -209,7 +221,11 @@ impl Book {
                     } else {
                         None
                     };
-                    text.push_str(known.as_deref().unwrap_or(argument));
+                    match known {
+                        Some(known) => text.push_str(&known),
+                        None if is_grouped(argument) => text.push_str(&argument.replace(',', ".")),
+                        None => text.push_str(argument),
+                    }
                 }
             }
         }

@@ -74,6 +74,19 @@ fn a_word_or_a_sentence_inside_is_translated_where_the_line_says_so() {
 }
 
 #[test]
+fn a_number_is_grouped_as_the_language_does() {
+    assert_eq!(
+        indonesian(
+            "It may write first to 100,000 people in 24 hours, all numbers of the business together."
+        ),
+        "Boleh menyapa lebih dulu 100.000 orang dalam 24 jam, semua nomor bisnis bersama-sama."
+    );
+    for no_number in ["100,00", "1,0000", ",100", "a,100", "100"] {
+        assert!(!is_grouped(no_number), "{no_number}");
+    }
+}
+
+#[test]
 fn joined_sentences_are_tried_one_by_one() {
     assert_eq!(
         indonesian("The number is too short. Enter your name."),

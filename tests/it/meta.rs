@@ -103,7 +103,7 @@ async fn meta_a_connection_is_tested_in_words_and_templates_are_copied_page_by_p
         words.contains("Connected as +628990000001, Simulated Shop."),
         "{words}"
     );
-    assert!(words.contains("100000 people in 24 hours"), "{words}");
+    assert!(words.contains("100,000 people in 24 hours"), "{words}");
 
     let mut browser = Browser::new(&app);
     browser.sign_in().await;

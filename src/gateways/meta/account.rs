@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::{Check, SendError};
 use super::Meta;
+use crate::i18n::{Lang, number as number_of};
 
 /// Fields of a number that every version has.
 const FEW: &str = "id,display_phone_number,verified_name,quality_rating,status";
@@ -265,7 +266,7 @@ fn notes(standing: &Standing) -> Vec<Check> {
         _ => {}
     }
     match (people_a_day(&standing.limit), standing.limit.as_str()) {
-        (Some(people), _) => notes.push(good("limit", format!("It may write first to {people} people in 24 hours, all numbers of the business together."))),
+        (Some(people), _) => notes.push(good("limit", format!("It may write first to {} people in 24 hours, all numbers of the business together.", number_of(Lang::En, people)))),
         (None, "TIER_UNLIMITED") => notes.push(good("limit", "It may write first to any number of people.".to_owned())),
         _ => {}
     }

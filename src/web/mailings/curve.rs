@@ -42,6 +42,8 @@ pub struct Chart {
     from: String,
     to: String,
     sentence: String,
+    /// Nothing stands beside it: the table is open.
+    alone: bool,
 }
 
 impl HtmlSafe for Chart {}
@@ -139,7 +141,13 @@ impl Chart {
             from,
             to,
             sentence,
+            alone: false,
         })
+    }
+
+    /// The same where nothing stands beside it.
+    pub fn alone(self, alone: bool) -> Self {
+        Self { alone, ..self }
     }
 }
 

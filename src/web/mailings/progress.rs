@@ -118,7 +118,7 @@ impl Standing {
         let goes = mailing.state() == State::Sending && holds.stopped().is_none();
         let each = if goes { pace } else { 0.0 };
         let batched = holds.batch.is_some();
-        Ok(Self {
+        let mut standing = Self {
             gate: holds.gate(),
             waiting: Waiting::load(conn, shell, mailing, &tally, batched, each).await?,
             speed: curve
@@ -138,7 +138,10 @@ impl Standing {
             wrong,
             left_out,
             outdated,
-        })
+        };
+        let alone = !standing.has_causes();
+        standing.chart = standing.chart.map(|chart| chart.alone(alone));
+        Ok(standing)
     }
 
     /// Milliseconds after which the page looks again by itself; `None`: nothing changes any more.
