@@ -3,8 +3,8 @@
 //! Invariants: a secret is sealed before it is stored and never leaves through a page, a log or the
 //! API; whoever changes a secret or an address makes the account *untested* until a test passes; an
 //! account belongs to one company, which alone changes it, and is used by those in `account_companies`.
-//! Owns `accounts`, `account_companies`, `account_users`, `account_sessions`, `account_flow`, `account_pulling`
-//! and `account_sending`. Does not know who sends through it.
+//! Owns `accounts`, `account_companies`, `account_users`, `account_sessions`, `account_flow`, `account_notices`,
+//! `account_pulling` and `account_sending`. Does not know who sends through it.
 
 pub mod callback_token;
 pub mod flow;
@@ -12,6 +12,7 @@ pub mod health;
 pub mod input;
 pub mod list;
 pub mod meta;
+pub mod notices;
 pub mod number;
 pub mod pace;
 pub mod pulling;

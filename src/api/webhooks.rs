@@ -167,7 +167,7 @@ fn kind_of(changes: &[meta::events::Change]) -> &'static str {
         Some(Event::Template(_)) => "template",
         Some(Event::Moved { .. }) => "system",
         Some(Event::Number(_)) => "phone_number",
-        Some(Event::Account(_)) => "account",
+        Some(Event::Account(_) | Event::Notice(_)) => "account",
         Some(Event::Fault(_)) => "errors",
         None => "other",
     }

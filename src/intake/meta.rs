@@ -72,6 +72,10 @@ async fn one(
         }
         Event::Moved { from, to } => incoming::moved(conn, account, &from, &to).await?,
         Event::Account(news) => account_news(conn, account, account_uid, &news).await?,
+        Event::Notice(notice) => {
+            let numbers = accounts::query::of_business(conn, &account.app_uid, account_uid).await?;
+            accounts::notices::note(conn, &numbers, &notice, inbox).await?;
+        }
         Event::Fault(error) => {
             logs::account_said(conn, account.id, &error.reason()).await?;
         }

@@ -12,6 +12,8 @@ use sha2::Sha256;
 use super::super::Rank;
 use super::super::waha::events::{IncomingMessage, Sender};
 use super::message::BSUID;
+use super::notices;
+pub use super::notices::Notice;
 use super::reactions::MetaError;
 use super::words;
 
@@ -42,6 +44,8 @@ pub enum Event {
     },
     Number(NumberNews),
     Account(AccountNews),
+    /// What somebody should read about the account or a number.
+    Notice(Notice),
     /// A fault that names no message.
     Fault(MetaError),
 }
@@ -160,10 +164,13 @@ pub fn parse(body: &[u8]) -> Result<Vec<Change>, NotAnEvent> {
         let account_uid = text(&entry["id"]);
         for change in entry["changes"].as_array().into_iter().flatten() {
             let value = &change["value"];
+            let field = change["field"].as_str().unwrap_or_default();
+            let mut events = events(field, value);
+            events.extend(notices::of(field, value).map(Event::Notice));
             changes.push(Change {
                 account_uid: account_uid.clone(),
                 phone_uid: some(&value["metadata"]["phone_number_id"]),
-                events: events(change["field"].as_str().unwrap_or_default(), value),
+                events,
             });
         }
     }

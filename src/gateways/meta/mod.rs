@@ -9,6 +9,7 @@ pub mod account;
 pub mod events;
 pub mod media;
 pub mod message;
+mod notices;
 pub mod reactions;
 pub mod templates;
 mod words;
