@@ -6,7 +6,7 @@ use askama::Template;
 use serde_json::json;
 
 use super::arrived::Message;
-use super::{Faults, State, Webhook, flow, locked, session};
+use super::{Faults, State, Webhook, flow, locked, meta, meta_templates, session};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -18,6 +18,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/simulator/write", web::post().to(write))
         .route("/simulator/session", web::post().to(status))
         .route("/simulator/scan", web::post().to(scan))
+        .route("/simulator/template", web::post().to(template))
         .route("/simulator/webhook", web::post().to(webhook))
         .route("/simulator/reset", web::post().to(reset));
 }
@@ -109,6 +110,33 @@ async fn scan(state: web::Data<State>) -> HttpResponse {
     HttpResponse::SeeOther()
         .insert_header((header::LOCATION, "/"))
         .finish()
+}
+
+/// What happens to a template at Meta; what is left out stays.
+#[derive(serde::Deserialize)]
+struct Told {
+    name: String,
+    /// APPROVED, PAUSED, REJECTED ...
+    status: Option<String>,
+    #[serde(default)]
+    reason: String,
+    category: Option<String>,
+    /// Its messages are held back while its quality is assessed.
+    held: Option<bool>,
+}
+
+async fn template(body: web::Json<Told>, state: web::Data<State>) -> HttpResponse {
+    let told = body.into_inner();
+    if let Some(status) = &told.status {
+        meta_templates::becomes(&state, &told.name, status, &told.reason);
+    }
+    if let Some(category) = &told.category {
+        meta_templates::moves(&state, &told.name, category);
+    }
+    if let Some(held) = told.held {
+        meta::paces(&state, &told.name, held);
+    }
+    HttpResponse::Ok().json(json!({ "name": told.name }))
 }
 
 async fn webhook(body: web::Json<Webhook>, state: web::Data<State>) -> HttpResponse {

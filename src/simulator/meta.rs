@@ -13,6 +13,7 @@ use super::arrived::{File, Message};
 use super::faults::Fault;
 use super::{State, answers, locked, meta_templates};
 use crate::clock::Clock;
+use crate::gateways::meta::sample::TYPES;
 
 /// The business account and its two numbers.
 pub const WABA: &str = "900800700600500";
@@ -32,7 +33,23 @@ pub(super) struct Kept {
     pub limit: Option<String>,
     /// Who wrote: their window is open.
     pub windows: BTreeSet<String>,
+    /// Templates whose messages are held back while their quality is assessed.
+    pub paced: BTreeSet<String>,
+    /// What is held back, in its order.
+    pub held: Vec<Held>,
+    /// Handles of sample files.
+    pub samples: BTreeSet<String>,
+    /// Messages that came by the call for marketing.
+    pub marketing: u64,
     pub ids: u64,
+}
+
+/// A message that was taken and waits for the end of an assessment.
+pub(super) struct Held {
+    phone: String,
+    number: String,
+    id: String,
+    body: Value,
 }
 
 impl Kept {
@@ -48,6 +65,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             .route("/file/{id}", web::get().to(file))
             .route("/debug_token", web::get().to(debug_token))
             .route("/{id}/messages", web::post().to(messages))
+            .route("/{id}/marketing_messages", web::post().to(marketing))
+            .route("/{id}/uploads", web::post().to(open_sample))
             .route("/{id}/media", web::post().to(media))
             .route("/{id}/phone_numbers", web::get().to(phone_numbers))
             .route("/{id}/subscribed_apps", web::get().to(subscribed))
@@ -60,7 +79,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                 "/{id}/message_templates",
                 web::post().to(meta_templates::create),
             )
-            .route("/{id}", web::get().to(number)),
+            .route("/{id}", web::get().to(number))
+            .route("/{id}", web::post().to(sample)),
     );
 }
 
@@ -199,6 +219,71 @@ async fn media(
     HttpResponse::Ok().json(json!({ "id": id }))
 }
 
+#[derive(serde::Deserialize)]
+struct Opened {
+    file_length: usize,
+    file_type: String,
+}
+
+/// The first step of a sample: a session for so many bytes.
+async fn open_sample(
+    request: HttpRequest,
+    opened: Option<web::Query<Opened>>,
+    state: web::Data<State>,
+) -> HttpResponse {
+    if let Some(refused) = refused(&request, &state) {
+        return refused;
+    }
+    let Some(opened) = opened.filter(|opened| TYPES.contains(&opened.file_type.as_str())) else {
+        return fault(100, "The parameter file_type is required");
+    };
+    HttpResponse::Ok().json(json!({ "id": format!("upload:SIM{}==?sig=AR", opened.file_length) }))
+}
+
+/// The second: the bytes, for a handle.
+async fn sample(
+    request: HttpRequest,
+    path: Path,
+    bytes: web::Bytes,
+    state: web::Data<State>,
+) -> HttpResponse {
+    let header = |name: &str| {
+        let value = request.headers().get(name);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    let token = state.options.api_key.as_deref().unwrap_or_default();
+    let fits = path.1 == format!("upload:SIM{}==", bytes.len());
+    if header("Authorization") != format!("OAuth {token}") || header("file_offset") != "0" || !fits
+    {
+        return fault(100, "Invalid upload session");
+    }
+    let mut kept = locked(&state.meta);
+    let handle = format!("4::SIM{}", kept.next_id());
+    kept.samples.insert(handle.clone());
+    HttpResponse::Ok().json(json!({ "h": handle }))
+}
+
+/// The call for marketing templates, which takes no others.
+async fn marketing(
+    request: HttpRequest,
+    path: Path,
+    bytes: web::Bytes,
+    state: web::Data<State>,
+) -> HttpResponse {
+    let body = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
+    {
+        let mut kept = locked(&state.meta);
+        let category = meta_templates::category(&kept, &body["template"]);
+        if body["type"] != "template" || category != "marketing" {
+            return fault(131_055, "Only marketing templates can be sent by this call");
+        }
+        kept.marketing += 1;
+    }
+    messages(request, path, bytes, state).await
+}
+
 async fn messages(
     request: HttpRequest,
     path: Path,
@@ -235,13 +320,55 @@ async fn messages(
         tokio::time::sleep(state.options.latency).await;
     }
     let id = arrive(&state, &body, &number, said);
-    statuses(&state, phone, &number, &id, &body, happens);
+    let held = is_held(&state, &body);
+    if held {
+        locked(&state.meta).held.push(Held {
+            phone: phone.to_owned(),
+            number: number.clone(),
+            id: id.clone(),
+            body: body.clone(),
+        });
+    } else {
+        statuses(&state, phone, &number, &id, &body, happens);
+    }
     let mut message = json!({ "id": id });
     if body["type"] == "template" {
-        message["message_status"] = json!("accepted");
+        let standing = if held {
+            "held_for_quality_assessment"
+        } else {
+            "accepted"
+        };
+        message["message_status"] = json!(standing);
     }
     let answer = json!({ "messaging_product": "whatsapp", "contacts": [{ "input": to, "wa_id": number }], "messages": [message] });
     answers::after(happens, StatusCode::OK, &answer).await
+}
+
+fn is_held(state: &State, body: &Value) -> bool {
+    let name = body["template"]["name"].as_str();
+    name.is_some_and(|name| locked(&state.meta).paced.contains(name))
+}
+
+/// Meta holds the messages of a template back from now on, or lets go what it held.
+pub(super) fn paces(state: &State, template: &str, holds: bool) {
+    let held = {
+        let mut kept = locked(&state.meta);
+        if holds {
+            kept.paced.insert(template.to_owned());
+            return;
+        }
+        kept.paced.remove(template);
+        std::mem::take(&mut kept.held)
+    };
+    for Held {
+        phone,
+        number,
+        id,
+        body,
+    } in held
+    {
+        statuses(state, &phone, &number, &id, &body, None);
+    }
 }
 
 /// What a person reads, or the code and words Meta refuses it with.

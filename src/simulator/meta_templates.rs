@@ -168,6 +168,9 @@ pub(super) async fn create(
     };
     let mut kept = locked(&state.meta);
     with_beginning(&mut kept);
+    if let Some(wrong) = wrong(&kept, &body) {
+        return fault(100, wrong);
+    }
     if kept
         .templates
         .iter()
@@ -180,10 +183,59 @@ pub(super) async fn create(
     }
     let id = format!("{}", 2000 + kept.next_id());
     let mut json = body.clone();
+    if body["category"] == "AUTHENTICATION" {
+        json["components"] = of_a_code(&body);
+    }
     json["id"] = json!(id);
     json["status"] = json!("PENDING");
     kept.templates.push(Kept { json });
     HttpResponse::Ok().json(json!({ "id": id, "status": "PENDING", "category": body["category"] }))
+}
+
+/// What Meta has against the components of a new template.
+fn wrong(kept: &meta::Kept, body: &Value) -> Option<&'static str> {
+    let components = body["components"].as_array().into_iter().flatten();
+    for component in components {
+        let format = component["format"].as_str().unwrap_or("TEXT");
+        let handle = component["example"]["header_handle"][0].as_str();
+        if format != "TEXT" && !handle.is_some_and(|handle| kept.samples.contains(handle)) {
+            return Some("The header_handle of the header is not known");
+        }
+        let is_body = component["type"] == "BODY";
+        if is_body && body["category"] == "AUTHENTICATION" && !component["text"].is_null() {
+            return Some("An authentication template takes no text of its own");
+        }
+    }
+    None
+}
+
+/// How an authentication template is listed: Meta's text, and a button that carries the code.
+fn of_a_code(body: &Value) -> Value {
+    let part = |kind: &str| {
+        let components = body["components"].as_array().into_iter().flatten();
+        components
+            .clone()
+            .find(|component| component["type"] == kind)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let mut text = "*{{1}}* is your verification code.".to_owned();
+    if part("BODY")["add_security_recommendation"] == true {
+        text.push_str(" For your security, do not share this code.");
+    }
+    let mut components =
+        vec![json!({ "type": "BODY", "text": text, "example": { "body_text": [["123456"]] } })];
+    if let Some(minutes) = part("FOOTER")["code_expiration_minutes"].as_u64() {
+        let text = format!("This code expires in {minutes} minutes.");
+        components.push(json!({ "type": "FOOTER", "text": text }));
+    }
+    let kind = part("BUTTONS")["buttons"][0]["otp_type"].clone();
+    let url = format!(
+        "https://www.whatsapp.com/otp/code/?otp_type={}&code=otp{{{{1}}}}",
+        kind.as_str().unwrap_or_default()
+    );
+    components.push(json!({ "type": "BUTTONS", "buttons": [{ "type": "URL", "text": "Copy code", "url": url }] }));
+    json!(components)
 }
 
 /// What a person reads of a template with its parameters, or how Meta refuses it.
@@ -295,6 +347,31 @@ pub(super) fn category(kept: &meta::Kept, call: &Value) -> String {
         },
         |one| one.text("category").to_lowercase(),
     )
+}
+
+/// Another category from now on, told by webhook.
+pub(super) fn moves(state: &State, name: &str, category: &str) {
+    let mut news = Vec::new();
+    {
+        let mut kept = locked(&state.meta);
+        with_beginning(&mut kept);
+        for one in kept
+            .templates
+            .iter_mut()
+            .filter(|one| one.text("name") == name)
+        {
+            let before = one.text("category").to_owned();
+            one.json["category"] = json!(category);
+            news.push(
+                json!({ "message_template_id": one.text("id").parse::<u64>().unwrap_or_default(),
+                "message_template_name": name, "message_template_language": one.text("language"),
+                "previous_category": before, "new_category": category }),
+            );
+        }
+    }
+    for one in news {
+        state.meta_hooks.post("template_category_update", one);
+    }
 }
 
 /// Another status from now on, told by webhook.

@@ -188,6 +188,26 @@ impl Running {
         meta_templates::becomes(&self.state, name, status, reason);
     }
 
+    /// Meta moves a template to another category: MARKETING, UTILITY ...
+    pub fn template_moves(&self, name: &str, category: &str) {
+        meta_templates::moves(&self.state, name, category);
+    }
+
+    /// Meta holds messages of this template back while it assesses its quality, or lets them go.
+    pub fn paces_template(&self, name: &str, holds: bool) {
+        meta::paces(&self.state, name, holds);
+    }
+
+    /// Meta tells something of the account by itself.
+    pub fn meta_tells(&self, field: &str, value: serde_json::Value) {
+        self.state.meta_hooks.post(field, value);
+    }
+
+    /// How many messages came by Meta's call for marketing.
+    pub fn marketing_messages(&self) -> u64 {
+        locked(&self.state.meta).marketing
+    }
+
     /// What happens from now on.
     pub fn set_faults(&self, faults: Faults) {
         *locked(&self.state.faults) = faults;

@@ -11,6 +11,7 @@ pub mod media;
 pub mod message;
 mod notices;
 pub mod reactions;
+pub mod sample;
 pub mod templates;
 mod words;
 
