@@ -1,4 +1,4 @@
-//! How a WAHA account sends beside its pace, and ready-made paces to choose from.
+//! How an account sends beside its pace, and ready-made paces to choose from.
 //!
 //! Invariants: an account nobody decided about sends as before there was a choice; a preset is nothing but the
 //! fields of the pace, filled. Owns `account_sending`. Does not know who sends.
@@ -34,6 +34,9 @@ pub struct Sending {
     pub slowed_at: Option<chrono::DateTime<chrono::Utc>>,
     #[diesel(sql_type = Nullable<Text>)]
     pub slowed_why: Option<String>,
+    /// Of a number at Meta: marketing templates go through Meta's own call for them.
+    #[diesel(sql_type = Bool)]
+    pub marketing_messages: bool,
 }
 
 impl Default for Sending {
@@ -46,6 +49,7 @@ impl Default for Sending {
             slow_down: false,
             slowed_at: None,
             slowed_why: None,
+            marketing_messages: false,
         }
     }
 }
@@ -100,7 +104,7 @@ impl SendingInput {
 
 pub async fn of(conn: &mut AsyncPgConnection, id: AccountId) -> QueryResult<Sending> {
     let found: Option<Sending> = sql_query(
-        "SELECT link_preview, typing, check_numbers, checks_an_hour, slow_down, slowed_at, slowed_why
+        "SELECT link_preview, typing, check_numbers, checks_an_hour, slow_down, slowed_at, slowed_why, marketing_messages
          FROM account_sending WHERE account_id = $1",
     )
     .bind::<BigInt, _>(id)
@@ -129,6 +133,28 @@ pub async fn save(
     .bind::<Bool, _>(sending.check_numbers)
     .bind::<Integer, _>(sending.checks_an_hour)
     .bind::<Bool, _>(sending.slow_down)
+    .execute(conn)
+    .await?;
+    sql_query("UPDATE accounts SET updated_at = wablast_now() WHERE id = $1")
+        .bind::<BigInt, _>(account.id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Whether marketing templates of a number at Meta go through Meta's own call for them.
+pub async fn set_marketing_messages(
+    conn: &mut AsyncPgConnection,
+    account: &Account,
+    on: bool,
+) -> QueryResult<()> {
+    sql_query(
+        "INSERT INTO account_sending (account_id, company_id, marketing_messages) VALUES ($1, $2, $3)
+         ON CONFLICT (account_id) DO UPDATE SET marketing_messages = EXCLUDED.marketing_messages",
+    )
+    .bind::<BigInt, _>(account.id)
+    .bind::<BigInt, _>(account.company_id)
+    .bind::<Bool, _>(on)
     .execute(conn)
     .await?;
     sql_query("UPDATE accounts SET updated_at = wablast_now() WHERE id = $1")

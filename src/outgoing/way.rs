@@ -52,7 +52,11 @@ impl Way {
         Ok(if account.sends_through_webhook() {
             Self::Webhook(Arc::new(account.webhook(app, flow)?))
         } else if account.is_meta() {
-            Self::Meta(Arc::new(account.meta(app)?))
+            Self::Meta(Arc::new(
+                account
+                    .meta(app)?
+                    .by_marketing_call(sending.marketing_messages),
+            ))
         } else {
             let waha = account.waha(app)?.previewing(sending.link_preview);
             Self::Waha(Arc::new(waha))

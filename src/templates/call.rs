@@ -18,6 +18,7 @@ pub fn of(template: &Template, values: &Values) -> TemplateCall {
     let mut call = TemplateCall {
         name: template.name.clone(),
         language: template.language.clone(),
+        marketing: template.category == "marketing",
         ..TemplateCall::default()
     };
     for slot in shape.slots() {

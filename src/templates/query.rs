@@ -235,6 +235,22 @@ pub async fn delete(conn: &mut AsyncPgConnection, id: TemplateId) -> QueryResult
         .await
 }
 
+/// One that can be tried: the first approved one, by name.
+pub async fn first_approved(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+) -> QueryResult<Option<TemplateId>> {
+    templates::table
+        .filter(templates::account_id.eq(account))
+        .filter(templates::active)
+        .filter(templates::status.eq("approved"))
+        .order((templates::name, templates::id))
+        .select(templates::id)
+        .first(conn)
+        .await
+        .optional()
+}
+
 /// How many templates an account has, and how many are approved.
 pub async fn count(conn: &mut AsyncPgConnection, account: AccountId) -> QueryResult<(i64, i64)> {
     let all = templates::table

@@ -6,12 +6,13 @@ use actix_web::web;
 use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
 
+use crate::accounts::notices::{self, Told};
 use crate::accounts::number::{self, Limit, Number};
-use crate::accounts::{self, Account, query};
+use crate::accounts::{self, Account, query, sending};
 use crate::auth::Role;
 use crate::error::{Error, Result};
 use crate::gateways::meta::account::SCOPES;
-use crate::ids::AccountId;
+use crate::ids::{AccountId, TemplateId};
 use crate::templates;
 use crate::web::accounts::noted;
 use crate::web::error::WebResult;
@@ -26,6 +27,12 @@ pub struct Side {
     pub approved: i64,
     /// `None` while Meta was never asked.
     pub number: Option<Number>,
+    /// What Meta told by itself, the newest first.
+    pub told: Vec<Told>,
+    /// Marketing templates go through Meta's own call for them.
+    pub marketing_messages: bool,
+    /// An approved template, to be tried in a mailing.
+    pub to_try: Option<TemplateId>,
 }
 
 impl Side {
@@ -36,6 +43,9 @@ impl Side {
             templates,
             approved,
             number: number::find(conn, account.id).await?,
+            told: notices::latest(conn, account.id).await?,
+            marketing_messages: sending::of(conn, account.id).await?.marketing_messages,
+            to_try: templates::query::first_approved(conn, account.id).await?,
         })
     }
 
@@ -112,6 +122,25 @@ pub async fn subscribe(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Press
     conn.commit().await?;
     visit.tell("accounts.subscribed");
     Ok(see_other(format!("/accounts/{}", *id)))
+}
+
+/// Marketing templates go through Meta's own call for them from now on, or no longer.
+pub async fn marketing_messages(
+    visit: Visit,
+    path: web::Path<(i64, String)>,
+    Posted(_): Posted<Pressed>,
+) -> WebResult {
+    let (id, way) = path.into_inner();
+    let account = own(&visit, AccountId(id)).await?;
+    let mut conn = visit.conn().await?;
+    let on = way == "on";
+    sending::set_marketing_messages(&mut conn, &account, on).await?;
+    let what = if on { "marketing_on" } else { "marketing_off" };
+    noted(&visit, &mut conn, account.id, what).await?;
+    conn.commit().await?;
+    visit.app.wake.deliver.notify_one();
+    visit.tell("accounts.saved");
+    Ok(see_other(format!("/accounts/{id}#templates")))
 }
 
 /// Another verify token: the one in Meta's dashboard does not fit any more.

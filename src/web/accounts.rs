@@ -63,6 +63,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
             "/accounts/{id:[0-9]+}/verify-token",
             web::post().to(meta::verify_token),
         )
+        .route(
+            "/accounts/{id:[0-9]+}/marketing-messages/{way:on|off}",
+            web::post().to(meta::marketing_messages),
+        )
         .route("/accounts/{id:[0-9]+}/push", web::post().to(verbs::push))
         .route("/accounts/{id:[0-9]+}/note", web::post().to(note))
         .route(
@@ -153,13 +157,15 @@ impl AccountPage {
             })
         };
         self.account.as_ref().is_some_and(|account| {
+            // A Meta on this machine is a rehearsal.
             let theirs = if account.sends_through_webhook() {
                 &account.webhook_url
+            } else if account.is_meta() {
+                &account.base_url
             } else {
                 &account.api_url
             };
-            let is_elsewhere = account.provider == "meta" || !is_here(theirs);
-            is_elsewhere && is_here(&self.intake_url)
+            !is_here(theirs) && is_here(&self.intake_url)
         })
     }
 

@@ -150,6 +150,7 @@ fn promo(name: Option<&str>) -> TemplateCall {
             text: text.to_owned(),
         })
         .collect(),
+        marketing: true,
     }
 }
 

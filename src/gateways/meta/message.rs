@@ -25,6 +25,9 @@ pub struct TemplateCall {
     pub body: Vec<Variable>,
     #[serde(default)]
     pub buttons: Vec<ButtonValue>,
+    /// Its category is marketing, for which Meta has a call of its own.
+    #[serde(default)]
+    pub marketing: bool,
 }
 
 /// The value of a variable; without a name its place counts.
@@ -58,6 +61,7 @@ impl TemplateCall {
         Self {
             name: self.name.clone(),
             language: self.language.clone(),
+            marketing: self.marketing,
             header: variables(&self.header),
             body: variables(&self.body),
             buttons: self
@@ -242,6 +246,7 @@ mod tests {
                 kind: "url".into(),
                 text: "abc".into(),
             }],
+            marketing: true,
         };
         let media = Attachment {
             kind: "document",

@@ -49,6 +49,8 @@ pub struct Meta {
     http: Http,
     address: MetaAddress,
     credentials: Credentials,
+    /// Marketing templates go through Meta's own call for them.
+    by_marketing_call: bool,
 }
 
 /// The address of the Graph API with its version: as typed, with what is missing.
@@ -83,6 +85,24 @@ impl Meta {
             http,
             address,
             credentials,
+            by_marketing_call: false,
+        }
+    }
+
+    /// Whether marketing templates go through `marketing_messages`, which takes no others and asks for its
+    /// terms to be signed.
+    pub fn by_marketing_call(self, is_so: bool) -> Self {
+        Self {
+            by_marketing_call: is_so,
+            ..self
+        }
+    }
+
+    /// Which call takes a message.
+    fn call_for(&self, message: &TextMessage) -> &'static str {
+        match &message.template {
+            Some(template) if self.by_marketing_call && template.marketing => "marketing_messages",
+            _ => "messages",
         }
     }
 
@@ -98,7 +118,7 @@ impl Meta {
     /// Sends a message: a template where it has one, else its text or file.
     pub async fn send(&self, message: &TextMessage) -> Result<Accepted, SendError> {
         let body = message::body(message)?;
-        let url = self.url(&[&self.address.phone_uid, "messages"]);
+        let url = self.url(&[&self.address.phone_uid, self.call_for(message)]);
         let within = if message.media.is_some() {
             TOTAL_MEDIA
         } else {
