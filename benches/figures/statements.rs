@@ -80,6 +80,7 @@ async fn work(db: Db, account: AccountId, done: Arc<AtomicUsize>, size: usize) {
                 log,
                 result: Ok(Accepted {
                     provider_id: own_ref,
+                    held: false,
                 }),
                 wait: Duration::ZERO,
                 counts_people: false,

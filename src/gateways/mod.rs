@@ -53,11 +53,16 @@ pub enum Source {
 }
 
 /// The gateway took the message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Accepted {
     /// The gateway's id of the message, as its receipts will name it; a webhook may tell none.
     pub provider_id: Option<String>,
+    /// It says that it holds the message back for now: Meta, while it assesses a template's quality.
+    pub held: bool,
 }
+
+/// The code of a message that was taken and is held back, until a receipt comes.
+pub const HELD: &str = "held_for_quality";
 
 /// Why a message was not accepted; decides what happens to it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -341,7 +341,7 @@ mod tests {
     async fn a_message_s_requests_are_judged_by_what_became_of_it() {
         let tap = Tap::default();
         for (result, held) in [
-            (Ok(Accepted { provider_id: None }), 0),
+            (Ok(Accepted::default()), 0),
             (
                 Err(SendError::Refused {
                     code: FailureCode::GatewayError,

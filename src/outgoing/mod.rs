@@ -17,6 +17,7 @@ pub mod deliver;
 pub mod files;
 pub mod governor;
 pub mod handed_over;
+pub mod held;
 pub mod hold;
 pub mod list;
 pub mod open;

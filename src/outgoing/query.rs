@@ -285,6 +285,10 @@ pub struct Message {
     #[diesel(sql_type = Text)]
     #[schema(example = "delivered")]
     pub state: String,
+    /// Meta took it and holds it back while it assesses the quality of the template
+    #[diesel(sql_type = Bool)]
+    #[schema(example = false)]
+    pub held: bool,
     /// Why it was left out.
     #[diesel(sql_type = Nullable<Text>)]
     pub reason: Option<String>,
@@ -349,9 +353,9 @@ pub async fn messages(
     sql_query(
         "SELECT id, contact_id, coalesce(number, skipped_number) AS \"to\", state,
            CASE WHEN state = 'skipped' THEN code END AS reason,
-           CASE WHEN state <> 'skipped' THEN code END AS error_code,
+           CASE WHEN state NOT IN ('skipped', 'accepted') THEN code END AS error_code,
            CASE WHEN state <> 'skipped' THEN outgoing.reason END AS error_message,
-           provider_id AS provider_message_id, attempts, created_at, accepted_at, delivered_at, read_at
+           coalesce(state = 'accepted' AND code = 'held_for_quality', false) AS held, provider_id AS provider_message_id, attempts, created_at, accepted_at, delivered_at, read_at
          FROM outgoing
          WHERE id > $1 AND ($2::bigint IS NULL OR mailing_id = $2) AND ($3::text IS NULL OR state = $3)
            AND ($4::bigint IS NULL OR contact_id = $4)

@@ -11,7 +11,7 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl};
 
 use super::{reach, receipts};
 use crate::crash;
-use crate::gateways::{Accepted, FailureCode, SendError};
+use crate::gateways::{Accepted, FailureCode, HELD, SendError};
 use crate::ids::{AccountId, LogId, OutgoingId};
 use crate::prepared::prepared;
 
@@ -102,7 +102,10 @@ pub async fn record(conn: &mut AsyncPgConnection, outcomes: &[Outcome]) -> Query
         .collect();
     let codes: Vec<Option<&str>> = outcomes
         .iter()
-        .map(|one| one.result.as_ref().err().map(|error| error.code().as_str()))
+        .map(|one| match &one.result {
+            Ok(accepted) => accepted.held.then_some(HELD),
+            Err(error) => Some(error.code().as_str()),
+        })
         .collect();
     let reasons: Vec<Option<&str>> = outcomes
         .iter()

@@ -124,6 +124,7 @@ impl Found {
         let result = match told.status {
             Status::Sent => Ok(Accepted {
                 provider_id: told.provider_id.clone(),
+                held: false,
             }),
             Status::Failed => Err(SendError::Refused {
                 code: code.unwrap_or(FailureCode::GatewayRefused),

@@ -42,7 +42,7 @@ pub fn look(vocabulary: &str, value: &str) -> (&'static str, &'static str) {
         ("message", "sent") => (TEAL, "check"),
         ("message", "delivered") => (GREEN, "checks"),
         ("message", "read") => (BLUE, "checks"),
-        ("message", "handed_over") => (VIOLET, "hourglass"),
+        ("message", "handed_over" | "held") => (VIOLET, "hourglass"),
         ("message", "replied") => (SOLID, "message-reply"),
         ("message", "skipped") => (QUIET, "user-off"),
         ("message", "expired") => (QUIET, "hourglass"),
@@ -151,6 +151,7 @@ mod tests {
                     "expired",
                     "replied",
                     "handed_over",
+                    "held",
                 ],
             ),
             (

@@ -10,6 +10,7 @@ use diesel_async::AsyncPgConnection;
 
 use crate::auth::Role;
 use crate::error::Result;
+use crate::gateways::HELD;
 use crate::ids::{LogId, MailingId, OutgoingId};
 use crate::mailings::{State, Verb, allows, logs_list, query as mailings};
 use crate::outgoing::list::{self as messages, Attempt, Detail, LIST};
@@ -151,6 +152,8 @@ impl MessagePage {
             "replied"
         } else if head.state == "uncertain" && head.code.as_deref() == Some("handed_over") {
             "handed_over"
+        } else if head.state == "accepted" && head.code.as_deref() == Some(HELD) {
+            "held"
         } else {
             &self.message.head.state
         }

@@ -416,6 +416,7 @@ async fn taken(app: &TestApp, account: i64) {
         counts_people: false,
         result: Ok(Accepted {
             provider_id: Some("3EB07D6801E4A18CA2F271".to_owned()),
+            held: false,
         }),
         wait: std::time::Duration::ZERO,
     };

@@ -138,6 +138,7 @@ async fn tell(conn: &mut AsyncPgConnection, account: AccountId, all: &[Told], st
             log: None,
             result: Ok(Accepted {
                 provider_id: Some(told.reference.clone()),
+                held: false,
             }),
             wait: Duration::ZERO,
             counts_people: false,

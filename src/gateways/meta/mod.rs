@@ -189,12 +189,14 @@ fn sent(reply: &Reply) -> Result<Accepted, SendError> {
     {
         return Err(error.into_outcome(reply));
     }
-    let id = body
-        .as_ref()
-        .and_then(|body| body["messages"][0]["id"].as_str());
+    let first = body.as_ref().map(|body| &body["messages"][0]);
+    let id = first.and_then(|first| first["id"].as_str());
+    let standing = first.and_then(|first| first["message_status"].as_str());
     match (reply.status, id) {
         (200..=299, Some(id)) if !id.is_empty() => Ok(Accepted {
             provider_id: Some(id.to_owned()),
+            // It may be sent later, or fail: a status says so.
+            held: matches!(standing, Some("held_for_quality_assessment" | "paused")),
         }),
         (200..=299, _) => Err(SendError::Uncertain {
             code: FailureCode::BadResponse,

@@ -18,6 +18,7 @@ pub(super) fn sent(reply: &Reply) -> Result<Accepted, SendError> {
         200..=299 => match body.as_ref().and_then(stanza) {
             Some(provider_id) => Ok(Accepted {
                 provider_id: Some(provider_id),
+                held: false,
             }),
             None => Err(SendError::Uncertain {
                 code: FailureCode::BadResponse,

@@ -27,12 +27,13 @@ pub(super) fn answered(reply: &Reply, address: &WebhookAddress) -> Result<Accept
     match (reply.status, said) {
         (200..=299 | 500..=599, Said::Sent(id)) => Ok(Accepted {
             provider_id: Some(id),
+            held: false,
         }),
         (200..=299 | 500..=599, Said::Failed(said)) => Err(SendError::Refused {
             code: FailureCode::GatewayError,
             reason: redact::words(&format!("The flow reported a failure: {said}"), secrets),
         }),
-        (200..=299, Said::Nothing) if address.counts_as_sent => Ok(Accepted { provider_id: None }),
+        (200..=299, Said::Nothing) if address.counts_as_sent => Ok(Accepted::default()),
         (200..=299, Said::Nothing) => Err(SendError::Uncertain {
             code: FailureCode::HandedOver,
             reason: "The flow took the message and will report what became of it.".to_owned(),

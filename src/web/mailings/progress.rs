@@ -22,10 +22,10 @@ use crate::instances;
 use crate::mailings::figures::{self, Counted};
 use crate::mailings::query::Facts;
 use crate::mailings::{Mailing, State, query};
-use crate::outgoing::open;
 use crate::outgoing::pace::own_moment;
 use crate::outgoing::query::Counts;
 use crate::outgoing::tally::{self, Curve, Tally};
+use crate::outgoing::{held, open};
 use crate::rates::charges;
 use crate::web::badges;
 use crate::web::error::WebResult;
@@ -73,6 +73,8 @@ pub struct Standing {
     left_out: Vec<Cause>,
     waiting: Option<Waiting>,
     chart: Option<Chart>,
+    /// What Meta holds back while it assesses the template.
+    held: i64,
     /// What delivered messages cost; empty where nothing is charged.
     cost: String,
     /// When the figures are not of this moment: what they are of.
@@ -128,6 +130,10 @@ impl Standing {
                 let end = figures::end(mailing, curve.taken_at);
                 Chart::new(shell, &curve.value, end)
             }),
+            held: match mailing.template_id {
+                Some(_) => held::of_mailing(conn, mailing.id).await?,
+                None => 0,
+            },
             cost: rates::said(shell, &charges::of_mailing(conn, mailing.id).await?),
             figures: figures_of(&counts),
             counted: counted(shell, taken_at, outdated),
@@ -242,6 +248,10 @@ impl Standing {
                 word: "menu.logs",
             },
         ]
+    }
+
+    fn held_href(&self) -> String {
+        format!("{}held", self.rows())
     }
 
     fn wrong_count(&self) -> i64 {

@@ -113,6 +113,7 @@ fn outcome(account: AccountId, begun: &Begun, fate: Fate) -> Outcome {
         Fate::Taken => (
             Ok(Accepted {
                 provider_id: Some(reference(begun)),
+                held: false,
             }),
             0,
         ),
