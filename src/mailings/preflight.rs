@@ -14,7 +14,7 @@ use super::{Mailing, audience, query, template};
 use crate::accounts;
 use crate::companies;
 use crate::outgoing;
-use crate::rates::{self, Estimate};
+use crate::rates::{self, Category, Estimate};
 
 /// What would happen if the mailing went out now.
 #[derive(Debug, Clone, Default, serde::Serialize, utoipa::ToSchema)]
@@ -34,8 +34,22 @@ pub struct Preflight {
     pub estimated_seconds: i64,
     /// What Meta would charge by the company's rate card; null where it does not send through Meta.
     pub cost: Option<Estimate>,
+    /// Meta moved the mailing's template to another category within the last month; null where it did not
+    pub category_change: Option<CategoryChange>,
     /// Meta's limit of people a business writes first to in 24 hours; null where there is none, or none is known.
     pub reach: Option<Reach>,
+}
+
+/// A template in another category than it was, and what that does to the estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct CategoryChange {
+    pub before: Category,
+    /// When Meta moved it
+    #[schema(example = "2026-11-27T02:41:00Z")]
+    pub since: DateTime<Utc>,
+    /// What the same people would cost in the category before, in millionths of the currency
+    #[schema(example = 9_960_000)]
+    pub micros_before: i64,
 }
 
 /// How much of a mailing fits into the limit of the next 24 hours.
@@ -176,6 +190,12 @@ pub async fn run(
     if let Some(category) = category {
         let card = rates::query::card(conn, mailing.company_id).await?;
         preflight.cost = Some(card.estimate(category, &heads));
+        let moved = template::moved_lately(conn, mailing, now).await?;
+        preflight.category_change = moved.map(|(before, since)| CategoryChange {
+            before,
+            since,
+            micros_before: card.estimate(before, &heads).micros,
+        });
         preflight.reach = reach(conn, mailing, preflight.will_send).await?;
     }
     preflight.estimated_seconds = seconds(conn, mailing, preflight.will_send, now).await?;

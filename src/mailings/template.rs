@@ -5,6 +5,7 @@
 //! lacks a value is left out, because Meta refuses an empty one. An account at Meta without a template reaches
 //! only people whose 24 hours are open.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Text};
@@ -78,6 +79,9 @@ pub(super) async fn applied(
     };
     if matches!(draft.header_type, "none" | "text") {
         draft.media_id = None;
+    } else if draft.media_id.is_none() {
+        // A draft may wait for its file; nothing is sent before it is there.
+        draft.header_type = "none";
     }
     draft.header = header;
     draft.message = message;
@@ -169,6 +173,22 @@ pub(super) async fn charged_as(
     }
     let window = window(conn, mailing).await?;
     Ok(window.map(|_| Category::Service))
+}
+
+/// The category its template had before, and when Meta moved it, where that is news.
+pub(super) async fn moved_lately(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<(Category, DateTime<Utc>)>> {
+    let Some(id) = mailing.template_id else {
+        return Ok(None);
+    };
+    let template = templates::query::find(conn, id).await.optional()?;
+    let moved = template
+        .as_ref()
+        .and_then(|template| template.moved_lately(now));
+    Ok(moved.and_then(|(before, at)| Some((Category::parse(before)?, at))))
 }
 
 /// Mailings that are being sent with these templates pause, with the reason.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::gateways::meta::message::{ButtonValue, TemplateCall, Variable};
-use crate::gateways::meta::templates::{Place, Shape, Slot, with_values};
+use crate::gateways::meta::templates::{CODE_BUTTON, Place, Shape, Slot, with_values};
 
 use super::Template;
 
@@ -35,6 +35,14 @@ pub fn of(template: &Template, values: &Values) -> TemplateCall {
                 kind: kind_of(&shape, index),
                 text,
             }),
+        }
+    }
+    for (index, button) in shape.buttons.iter().enumerate() {
+        if button.kind == CODE_BUTTON {
+            // It carries the code that stands in the text.
+            let text = values.get("body.1").cloned().unwrap_or_default();
+            let kind = "url".to_owned();
+            call.buttons.push(ButtonValue { index, kind, text });
         }
     }
     if !shape.named {
@@ -129,6 +137,8 @@ mod tests {
             reason: None,
             shape: serde_json::to_value(shape).unwrap(),
             category_before: None,
+            category_changed_at: None,
+            media_id: None,
             active: true,
             created_at: now,
             updated_at: now,

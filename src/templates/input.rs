@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, FieldErrors, Result, violated_constraint};
-use crate::gateways::meta::templates::{Button, Shape, variables};
-use crate::ids::AccountId;
+use crate::gateways::meta::templates::{App, Button, CODE_BUTTON, Code, Shape, variables};
+use crate::ids::{AccountId, MediaId};
 
 const NAME_MAX: usize = 512;
 const HEADER_MAX: usize = 60;
@@ -15,8 +15,12 @@ const FOOTER_MAX: usize = 60;
 const BUTTON_MAX: usize = 25;
 /// Buttons of one template here; Meta takes ten.
 pub const BUTTONS: usize = 3;
+/// For how long a code may hold.
+const MINUTES_MAX: u8 = 90;
 
-pub const CATEGORIES: [&str; 2] = ["marketing", "utility"];
+pub const CATEGORIES: [&str; 3] = ["marketing", "utility", AUTHENTICATION];
+/// The category whose text Meta writes itself.
+pub const AUTHENTICATION: &str = "authentication";
 
 /// The form, as text.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
@@ -26,7 +30,11 @@ pub struct TemplateInput {
     pub name: String,
     pub language: String,
     pub category: String,
+    /// none, text, image, video or document.
+    pub header_type: String,
     pub header: String,
+    /// The sample of a header that is a file.
+    pub media_id: String,
     pub body: String,
     pub footer: String,
     /// The three of each button, in their order; one without a text is none.
@@ -35,6 +43,14 @@ pub struct TemplateInput {
     pub button_urls: Vec<String>,
     /// Of the variables, in the order of [`TemplateInput::variables_of`].
     pub samples: Vec<String>,
+    /// Of an authentication template: whether it warns not to share the code, for how long the code holds, and
+    /// the app a press fills it into.
+    pub warns: Option<String>,
+    pub minutes: String,
+    /// copy_code or one_tap.
+    pub code_button: String,
+    pub package: String,
+    pub hash: String,
 }
 
 #[derive(Debug, Clone)]
@@ -43,6 +59,7 @@ pub struct TemplateDraft {
     pub name: String,
     pub language: String,
     pub category: &'static str,
+    pub media_id: Option<MediaId>,
     pub shape: Shape,
 }
 
@@ -56,7 +73,10 @@ impl TemplateInput {
     /// Every variable of the texts that needs a sample: place and name, each once.
     pub fn variables_of(&self) -> Vec<String> {
         let mut keys: Vec<String> = Vec::new();
-        for (place, text) in [("header", &self.header), ("body", &self.body)] {
+        if self.is_authentication() {
+            return keys;
+        }
+        for (place, text) in [("header", self.own_header()), ("body", self.body.as_str())] {
             for name in variables(text) {
                 let key = format!("{place}.{name}");
                 if !keys.contains(&key) {
@@ -65,6 +85,23 @@ impl TemplateInput {
             }
         }
         keys
+    }
+
+    pub fn is_authentication(&self) -> bool {
+        self.category == AUTHENTICATION
+    }
+
+    /// Its header is a file.
+    pub fn has_file(&self) -> bool {
+        matches!(self.header_type.as_str(), "image" | "video" | "document")
+    }
+
+    /// The text of the header, where it has one.
+    pub fn own_header(&self) -> &str {
+        match self.header_type.as_str() {
+            "none" | "image" | "video" | "document" => "",
+            _ => self.header.trim(),
+        }
     }
 
     pub fn parse(&self) -> Result<TemplateDraft> {
@@ -87,10 +124,23 @@ impl TemplateInput {
             .find(|one| **one == self.category)
             .copied()
             .unwrap_or_else(|| {
-                errors.add("category", "Choose Marketing or Utility.");
+                errors.add("category", "Choose Marketing, Utility or Authentication.");
                 "marketing"
             });
-        let header = self.header.trim().to_owned();
+        if self.is_authentication() {
+            let code = self.code(&mut errors);
+            let shape = code_shape(code);
+            return errors.or(account_id.map(|account_id| TemplateDraft {
+                account_id,
+                name,
+                language,
+                category,
+                media_id: None,
+                shape,
+            }));
+        }
+        let media_id = self.media(&mut errors);
+        let header = self.own_header().to_owned();
         let body = self.body.trim().replace("\r\n", "\n");
         let footer = self.footer.trim().to_owned();
         limit(&header, HEADER_MAX, "header", &mut errors);
@@ -104,20 +154,73 @@ impl TemplateInput {
         let buttons = self.buttons(&mut errors);
         let shape = Shape {
             named: is_named(&body) || is_named(&header),
-            header_type: if header.is_empty() { "none" } else { "text" }.to_owned(),
+            header_type: if self.has_file() {
+                self.header_type.clone()
+            } else if header.is_empty() {
+                "none".to_owned()
+            } else {
+                "text".to_owned()
+            },
             header,
             body,
             footer,
             buttons,
             samples,
+            code: None,
         };
         errors.or(account_id.map(|account_id| TemplateDraft {
             account_id,
             name,
             language,
             category,
+            media_id,
             shape,
         }))
+    }
+
+    /// The sample of a header that is a file.
+    fn media(&self, errors: &mut FieldErrors) -> Option<MediaId> {
+        if !self.has_file() {
+            return None;
+        }
+        let media = self.media_id.trim().parse().ok().map(MediaId);
+        if media.is_none() {
+            errors.add(
+                "media_id",
+                "Upload a sample of the header: Meta's reviewers want to see what stands there.",
+            );
+        }
+        media
+    }
+
+    fn code(&self, errors: &mut FieldErrors) -> Code {
+        let typed = self.minutes.trim();
+        let minutes = typed.parse::<u8>().ok();
+        let minutes = minutes.filter(|minutes| (1..=MINUTES_MAX).contains(minutes));
+        if minutes.is_none() && !typed.is_empty() {
+            errors.add("minutes", "A code holds from 1 to 90 minutes, a whole number; blank: the template does not say.");
+        }
+        Code {
+            warns: self.warns.is_some(),
+            minutes,
+            app: (self.code_button == "one_tap").then(|| self.app(errors)),
+        }
+    }
+
+    fn app(&self, errors: &mut FieldErrors) -> App {
+        let package = self.package.trim().to_owned();
+        let of_package = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+        if !package.contains('.') || !package.chars().all(of_package) {
+            errors.add(
+                "package",
+                "Enter the package name of the Android app, for example com.example.shop.",
+            );
+        }
+        let hash = self.hash.trim().to_owned();
+        if hash.len() != 11 {
+            errors.add("hash", "The signature hash of the app has 11 characters.");
+        }
+        App { package, hash }
     }
 
     fn samples(&self, errors: &mut FieldErrors) -> BTreeMap<String, String> {
@@ -179,6 +282,31 @@ impl TemplateInput {
             });
         }
         buttons
+    }
+}
+
+/// As Meta will write it, in English; the words of the language come with the next sync.
+fn code_shape(code: Code) -> Shape {
+    let mut body = "*{{1}}* is your verification code.".to_owned();
+    if code.warns {
+        body.push_str(" For your security, do not share this code.");
+    }
+    let footer = code.minutes.map(|minutes| match minutes {
+        1 => "This code expires in 1 minute.".to_owned(),
+        minutes => format!("This code expires in {minutes} minutes."),
+    });
+    Shape {
+        header_type: "none".to_owned(),
+        body,
+        footer: footer.unwrap_or_default(),
+        buttons: vec![Button {
+            kind: CODE_BUTTON.to_owned(),
+            text: "Copy code".to_owned(),
+            ..Button::default()
+        }],
+        samples: BTreeMap::from([("body.1".to_owned(), "123456".to_owned())]),
+        code: Some(code),
+        ..Shape::default()
     }
 }
 
@@ -306,6 +434,55 @@ mod tests {
         assert_eq!(draft.name, "promo_december");
         assert_eq!(draft.shape.samples["body.2"], "10 %");
         assert!(!draft.shape.named);
+    }
+
+    #[test]
+    fn an_authentication_template_has_no_text_of_its_own() {
+        let mut input = TemplateInput {
+            category: "authentication".into(),
+            body: String::new(),
+            minutes: "10".into(),
+            warns: Some("true".into()),
+            code_button: "one_tap".into(),
+            package: "com.example.shop".into(),
+            hash: "K8a/AINcGX7".into(),
+            ..input()
+        };
+        let draft = input.parse().unwrap();
+        assert_eq!(draft.shape.footer, "This code expires in 10 minutes.");
+        assert_eq!(draft.shape.slots().len(), 1);
+        input.minutes = "91".into();
+        input.hash = "short".into();
+        let Err(Error::Invalid(errors)) = input.parse() else {
+            panic!("91 minutes are too many");
+        };
+        assert_eq!(
+            errors.0.into_keys().collect::<Vec<_>>(),
+            ["hash", "minutes"]
+        );
+    }
+
+    #[test]
+    fn a_header_that_is_a_file_needs_its_sample() {
+        let mut input = TemplateInput {
+            header_type: "image".into(),
+            header: "{{1}}".into(),
+            ..input()
+        };
+        let Err(Error::Invalid(errors)) = input.parse() else {
+            panic!("there is no sample");
+        };
+        assert_eq!(errors.0.into_keys().collect::<Vec<_>>(), ["media_id"]);
+        input.media_id = "7".into();
+        let draft = input.parse().unwrap();
+        assert_eq!(draft.media_id, Some(MediaId(7)));
+        assert_eq!(
+            (
+                draft.shape.header_type.as_str(),
+                draft.shape.header.as_str()
+            ),
+            ("image", "")
+        );
     }
 
     #[test]

@@ -10,14 +10,18 @@ pub mod list;
 pub mod query;
 pub mod sync;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use crate::gateways::meta::templates::Shape;
-use crate::ids::{AccountId, CompanyId, TemplateId};
+use crate::ids::{AccountId, CompanyId, MediaId, TemplateId};
 use crate::schema::templates;
 
+pub use crate::gateways::meta::sample::TYPES as SAMPLE_TYPES;
 pub use input::{TemplateDraft, TemplateInput};
+
+/// So long a change of category is news.
+const LATELY: TimeDelta = TimeDelta::days(31);
 
 #[derive(Debug, Clone, Queryable, Selectable, Identifiable)]
 #[diesel(table_name = templates)]
@@ -35,6 +39,10 @@ pub struct Template {
     pub reason: Option<String>,
     shape: serde_json::Value,
     pub category_before: Option<String>,
+    /// When Meta moved it from that one.
+    pub category_changed_at: Option<DateTime<Utc>>,
+    /// The sample of its header's file, for Meta's reviewers.
+    pub media_id: Option<MediaId>,
     pub active: bool,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -70,6 +78,15 @@ impl Template {
             });
         }
         self.shape().unusable().map(str::to_owned)
+    }
+
+    /// The category it had before, and when Meta moved it, where that was within a month of `now`.
+    pub fn moved_lately(&self, now: DateTime<Utc>) -> Option<(&str, DateTime<Utc>)> {
+        let (before, at) = self
+            .category_before
+            .as_deref()
+            .zip(self.category_changed_at)?;
+        (before != self.category && now - at < LATELY).then_some((before, at))
     }
 
     /// Its languages are written from right to left.

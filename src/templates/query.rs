@@ -79,6 +79,7 @@ pub(super) async fn keep(
            -- Meta lists no reason for a pause: what its news said stays while the status does.
            reason = CASE WHEN excluded.status = t.status THEN coalesce(excluded.reason, t.reason) ELSE excluded.reason END,
            category_before = CASE WHEN excluded.category <> t.category AND t.status <> 'draft' THEN t.category ELSE t.category_before END,
+           category_changed_at = CASE WHEN excluded.category <> t.category AND t.status <> 'draft' THEN wablast_now() ELSE t.category_changed_at END,
            category = excluded.category,
            updated_at = CASE WHEN (t.status, t.category, t.quality, t.shape) IS DISTINCT FROM (excluded.status, excluded.category, excluded.quality, excluded.shape)
              THEN wablast_now() ELSE t.updated_at END
@@ -144,7 +145,8 @@ pub async fn changed(
 ) -> QueryResult<usize> {
     sql_query(
         "UPDATE templates SET status = coalesce($2, status), quality = coalesce($3, quality),
-           category_before = CASE WHEN $4 <> category THEN category ELSE category_before END, category = coalesce($4, category),
+           category_before = CASE WHEN $4 <> category THEN category ELSE category_before END,
+           category_changed_at = CASE WHEN $4 <> category THEN wablast_now() ELSE category_changed_at END, category = coalesce($4, category),
            reason = CASE WHEN $2 IS NULL THEN reason ELSE $5 END, updated_at = wablast_now()
          WHERE id = ANY ($1)",
     )
@@ -172,6 +174,7 @@ pub async fn insert(
             templates::category.eq(draft.category),
             templates::status.eq("draft"),
             templates::shape.eq(draft.shape_json()),
+            templates::media_id.eq(draft.media_id),
             templates::created_by.eq(user),
         ))
         .returning(templates::id)
@@ -192,6 +195,7 @@ pub async fn write(
             templates::language.eq(&draft.language),
             templates::category.eq(draft.category),
             templates::shape.eq(draft.shape_json()),
+            templates::media_id.eq(draft.media_id),
             templates::updated_at.eq(wablast_now()),
         ))
         .execute(conn)
@@ -204,28 +208,31 @@ pub async fn handed_in(
     id: TemplateId,
     outcome: Result<(&str, &str, &str), &str>,
 ) -> QueryResult<usize> {
-    let row = diesel::update(templates::table.find(id));
-    match outcome {
-        Ok((uid, status, category)) => {
-            row.set((
-                templates::uid.eq(uid),
-                templates::status.eq(status.to_lowercase()),
-                templates::category.eq(category.to_lowercase()),
-                templates::reason.eq(None::<String>),
-                templates::updated_at.eq(wablast_now()),
-            ))
-            .execute(conn)
-            .await
-        }
+    let (uid, status, category) = match outcome {
+        Ok(taken) => taken,
         Err(reason) => {
-            row.set((
-                templates::reason.eq(reason),
-                templates::updated_at.eq(wablast_now()),
-            ))
-            .execute(conn)
-            .await
+            return diesel::update(templates::table.find(id))
+                .set((
+                    templates::reason.eq(reason),
+                    templates::updated_at.eq(wablast_now()),
+                ))
+                .execute(conn)
+                .await;
         }
-    }
+    };
+    // Meta may have put it into another category at once.
+    sql_query(
+        "UPDATE templates SET uid = $2, status = lower($3), reason = NULL, updated_at = wablast_now(),
+           category_before = CASE WHEN lower($4) <> category THEN category ELSE category_before END,
+           category_changed_at = CASE WHEN lower($4) <> category THEN wablast_now() ELSE category_changed_at END, category = lower($4)
+         WHERE id = $1",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<Text, _>(uid)
+    .bind::<Text, _>(status)
+    .bind::<Text, _>(category)
+    .execute(conn)
+    .await
 }
 
 /// Deletes a draft that was never handed in.

@@ -12,11 +12,12 @@ use crate::audit;
 use crate::auth::Role;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::RateId;
+use crate::mailings::preflight::CategoryChange;
 use crate::rates::charges::Cost;
 use crate::rates::input::{CardInput, RateInput};
 use crate::rates::list::LIST;
 use crate::rates::query::{self, Rate};
-use crate::rates::{Amount, Estimate, Micros};
+use crate::rates::{Amount, Category, Estimate, Micros};
 use crate::text::country;
 use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
@@ -107,7 +108,30 @@ pub fn estimated(shell: &Shell, estimate: &Estimate) -> (String, String) {
             shell.tn("rates.without_price", estimate.without_price)
         );
     }
+    // Meta's own discount by volume; marketing and free text have none.
+    if matches!(
+        estimate.category,
+        Category::Utility | Category::Authentication
+    ) {
+        more = format!("{more}. {}", shell.t("rates.no_tiers"));
+    }
     (amount(&estimate.currency, estimate.micros), more)
+}
+
+/// What it means for a mailing that Meta moved its template to another category.
+pub fn moved(shell: &Shell, estimate: &Estimate, change: &CategoryChange) -> String {
+    let word = |category: Category| {
+        let key = format!("state.template_category.{}", category.as_str());
+        shell.t(&key)
+    };
+    let said = [
+        word(change.before),
+        word(estimate.category),
+        shell.date(&change.since),
+        amount(&estimate.currency, estimate.micros),
+        amount(&estimate.currency, change.micros_before),
+    ];
+    shell.tf("rates.moved", &said)
 }
 
 /// "USD 20.47".

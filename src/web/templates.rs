@@ -2,44 +2,51 @@
 //!
 //! Invariant: what stands at Meta is only read here; a draft is written by administrators of the account's owner.
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
+use anyhow::Context as _;
 use askama::Template as Page;
+use bytes::Bytes;
 use diesel_async::AsyncPgConnection;
 
 use crate::accounts::{self, Account};
+use crate::app::App;
 use crate::auth::Role;
 use crate::error::{Error, FieldErrors, Result};
 use crate::gateways::meta::templates::{Shape, with_values};
-use crate::ids::{AccountId, TemplateId};
+use crate::gateways::{FailureCode, SendError};
+use crate::i18n;
+use crate::ids::{AccountId, CompanyId, TemplateId};
+use crate::media::{self, Media};
+use crate::rates::{self, Category};
 use crate::templates::list::LIST;
-use crate::templates::{Template, TemplateInput, input, query, sync};
+use crate::templates::{Template, query, sync};
+use crate::text::country;
 use crate::text::merge::{Parts, Values};
-use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::history;
 use crate::web::list::{Empty, ListView};
 use crate::web::mailings::preview::{self, Bubble};
-use crate::web::page::{Action, Menu, Shell, html, html_with};
+use crate::web::page::{Action, Menu, Shell, html};
 use crate::web::pieces::Event;
 use crate::web::table::{self, Table};
-use crate::web::template_form::{shown, stored};
+use crate::web::template_form as form;
 use crate::web::visit::Visit;
-use crate::{audit, mailings};
+use crate::{audit, companies, mailings};
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/templates", web::get().to(list))
-        .route("/templates/new", web::get().to(new))
-        .route("/templates", web::post().to(create))
+        .route("/templates/new", web::get().to(form::new))
+        .route("/templates", web::post().to(form::create))
         .route("/templates/{id:[0-9]+}", web::get().to(show))
-        .route("/templates/{id:[0-9]+}", web::post().to(update))
+        .route("/templates/{id:[0-9]+}", web::post().to(form::update))
         .route("/templates/{id:[0-9]+}/hand-in", web::post().to(hand_in))
         .route("/templates/{id:[0-9]+}/sync", web::post().to(sync_one))
         .route("/templates/{id:[0-9]+}/delete", web::post().to(delete));
 }
 
-fn href(id: TemplateId) -> String {
+pub(super) fn href(id: TemplateId) -> String {
     format!("/templates/{id}")
 }
 
@@ -88,6 +95,8 @@ struct ShowPage {
     places: Vec<Place>,
     bubble: Bubble,
     mailings: i64,
+    /// What the move to another category does to the price at home.
+    prices: String,
     unusable: Option<&'static str>,
     may_change: bool,
     history: Vec<Event>,
@@ -103,9 +112,14 @@ impl ShowPage {
     }
 
     fn category_changed(&self, before: &str) -> String {
-        let word = |category: &str| self.shell.t(&format!("state.template_category.{category}"));
-        let words = [word(before), word(&self.template.category)];
-        self.shell.tf("templates.category_changed", &words)
+        let shell = &self.shell;
+        let word = |category: &str| shell.t(&format!("state.template_category.{category}"));
+        let (from, to) = (word(before), word(&self.template.category));
+        let said = match &self.template.category_changed_at {
+            Some(at) => shell.tf("templates.category_changed_at", &[from, to, shell.date(at)]),
+            None => shell.tf("templates.category_changed", &[from, to]),
+        };
+        format!("{said} {}", self.prices).trim().to_owned()
     }
 
     fn file_words(&self) -> String {
@@ -115,84 +129,6 @@ impl ShowPage {
 
     fn has_file(&self) -> bool {
         !matches!(self.shape.header_type.as_str(), "none" | "text" | "")
-    }
-}
-
-#[derive(Page)]
-#[template(path = "templates/form.html")]
-struct FormPage {
-    shell: Shell,
-    template: Option<Template>,
-    input: TemplateInput,
-    errors: FieldErrors,
-    accounts: Vec<(i64, String)>,
-    bubble: Bubble,
-    buttons: Vec<String>,
-    history: Vec<Event>,
-    stand: Stand,
-}
-
-impl FormPage {
-    fn action(&self) -> String {
-        self.template
-            .as_ref()
-            .map_or_else(|| "/templates".to_owned(), |template| href(template.id))
-    }
-
-    fn title(&self) -> String {
-        self.template.as_ref().map_or_else(
-            || self.shell.t("templates.new"),
-            |template| template.name.clone(),
-        )
-    }
-
-    fn languages(&self) -> Vec<(&'static str, String)> {
-        let written = |(code, name): &(&'static str, &str)| (*code, format!("{name} ({code})"));
-        input::LANGUAGES.iter().map(written).collect()
-    }
-
-    fn categories(&self) -> [(&'static str, &'static str); 2] {
-        [
-            ("marketing", "state.template_category.marketing"),
-            ("utility", "state.template_category.utility"),
-        ]
-    }
-
-    fn kinds(&self) -> [(&'static str, &'static str); 2] {
-        [
-            ("quick_reply", "templates.quick_reply"),
-            ("url", "templates.url"),
-        ]
-    }
-
-    /// Kind, text and address of each button's line.
-    fn lines(&self) -> Vec<(String, String, String)> {
-        let of = |all: &[String], index: usize| all.get(index).cloned().unwrap_or_default();
-        (0..input::BUTTONS)
-            .map(|index| {
-                (
-                    of(&self.input.button_kinds, index),
-                    of(&self.input.button_texts, index),
-                    of(&self.input.button_urls, index),
-                )
-            })
-            .collect()
-    }
-
-    /// Each variable with its sample.
-    fn samples(&self) -> Vec<(String, String)> {
-        let samples = self
-            .input
-            .samples
-            .iter()
-            .cloned()
-            .chain(std::iter::repeat(String::new()));
-        let variables = self.input.variables_of();
-        variables
-            .iter()
-            .map(|key| label(&self.shell, key))
-            .zip(samples)
-            .collect()
     }
 }
 
@@ -216,7 +152,7 @@ pub fn label(shell: &Shell, key: &str) -> String {
 }
 
 /// The message with the samples in their places, marked.
-fn bubble(shape: &Shape) -> Bubble {
+pub(super) fn bubble(shape: &Shape) -> Bubble {
     let placed =
         |place: &str, text: &str| with_values(text, |name| Some(format!("{{{{{place}.{name}}}}}")));
     let values: Values = shape
@@ -269,6 +205,35 @@ async fn may_change(
     Ok(visit.role >= Role::Administrator && account.company_id == visit.company)
 }
 
+/// "In Indonesia a message costs USD 0.0411 instead of USD 0.0200": of a template that Meta moved.
+async fn prices(
+    visit: &Visit,
+    conn: &mut AsyncPgConnection,
+    shell: &Shell,
+    template: &Template,
+) -> Result<String> {
+    let before = template
+        .category_before
+        .as_deref()
+        .and_then(Category::parse);
+    let Some((before, after)) = before.zip(Category::parse(&template.category)) else {
+        return Ok(String::new());
+    };
+    let home = companies::find(conn, visit.company).await?.country;
+    let card = rates::query::card(conn, visit.company).await?;
+    let Some(prices) = card.prices.get(&home) else {
+        return Ok(String::new());
+    };
+    let amount = |category| crate::web::rates::amount(&card.currency, prices.of(category));
+    let said = [
+        country::named(shell.lang, &home).to_owned(),
+        amount(after),
+        amount(before),
+        card.since.to_string(),
+    ];
+    Ok(shell.tf("templates.category_price", &said))
+}
+
 async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
     let id = TemplateId(*id);
     let mut conn = visit.conn().await?;
@@ -276,7 +241,7 @@ async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
     let may_change = may_change(&visit, &mut conn, template.account_id).await?;
     if may_change && template.uid.is_empty() {
         drop(conn);
-        return render(&visit, Some(id), None, FieldErrors::default()).await;
+        return form::render(&visit, Some(id), None, FieldErrors::default()).await;
     }
     let shell = visit.shell(Menu::Templates, &mut conn).await?;
     let entries = audit::of(&mut conn, "templates", id.0).await?;
@@ -286,6 +251,7 @@ async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
         places: places(&shell, &shape),
         bubble: bubble(&shape),
         mailings: query::mailings_of(&mut conn, id).await?,
+        prices: prices(&visit, &mut conn, &shell, &template).await?,
         unusable: shape.unusable(),
         history: history::events(&shell, "templates", entries),
         account: account.name,
@@ -297,151 +263,7 @@ async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
     Ok(html(page))
 }
 
-/// Accounts at Meta of the person's company.
-async fn account_choices(
-    visit: &Visit,
-    conn: &mut AsyncPgConnection,
-) -> Result<Vec<(i64, String)>> {
-    let accounts = accounts::query::active(conn).await?;
-    let own = |account: &Account| account.is_meta() && account.company_id == visit.company;
-    Ok(accounts
-        .into_iter()
-        .filter(own)
-        .map(|account| (account.id.0, account.name))
-        .collect())
-}
-
-/// The form: of a draft (`id`) or a new one; `typed` is what was typed, when it had faults.
-async fn render(
-    visit: &Visit,
-    id: Option<TemplateId>,
-    typed: Option<TemplateInput>,
-    mut errors: FieldErrors,
-) -> WebResult {
-    visit.require(Role::Administrator)?;
-    let mut conn = visit.conn().await?;
-    let template = match id {
-        Some(id) => Some(query::find(&mut conn, id).await?),
-        None => None,
-    };
-    let accounts = account_choices(visit, &mut conn).await?;
-    let shell = visit.shell(Menu::Templates, &mut conn).await?;
-    let history = match id {
-        Some(id) => {
-            let entries = audit::of(&mut conn, "templates", id.0).await?;
-            history::events(&shell, "templates", entries)
-        }
-        None => Vec::new(),
-    };
-    let mut stand = Stand::default();
-    if let Some(template) = &template {
-        let (record, filled) = (("templates", template.id.0), stored(template));
-        stand = Stand::of(visit, &mut conn, &shell, record, &filled, &mut errors).await?;
-    }
-    let fresh = || match &template {
-        Some(template) => stored(template),
-        None => TemplateInput {
-            account_id: match accounts.as_slice() {
-                [(id, _)] => id.to_string(),
-                _ => String::new(),
-            },
-            category: "marketing".to_owned(),
-            language: visit.language.clone(),
-            ..TemplateInput::default()
-        },
-    };
-    let input = typed.unwrap_or_else(fresh);
-    let shape = shown(&input);
-    let status = stand.status(&errors);
-    let page = FormPage {
-        stand,
-        bubble: bubble(&shape),
-        buttons: shape
-            .buttons
-            .into_iter()
-            .map(|button| button.text)
-            .collect(),
-        shell,
-        template,
-        input,
-        errors,
-        accounts,
-        history,
-    };
-    Ok(html_with(status, page))
-}
-
-async fn new(visit: Visit) -> WebResult {
-    let typed = crate::web::kept::form(&visit).await?;
-    render(&visit, None, typed, FieldErrors::default()).await
-}
-
-async fn create(visit: Visit, Posted(input): Posted<TemplateInput>) -> WebResult {
-    saved(&visit, None, input).await
-}
-
-async fn update(
-    visit: Visit,
-    id: web::Path<i64>,
-    Posted(input): Posted<TemplateInput>,
-) -> WebResult {
-    saved(&visit, Some(TemplateId(*id)), input).await
-}
-
-async fn saved(visit: &Visit, id: Option<TemplateId>, input: TemplateInput) -> WebResult {
-    match save(visit, id, &input).await {
-        Ok(answer) => Ok(answer),
-        Err(Error::Invalid(errors)) => render(visit, id, Some(input), errors).await,
-        Err(other) => Err(other.into()),
-    }
-}
-
-async fn save(
-    visit: &Visit,
-    id: Option<TemplateId>,
-    input: &TemplateInput,
-) -> Result<HttpResponse> {
-    visit.require(Role::Administrator)?;
-    let draft = input.parse()?;
-    let mut conn = visit.conn().await?;
-    let account = accounts::owned(&mut conn, draft.account_id, visit.company).await?;
-    if !account.is_meta() {
-        return Err(Error::invalid(
-            "account_id",
-            "Choose the account at Meta it belongs to.",
-        ));
-    }
-    let (id, what) = match id {
-        Some(id) => {
-            audit::hold(&mut conn, "templates", id.0).await?;
-            edit::unchanged(visit, &stored(&owned(visit, &mut conn, id).await?))?;
-            if query::write(&mut conn, id, &draft)
-                .await
-                .map_err(input::name_taken)?
-                == 0
-            {
-                return Err(Error::conflict(
-                    "This template stands at Meta already and is changed there.",
-                ));
-            }
-            (id, "written")
-        }
-        None => {
-            if let Some(first) = visit.pressed_before(&mut conn).await? {
-                return Ok(first);
-            }
-            let made = query::insert(&mut conn, visit.company, visit.user, &draft)
-                .await
-                .map_err(input::name_taken)?;
-            (made, "created")
-        }
-    };
-    noted(visit, &mut conn, id, what, None).await?;
-    visit.tell("templates.saved");
-    visit.goes_on(conn, href(id)).await
-}
-
-async fn noted(
+pub(super) async fn noted(
     visit: &Visit,
     conn: &mut AsyncPgConnection,
     id: TemplateId,
@@ -454,7 +276,11 @@ async fn noted(
 }
 
 /// The template, for administrators of the company that owns its account.
-async fn owned(visit: &Visit, conn: &mut AsyncPgConnection, id: TemplateId) -> Result<Template> {
+pub(super) async fn owned(
+    visit: &Visit,
+    conn: &mut AsyncPgConnection,
+    id: TemplateId,
+) -> Result<Template> {
     visit.require(Role::Administrator)?;
     let template = query::find(conn, id).await?;
     accounts::owned(conn, template.account_id, visit.company).await?;
@@ -473,16 +299,7 @@ async fn hand_in(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -
     if !template.uid.is_empty() {
         return Ok(see_other(href(id)));
     }
-    let meta = account.meta(&visit.app)?;
-    let category = template.category.to_uppercase();
-    let answer = meta
-        .create_template(
-            &template.name,
-            &template.language,
-            &category,
-            &template.shape(),
-        )
-        .await;
+    let answer = handed(&visit.app, visit.company, &template, &account).await;
     let mut conn = visit.conn().await?;
     match &answer {
         Ok((uid, status, category)) => {
@@ -499,13 +316,64 @@ async fn hand_in(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -
     Ok(see_other(href(id)))
 }
 
+/// Uploads the sample of the header, where it is a file, and hands the template in.
+async fn handed(
+    app: &App,
+    company: CompanyId,
+    template: &Template,
+    account: &Account,
+) -> Result<(String, String, String), SendError> {
+    let meta = account.meta(app).map_err(|_| not_there(NO_SECRET))?;
+    let shape = template.shape();
+    let mut handle = None;
+    if shape.has_file() {
+        let (sample, bytes) = sample(app, company, template)
+            .await
+            .map_err(|_| not_there(NO_SAMPLE))?;
+        let app_uid = &account.app_uid;
+        let uploaded = meta.upload_sample(app_uid, &sample.mime, &sample.file_name, &bytes);
+        handle = Some(uploaded.await?);
+    }
+    let (name, language) = (&template.name, &template.language);
+    let category = template.category.to_uppercase();
+    meta.create_template(name, language, &category, &shape, handle.as_deref())
+        .await
+}
+
+const NO_SAMPLE: &str =
+    "The sample of the header could not be read. Upload it again, or try once more in a moment.";
+const NO_SECRET: &str =
+    "The account's address or secrets cannot be read. Open the account and enter them again.";
+
+fn not_there(reason: &str) -> SendError {
+    SendError::NotSent {
+        after: None,
+        code: FailureCode::Unreachable,
+        reason: reason.to_owned(),
+    }
+}
+
+async fn sample(
+    app: &App,
+    company: CompanyId,
+    template: &Template,
+) -> anyhow::Result<(Media, Bytes)> {
+    let id = template.media_id.context("no sample was uploaded")?;
+    let mut conn = app.db.company(company).await?;
+    let media = media::query::find(&mut conn, id).await?;
+    drop(conn);
+    let bytes = app.storage.read(&media.storage_key).await?;
+    Ok((media, bytes))
+}
+
 /// Copies the templates of an account, says how many, and pauses mailings whose template cannot be sent any more.
 pub async fn copied(visit: &Visit, account: AccountId) -> Result<()> {
     visit.require(Role::Administrator)?;
     let synced = sync::run(&visit.app, visit.company, account).await?;
     let mut system = visit.app.db.system().await?;
     mailings::template::hold(&mut system, &synced.unsendable, sync::GONE).await?;
-    let figures = [synced.new, synced.known, synced.gone].map(|figure| figure.to_string());
+    let figures = [synced.new, synced.known, synced.gone];
+    let figures = figures.map(|figure| i18n::number(visit.lang(), figure));
     visit.tell(&visit.tf("templates.synced", &figures));
     Ok(())
 }

@@ -51,7 +51,32 @@ pub struct Shape {
     /// Variable (`body.1`) to the sample it was approved with.
     #[serde(default)]
     pub samples: std::collections::BTreeMap<String, String>,
+    /// Of an authentication template, whose text Meta writes itself.
+    #[serde(default)]
+    pub code: Option<Code>,
 }
+
+/// What a business chooses about an authentication template. From Meta's OpenAPI document.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Code {
+    /// "For your security, do not share this code."
+    pub warns: bool,
+    /// "This code expires in 10 minutes."
+    pub minutes: Option<u8>,
+    /// The Android app a press fills the code into; `None`: it copies the code.
+    pub app: Option<App>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    pub package: String,
+    pub hash: String,
+}
+
+/// How Meta lists the button of an authentication template: a link that WhatsApp takes the code from.
+const CODE_LINK: &str = "https://www.whatsapp.com/otp/";
+/// The kind of button that carries the code; its value is the code of the text.
+pub const CODE_BUTTON: &str = "otp";
 
 /// A button, in the order of the template.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +160,11 @@ impl Shape {
         slots
     }
 
+    /// Its header is a file.
+    pub fn has_file(&self) -> bool {
+        matches!(self.header_type.as_str(), "image" | "video" | "document")
+    }
+
     /// Why mailings cannot use it; `None`: they can.
     pub fn unusable(&self) -> Option<&'static str> {
         if !matches!(
@@ -146,7 +176,7 @@ impl Shape {
         let known = |button: &Button| {
             matches!(
                 button.kind.as_str(),
-                "url" | "quick_reply" | "phone_number" | "copy_code"
+                "url" | "quick_reply" | "phone_number" | "copy_code" | CODE_BUTTON
             )
         };
         if !self.buttons.iter().all(known) {
@@ -221,19 +251,23 @@ impl Meta {
         Ok(all)
     }
 
-    /// Hands in a template; returns its id, status and category at Meta.
+    /// Hands in a template; `sample` is the handle of its header's file. Returns its id, status and category at Meta.
     pub async fn create_template(
         &self,
         name: &str,
         language: &str,
         category: &str,
         shape: &Shape,
+        sample: Option<&str>,
     ) -> Result<(String, String, String), SendError> {
         let waba = self.address.account_uid.as_str();
         let body = json!({
             "name": name, "language": language, "category": category,
             "parameter_format": if shape.named { "NAMED" } else { "POSITIONAL" },
-            "components": components(shape),
+            "components": match &shape.code {
+                Some(code) => code_components(code),
+                None => components(shape, sample),
+            },
         });
         let answer = self.post(&[waba, "message_templates"], &body).await?;
         let text = |value: &Value, default: &str| value.as_str().unwrap_or(default).to_owned();
@@ -245,8 +279,24 @@ impl Meta {
     }
 }
 
+/// The components of an authentication template.
+fn code_components(code: &Code) -> Value {
+    let mut components = vec![json!({ "type": "BODY", "add_security_recommendation": code.warns })];
+    if let Some(minutes) = code.minutes {
+        components.push(json!({ "type": "FOOTER", "code_expiration_minutes": minutes }));
+    }
+    // Without words of ours the buttons speak the template's language.
+    let button = match &code.app {
+        None => json!({ "type": "OTP", "otp_type": "COPY_CODE" }),
+        Some(app) => json!({ "type": "OTP", "otp_type": "ONE_TAP",
+            "package_name": app.package, "signature_hash": app.hash }),
+    };
+    components.push(json!({ "type": "BUTTONS", "buttons": [button] }));
+    json!(components)
+}
+
 /// The components of a new template, with the samples Meta asks for.
-fn components(shape: &Shape) -> Value {
+fn components(shape: &Shape, handle: Option<&str>) -> Value {
     let sample = |key: String| shape.samples.get(&key).cloned().unwrap_or_default();
     let samples = |place: &str, text: &str| -> (Vec<String>, Vec<Value>) {
         let mut names = variables(text);
@@ -273,6 +323,12 @@ fn components(shape: &Shape) -> Value {
             };
         }
         components.push(header);
+    }
+    if let (true, Some(handle)) = (shape.has_file(), handle) {
+        components.push(
+            json!({ "type": "HEADER", "format": shape.header_type.to_uppercase(),
+            "example": { "header_handle": [handle] } }),
+        );
     }
     let mut body = json!({ "type": "BODY", "text": shape.body });
     let (values, named) = samples("body", &shape.body);
@@ -347,10 +403,16 @@ fn shape(one: &Value) -> Shape {
             "FOOTER" => shape.footer = text(&component["text"]),
             "BUTTONS" => {
                 for button in component["buttons"].as_array().into_iter().flatten() {
+                    let url = text(&button["url"]);
+                    let is_code = url.starts_with(CODE_LINK);
                     shape.buttons.push(Button {
-                        kind: text(&button["type"]).to_lowercase(),
+                        kind: if is_code {
+                            CODE_BUTTON.to_owned()
+                        } else {
+                            text(&button["type"]).to_lowercase()
+                        },
                         text: text(&button["text"]),
-                        url: text(&button["url"]),
+                        url: if is_code { String::new() } else { url },
                         phone: text(&button["phone_number"]),
                     });
                 }
@@ -414,7 +476,57 @@ mod tests {
             .collect();
         assert_eq!(keys, ["body.1", "body.2", "button.0", "button.1"]);
         assert_eq!(listed.shape.samples["body.2"], "10 %");
+        assert!(listed.shape.has_file());
         assert_eq!(listed.shape.unusable(), None);
+    }
+
+    #[test]
+    fn an_authentication_template_is_meta_s_own_text_with_our_choices() {
+        let code = Code {
+            warns: true,
+            minutes: Some(10),
+            app: None,
+        };
+        assert_eq!(
+            code_components(&code),
+            json!([
+                { "type": "BODY", "add_security_recommendation": true },
+                { "type": "FOOTER", "code_expiration_minutes": 10 },
+                { "type": "BUTTONS", "buttons": [{ "type": "OTP", "otp_type": "COPY_CODE" }] },
+            ])
+        );
+        let app = App {
+            package: "com.example.shop".to_owned(),
+            hash: "K8a/AINcGX7".to_owned(),
+        };
+        let tap = code_components(&Code {
+            app: Some(app),
+            ..Code::default()
+        });
+        assert_eq!(tap[1]["buttons"][0]["otp_type"], "ONE_TAP");
+        assert_eq!(tap[1]["buttons"][0]["package_name"], "com.example.shop");
+        // As it is listed, its button wants no value of its own.
+        let listed = shape(&json!({ "components": [
+            { "type": "BODY", "text": "*{{1}}* is your verification code." },
+            { "type": "BUTTONS", "buttons": [{ "type": "URL", "text": "Copy code",
+                "url": "https://www.whatsapp.com/otp/code/?otp_type=COPY_CODE&code=otp{{1}}" }] },
+        ] }));
+        assert_eq!(listed.buttons[0].kind, CODE_BUTTON);
+        assert_eq!(listed.slots().len(), 1);
+        assert_eq!(listed.unusable(), None);
+    }
+
+    #[test]
+    fn a_header_with_a_file_is_handed_in_with_its_sample() {
+        let shape = Shape {
+            header_type: "image".to_owned(),
+            body: "Hello".to_owned(),
+            ..Shape::default()
+        };
+        assert_eq!(
+            components(&shape, Some("4::aW"))[0],
+            json!({ "type": "HEADER", "format": "IMAGE", "example": { "header_handle": ["4::aW"] } })
+        );
     }
 
     #[test]

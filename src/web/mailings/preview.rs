@@ -159,6 +159,8 @@ pub struct Aside {
     /// What Meta would charge, and by what; empty where it does not send through Meta.
     pub cost: String,
     pub cost_more: String,
+    /// That Meta moved the template to another category, and what it costs now.
+    pub moved: String,
     /// What stands in the way, as sentences: why there are no figures yet, or why it cannot begin.
     pub obstacles: Vec<String>,
     /// Per cent of the bar.
@@ -185,6 +187,7 @@ impl Aside {
             preflight: None,
             cost: String::new(),
             cost_more: String::new(),
+            moved: String::new(),
             obstacles: Vec::new(),
             share: 0.0,
             takes: String::new(),
@@ -334,7 +337,14 @@ pub async fn of_stored(
         .as_ref()
         .map(|estimate| rates::estimated(shell, estimate))
         .unwrap_or_default();
+    let moved = preflight
+        .cost
+        .as_ref()
+        .zip(preflight.category_change.as_ref());
     Ok(Aside {
+        moved: moved
+            .map(|(estimate, change)| rates::moved(shell, estimate, change))
+            .unwrap_or_default(),
         cost,
         cost_more,
         share,
