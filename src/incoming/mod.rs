@@ -13,6 +13,7 @@ pub mod query;
 pub mod reply;
 pub mod signs;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel_async::AsyncPgConnection;
 
 use crate::accounts::Account;
@@ -28,6 +29,12 @@ use crate::text::merge::Template;
 use crate::text::phone::PhoneNumber;
 
 pub use preferences::{moved, prefers, unsubscribed};
+
+/// Why Meta takes no free text to somebody: as a sentence at their number.
+pub const NOT_OPEN: &str = "This person did not write to the account within 24 hours, and Meta takes free text only then. Nothing was sent. Let them write first, or test a mailing on a template: that reaches anybody.";
+
+/// So long after somebody wrote Meta takes free text to them.
+const WINDOW: TimeDelta = TimeDelta::hours(24);
 
 /// The reason an opt-out by word is stored with.
 pub const SAID_STOP: &str = "Answered with a stop word";
@@ -91,6 +98,10 @@ pub async fn receive(
         company,
         contact,
         address: digits.or(lid),
+        until: account
+            .is_meta()
+            .then(|| message.sent_at.map(|at| at + WINDOW))
+            .flatten(),
     };
     if says_stop {
         let news = stop_everywhere(conn, account, digits, lid, contact).await?;
@@ -162,6 +173,8 @@ struct Person<'a> {
     company: CompanyId,
     contact: ContactId,
     address: Option<&'a str>,
+    /// Until when the gateway takes free text to them; none: always.
+    until: Option<DateTime<Utc>>,
 }
 
 /// The account's welcome for who never wrote to it before.
@@ -227,6 +240,8 @@ async fn answer(
         cause,
         quoted: None,
         media: None,
+        version: None,
+        until: person.until,
     };
     add_single(conn, &single).await?;
     Ok(())

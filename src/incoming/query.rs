@@ -66,6 +66,23 @@ pub(super) async fn is_window_open(
     Ok(found.open)
 }
 
+/// Whether whoever has this number wrote to the account within 24 hours.
+pub async fn is_open_for(
+    conn: &mut AsyncPgConnection,
+    account: AccountId,
+    digits: &str,
+) -> QueryResult<bool> {
+    let found: Open = sql_query(
+        "SELECT EXISTS (SELECT FROM incoming i JOIN contacts c ON c.id = i.contact_id
+           WHERE c.whatsapp_number = $2 AND i.account_id = $1 AND i.received_at > wablast_now() - interval '24 hours') AS open",
+    )
+    .bind::<BigInt, _>(account)
+    .bind::<Text, _>(digits)
+    .get_result(conn)
+    .await?;
+    Ok(found.open)
+}
+
 /// The mailing message that an incoming one answers.
 #[derive(Debug, Clone, QueryableByName)]
 pub(super) struct Answered {

@@ -100,6 +100,8 @@ pub async fn send(
         cause: &cause(id, &input.key, &text),
         quoted: Some(&message.quotable),
         media: None,
+        version: None,
+        until: None,
     };
     add_single(conn, &single).await?;
     query::mark_read(conn, &[id], true).await?;

@@ -36,34 +36,8 @@ pub(super) async fn start(
     trigger: Trigger,
     user: Option<crate::ids::UserId>,
 ) -> QueryResult<()> {
-    let header = if mailing.header_type == "text" {
-        mailing.header.as_str()
-    } else {
-        ""
-    };
-    let texts = mailing.texts();
-    let (fields, _) = audience::placeholders(&texts.iter().map(String::as_str).collect::<Vec<_>>());
     let (call, unsendable) = template::call_of(conn, mailing).await?.unzip();
-    let call = call
-        .map(serde_json::to_value)
-        .transpose()
-        .map_err(|error| diesel::result::Error::SerializationError(Box::new(error)))?;
-    let version: Id = sql_query(
-        "INSERT INTO mailing_versions (company_id, mailing_id, subject, header, message, footer, fields, media_id, template, template_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id",
-    )
-    .bind::<BigInt, _>(mailing.company_id)
-    .bind::<BigInt, _>(mailing.id)
-    .bind::<Text, _>(&mailing.subject)
-    .bind::<Text, _>(header)
-    .bind::<Text, _>(&mailing.message)
-    .bind::<Text, _>(&mailing.footer)
-    .bind::<Array<Text>, _>(fields)
-    .bind::<Nullable<BigInt>, _>(mailing.media_id)
-    .bind::<Nullable<Jsonb>, _>(call)
-    .bind::<Nullable<BigInt>, _>(mailing.template_id)
-    .get_result(conn)
-    .await?;
+    let version = version(conn, mailing, Some(mailing.id), call.as_ref()).await?;
     let recipients = recipients_in_words(conn, mailing).await?;
     let log = logs::open(
         conn,
@@ -81,7 +55,7 @@ pub(super) async fn start(
          WHERE id = $1 AND version_id IS NULL AND state IN ('draft', 'submitted', 'missed')",
     )
     .bind::<BigInt, _>(mailing.id)
-    .bind::<BigInt, _>(version.id)
+    .bind::<BigInt, _>(version)
     .bind::<BigInt, _>(log)
     .execute(conn)
     .await?;
@@ -93,6 +67,43 @@ pub(super) async fn start(
         template::hold(conn, &[id], &reason).await?;
     }
     Ok(())
+}
+
+/// What the mailing says now, for good: of a run, or, without one, of a test.
+pub(super) async fn version(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    run: Option<MailingId>,
+    call: Option<&TemplateCall>,
+) -> QueryResult<VersionId> {
+    let header = if mailing.header_type == "text" {
+        mailing.header.as_str()
+    } else {
+        ""
+    };
+    let texts = mailing.texts();
+    let (fields, _) = audience::placeholders(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let call = call
+        .map(serde_json::to_value)
+        .transpose()
+        .map_err(|error| diesel::result::Error::SerializationError(Box::new(error)))?;
+    let version: Id = sql_query(
+        "INSERT INTO mailing_versions (company_id, mailing_id, subject, header, message, footer, fields, media_id, template, template_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id",
+    )
+    .bind::<BigInt, _>(mailing.company_id)
+    .bind::<Nullable<BigInt>, _>(run)
+    .bind::<Text, _>(&mailing.subject)
+    .bind::<Text, _>(header)
+    .bind::<Text, _>(&mailing.message)
+    .bind::<Text, _>(&mailing.footer)
+    .bind::<Array<Text>, _>(fields)
+    .bind::<Nullable<BigInt>, _>(mailing.media_id)
+    .bind::<Nullable<Jsonb>, _>(call)
+    .bind::<Nullable<BigInt>, _>(mailing.template_id)
+    .get_result(conn)
+    .await?;
+    Ok(VersionId(version.id))
 }
 
 async fn recipients_in_words(

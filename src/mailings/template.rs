@@ -15,10 +15,11 @@ use super::{Mailing, MailingDraft};
 use crate::accounts::Account;
 use crate::error::{Error, FieldErrors, Result};
 use crate::gateways::meta::message::TemplateCall;
-use crate::ids::{AccountId, TemplateId};
+use crate::ids::{AccountId, TemplateId, VersionId};
 use crate::rates::Category;
 use crate::templates::call::{self, Values};
 use crate::templates::{self, Template};
+use crate::text::merge;
 
 /// The values as their column holds them.
 pub(super) fn stored(values: &Values) -> serde_json::Value {
@@ -146,6 +147,33 @@ pub(super) async fn call_of(
     let template = templates::query::find(conn, id).await?;
     let call = call::of(&template, &mailing.template_values());
     Ok(Some((call, template.unsendable())))
+}
+
+/// The version that a test is sent as: the template with the mailing's texts, which `values` fill. Faults say why
+/// Meta would refuse it.
+pub async fn test_version(
+    conn: &mut AsyncPgConnection,
+    mailing: &Mailing,
+    values: &merge::Values,
+) -> Result<VersionId> {
+    let mut errors = FieldErrors::default();
+    let account = crate::accounts::query::find(conn, mailing.account_id).await?;
+    ready(conn, mailing, &account, &mut errors).await?;
+    errors.or(Some(()))?;
+    let Some((call, _)) = call_of(conn, mailing).await? else {
+        return Err(Error::invalid(
+            "template_id",
+            "This template does not exist.",
+        ));
+    };
+    let filled = call.map(|text| merge::fill(&mailing.subject, text, values));
+    if filled.texts().any(|text| text.trim().is_empty()) {
+        return Err(Error::invalid(
+            "as",
+            "With this person's values a variable of the template stays empty, and Meta refuses that. Choose somebody else, or give the placeholder a fallback.",
+        ));
+    }
+    Ok(super::release::version(conn, mailing, None, Some(&call)).await?)
 }
 
 /// The account whose open windows decide who can be written to; `None`: everybody can.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::again::{self, Waiting};
@@ -78,6 +78,10 @@ pub struct Single<'a> {
     pub quoted: Option<&'a str>,
     /// The file it carries.
     pub media: Option<MediaId>,
+    /// The version it is sent as, with the values of its placeholders; none: its text, as it is.
+    pub version: Option<(VersionId, serde_json::Value)>,
+    /// What has not left by then expires.
+    pub until: Option<DateTime<Utc>>,
 }
 
 #[derive(QueryableByName)]
@@ -95,8 +99,8 @@ pub async fn add_single(
            INSERT INTO outgoing_content (company_id, text, user_id, cause, quoted, media_id) VALUES ($1, $2, $3, $4, $9, $10)
            ON CONFLICT ON CONSTRAINT outgoing_content_cause_unique DO NOTHING RETURNING id
          )
-         INSERT INTO outgoing (company_id, account_id, kind, content_id, contact_id, number, state)
-         SELECT $1, $5, $6, content.id, $7, $8, 'queued' FROM content RETURNING id",
+         INSERT INTO outgoing (company_id, account_id, kind, content_id, contact_id, number, state, version_id, field_values, not_after)
+         SELECT $1, $5, $6, content.id, $7, $8, 'queued', $11, coalesce($12, '{}'), $13 FROM content RETURNING id",
     )
     .bind::<BigInt, _>(single.company)
     .bind::<Text, _>(single.text)
@@ -108,6 +112,9 @@ pub async fn add_single(
     .bind::<Text, _>(single.number)
     .bind::<Nullable<Text>, _>(single.quoted)
     .bind::<Nullable<BigInt>, _>(single.media)
+    .bind::<Nullable<BigInt>, _>(single.version.as_ref().map(|(version, _)| *version))
+    .bind::<Nullable<Jsonb>, _>(single.version.as_ref().map(|(_, values)| values))
+    .bind::<Nullable<Timestamptz>, _>(single.until)
     .get_result(conn)
     .await
     .optional()?;

@@ -20,7 +20,7 @@ use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::once;
 use crate::web::visit::Visit;
-use crate::{audit, companies, contacts};
+use crate::{audit, companies, contacts, incoming};
 
 pub async fn test(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -> WebResult {
     visit.require(Role::Administrator)?;
@@ -71,6 +71,11 @@ pub async fn test_message(
                 "This person opted out or is blacklisted, and gets no tests either. Choose another number.",
             ));
         }
+        if account.is_meta()
+            && !incoming::query::is_open_for(&mut conn, id, number.as_str()).await?
+        {
+            return Err(Error::invalid("number", incoming::NOT_OPEN));
+        }
         let single = Single {
             company: visit.company,
             account: id,
@@ -82,6 +87,8 @@ pub async fn test_message(
             cause: &format!("test:{}:{}", visit.user, message.key),
             quoted: None,
             media: None,
+            version: None,
+            until: None,
         };
         add_single(&mut conn, &single).await?;
         conn.commit().await

@@ -193,6 +193,10 @@ impl MessagePage {
             "accepted" | "sent" => shell.t("outgoing.why.sent"),
             "failed" | "uncertain" if !self.hint().is_empty() => self.hint(),
             "failed" => shell.t("outgoing.why.failed"),
+            // A text of its own expires only where the gateway takes none any more.
+            "expired" if self.message.head.mailing_id.is_none() => {
+                shell.t("outgoing.why.expired_window")
+            }
             "uncertain" => shell.t("outgoing.why.uncertain"),
             "skipped" => shell.tf("outgoing.why.skipped", &[self.code()]),
             "handed_over" => {

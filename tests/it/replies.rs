@@ -409,6 +409,8 @@ async fn confirmations_and_replies_leave_before_welcomes() {
             cause: kind,
             quoted: None,
             media: None,
+            version: None,
+            until: None,
         };
         add_single(&mut conn, &single).await.unwrap();
     }

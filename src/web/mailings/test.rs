@@ -23,7 +23,7 @@ use crate::web::form::{Posted, see_other};
 use crate::web::media;
 use crate::web::page::{Menu, Shell, html_with};
 use crate::web::visit::Visit;
-use crate::{accounts, companies, contacts};
+use crate::{accounts, companies, contacts, incoming};
 
 /// People to choose from.
 const SAMPLES: i64 = 50;
@@ -54,6 +54,8 @@ struct TestPage {
     account: String,
     /// Why nothing can go through the account, before somebody presses the button.
     obstacle: Option<String>,
+    /// What Meta takes, where the account is one of Meta's.
+    at_meta: Option<&'static str>,
 }
 
 impl TestPage {
@@ -101,7 +103,12 @@ async fn render(
     let obstacle = accounts::obstacle(&mut conn, mailing.account_id, visit.user).await?;
     let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
     let file = media::named(&mut conn, &shell, mailing.media_id).await?;
+    let is_meta = account.as_ref().is_ok_and(accounts::Account::is_meta);
     let page = TestPage {
+        at_meta: is_meta.then_some(match mailing.template_id {
+            Some(_) => "mailings.test_template",
+            None => "mailings.test_free_text",
+        }),
         bubble: preview::marked(&preview::parts(&mailing), &values).under(file),
         account: account.map(|account| account.name).unwrap_or_default(),
         obstacle: obstacle.filter(|_| errors.is_empty()),
@@ -216,6 +223,20 @@ async fn queued(visit: &Visit, id: MailingId, input: &TestInput) -> Result<()> {
         return Err(Error::invalid("as", said));
     }
     let (contact, number) = addressee(visit, &mut conn, input, sample, &country).await?;
+    let version = if mailing.template_id.is_some() {
+        let version = mailings::template::test_version(&mut conn, &mailing, &values).await?;
+        Some((
+            version,
+            serde_json::to_value(&values).map_err(anyhow::Error::new)?,
+        ))
+    } else {
+        let is_open = incoming::query::is_open_for(&mut conn, account.id, &number).await?;
+        if account.is_meta() && !is_open {
+            let field = if contact.is_some() { "as" } else { "number" };
+            return Err(Error::invalid(field, incoming::NOT_OPEN));
+        }
+        None
+    };
     let single = Single {
         company: visit.company,
         account: mailing.account_id,
@@ -227,6 +248,8 @@ async fn queued(visit: &Visit, id: MailingId, input: &TestInput) -> Result<()> {
         cause: &format!("test:{}:{}", visit.user, input.key.replace('\0', "")),
         quoted: None,
         media: mailing.media_id,
+        version,
+        until: None,
     };
     if add_single(&mut conn, &single).await?.is_some() {
         noted(visit, &mut conn, id, "test").await?;
