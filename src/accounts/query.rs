@@ -39,12 +39,16 @@ pub async fn named(conn: &mut AsyncPgConnection, name: &str) -> QueryResult<Opti
 pub async fn moved(
     conn: &mut AsyncPgConnection,
     id: AccountId,
-    api_url: &str,
+    address: &str,
 ) -> QueryResult<usize> {
-    diesel::update(accounts::table.find(id))
-        .set(accounts::api_url.eq(api_url))
-        .execute(conn)
-        .await
+    sql_query(
+        "UPDATE accounts SET api_url = CASE provider WHEN 'meta' THEN api_url ELSE $2 END,
+           base_url = CASE provider WHEN 'meta' THEN $2 ELSE base_url END WHERE id = $1",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<Text, _>(address)
+    .execute(conn)
+    .await
 }
 
 /// Messages a second, and how many at once.

@@ -6,8 +6,10 @@
 //! every page says so.
 
 pub mod folder;
+mod official;
 mod people;
 mod story;
+mod texts;
 
 use std::net::SocketAddr;
 
@@ -31,16 +33,20 @@ pub const PEOPLE: [(&str, &str, &str); 3] = [
 pub const PASSWORD: &str = "rehearse before sending";
 
 const ACCOUNT: &str = "Simulator: Toko Bandung";
+const OFFICIAL: &str = "Simulator: official number (Meta)";
 const API_KEY: &str = "simulator-key";
 
-/// Starts the simulator for the demo's account, at the address it had, else at another one that the account
-/// learns. Its events come to `ours`.
+/// Starts the simulator for the demo's accounts, at the address it had, else at another one that the accounts
+/// learn. Its events come to `ours`.
 pub async fn gateway(app: &App, ours: SocketAddr) -> anyhow::Result<Running> {
-    let account = {
+    let (account, official) = {
         let mut conn = app.db.system().await?;
-        accounts::query::named(&mut conn, ACCOUNT)
-            .await?
-            .context("the demo's account is not there; begin anew with --reset")?
+        let account = accounts::query::named(&mut conn, ACCOUNT).await?;
+        let official = accounts::query::named(&mut conn, OFFICIAL).await?;
+        let account =
+            account.context("the demo's account is not there; begin anew with --reset")?;
+        // A demo that was made before there was one goes on without it.
+        (account, official)
     };
     let before = url::Url::parse(&account.api_url).ok();
     let port = before.and_then(|url| url.port()).unwrap_or(0);
@@ -60,6 +66,12 @@ pub async fn gateway(app: &App, ours: SocketAddr) -> anyhow::Result<Running> {
     if running.url() != account.api_url {
         let mut conn = app.db.system().await?;
         accounts::query::moved(&mut conn, account.id, &running.url()).await?;
+        if let Some(official) = &official {
+            accounts::query::moved(&mut conn, official.id, &running.url()).await?;
+        }
+    }
+    if let Some(official) = &official {
+        running.post_meta_to(official::webhook(official, ours));
     }
     running.post_to(webhook(app, &account, ours)?);
     Ok(running)

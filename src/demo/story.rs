@@ -14,7 +14,11 @@ use diesel_async::{AsyncConnection as _, RunQueryDsl as _};
 use secrecy::SecretString;
 use tokio_postgres::{Client, NoTls};
 
-use super::{ACCOUNT, API_KEY, PASSWORD, PEOPLE, options, people, webhook};
+use super::texts::{
+    AFTER_CATALOGUE, AFTER_SHIPPING, AFTER_WEEKEND, CATALOGUE, ENGLISH, FAIR, INVITATION, PRICES,
+    READY, SHIPPING, STOCK, UNREAD_MESSAGES, WEEKEND, Written,
+};
+use super::{ACCOUNT, API_KEY, PASSWORD, PEOPLE, official, options, people, webhook};
 use crate::accounts::{self, AccountInput};
 use crate::app::{App, Wake};
 use crate::auth::password;
@@ -35,7 +39,7 @@ use crate::storage::Storage;
 use crate::{intake, lists, users};
 
 /// While the past is made messages leave at once; afterwards at a pace one can watch.
-const HASTE: (f64, i32) = (5000.0, 5000);
+pub(super) const HASTE: (f64, i32) = (5000.0, 5000);
 const PACE: (f64, i32) = (20.0, 20);
 
 /// Of a hundred people: whose phone is rarely looked at, and who is not on WhatsApp. The rest reads.
@@ -97,10 +101,15 @@ async fn begin_and_tell(
         accounts::query::find(&mut conn, story.account).await?
     };
     story.waha.post_to(webhook(&story.app, &account, ours)?);
-    story.past().await.map_err(said)?;
+    let number = official::connect(&story.app, story.company, story.users[0], &story.waha, ours)
+        .await
+        .map_err(said)?;
+    story.past(number).await.map_err(said)?;
     story.present().await.map_err(said)?;
     let mut conn = story.app.db.system().await?;
-    accounts::query::set_pace(&mut conn, story.account, PACE).await?;
+    for account in [story.account, number] {
+        accounts::query::set_pace(&mut conn, account, PACE).await?;
+    }
     drop(conn);
     story.waha.stop().await;
     story
@@ -272,7 +281,7 @@ impl Story {
         Ok(set_clock(&self.app, &self.owner, at(&self.app, days, hour, minute)).await?)
     }
 
-    async fn past(&self) -> Result<(), Error> {
+    async fn past(&self, number: AccountId) -> Result<(), Error> {
         self.clock(26, 14, 20).await?;
         self.opt_out_by_hand().await?;
         self.clock(24, 9, 58).await?;
@@ -303,6 +312,9 @@ impl Story {
         self.clock(6, 8, 30).await?;
         let prices = self.draft(&PRICES, self.users[2]).await?;
         self.send(prices).await?;
+        self.clock(4, 10, 5).await?;
+        let official = official::draft(&self.app, self.company, self.users[1], number).await?;
+        self.send(official).await?;
         self.clock(2, 15, 0).await?;
         let shipping = self.draft(&SHIPPING, self.users[1]).await?;
         self.send(shipping).await?;
@@ -478,120 +490,3 @@ impl Story {
         bail!("the demo's past does not come to rest")
     }
 }
-
-/// A mailing of the story.
-struct Written {
-    subject: &'static str,
-    lists: &'static [&'static str],
-    header: &'static str,
-    message: &'static str,
-    footer: &'static str,
-}
-
-const CATALOGUE: Written = Written {
-    subject: "Katalog kain musim ini",
-    lists: &[people::NEWSLETTER],
-    header: "Katalog baru",
-    message: "Halo {{contact.name|Kak}},\n\nkatalog kain musim ini sudah siap: *42 motif*, dari Parang sampai Mega Mendung, semua pewarna alam.\n\nBalas pesan ini bila ada motif yang dicari, kami kirim fotonya.",
-    footer: "Balas STOP untuk berhenti",
-};
-const WEEKEND: Written = Written {
-    subject: "Promo akhir pekan untuk member",
-    lists: &[people::BANDUNG, people::JAKARTA],
-    header: "Akhir pekan ini saja",
-    message: "Halo {{contact.full_name|Kak}},\n\nsebagai member Anda mendapat *potongan 20 %* untuk semua kain katun, Sabtu dan Minggu di toko.\n\nPoin Anda sekarang: *{{contact.points|0}}*.",
-    footer: "Balas STOP untuk berhenti",
-};
-const FAIR: Written = Written {
-    subject: "Undangan pameran (dibatalkan)",
-    lists: &[people::NEWSLETTER],
-    header: "",
-    message: "Halo {{contact.name|Kak}}, kami ikut pameran kerajinan pekan depan. Mampir ke stan B-17 ya.",
-    footer: "Balas STOP untuk berhenti",
-};
-const PRICES: Written = Written {
-    subject: "Harga reseller terbaru",
-    lists: &[people::RESELLERS],
-    header: "Untuk reseller",
-    message: "Halo {{contact.name}},\n\nharga reseller berlaku mulai Senin:\n- Katun cap: Rp 145.000\n- Katun tulis: Rp 390.000\n- Sutra: Rp 820.000\n\nMinimal 5 lembar, boleh campur motif.",
-    footer: "Balas STOP untuk berhenti",
-};
-const SHIPPING: Written = Written {
-    subject: "Free shipping abroad this week",
-    lists: &[people::OVERSEAS],
-    header: "Free shipping",
-    message: "Hello {{contact.name|there}},\n\nUntil Sunday we ship to *{{contact.city|your city}}* for free, from two pieces on. Every cloth comes with the name of the woman who drew it.",
-    footer: "Reply STOP to unsubscribe",
-};
-const INVITATION: Written = Written {
-    subject: "Workshop batik: konfirmasi tempat",
-    lists: &[people::WORKSHOP],
-    header: "Sampai jumpa di workshop",
-    message: "Halo {{contact.name|Kak}},\n\ntempat Anda sudah kami siapkan. Datang 15 menit lebih awal, pakai baju yang boleh kena malam.\n\nBalas *YA* bila jadi datang.",
-    footer: "Balas STOP untuk berhenti",
-};
-const READY: Written = Written {
-    subject: "Promo Parang, siap dikirim",
-    lists: &[people::BANDUNG, people::JAKARTA],
-    header: "Parang pekan ini",
-    message: "Halo {{contact.full_name|Kak}},\n\nmotif *Parang Rusak* kembali ada, hanya 60 lembar. Member bisa memesan lebih dulu sampai Jumat.\n\nPoin Anda: {{contact.points|0}}.",
-    footer: "Balas STOP untuk berhenti",
-};
-const STOCK: Written = Written {
-    subject: "Stok baru: Mega Mendung",
-    lists: &[people::NEWSLETTER],
-    header: "",
-    message: "Halo {{contact.name|Kak}}, Mega Mendung biru indigo sudah di toko lagi. Mau kami simpankan selembar?",
-    footer: "Balas STOP untuk berhenti",
-};
-const ENGLISH: Written = Written {
-    subject: "How natural indigo is made (draft)",
-    lists: &[people::OVERSEAS],
-    header: "",
-    message: "Hello {{contact.name|there}}, we filmed a day at the indigo vats. Shall we send you the link?",
-    footer: "Reply STOP to unsubscribe",
-};
-
-const AFTER_CATALOGUE: [&str; 12] = [
-    "Motif Parang yang kecil masih ada?",
-    "Boleh minta foto Mega Mendung biru?",
-    "Harga katun tulis berapa ya Kak?",
-    "STOP",
-    "Kirim ke Makassar bisa?",
-    "berhenti",
-    "Wah bagus sekali 😍",
-    "Saya mau yang sogan, dua lembar",
-    "stop",
-    "Toko buka sampai jam berapa?",
-    "Unsubscribe",
-    "Terima kasih infonya",
-];
-const AFTER_WEEKEND: [&str; 7] = [
-    "Berlaku untuk sutra juga?",
-    "Bisa pesan lewat WA saja?",
-    "STOP",
-    "Saya ke toko besok pagi",
-    "Poin saya bisa dipakai sekalian?",
-    "Ok siap",
-    "berhenti",
-];
-const AFTER_SHIPPING: [&str; 5] = [
-    "Do you ship to Tasmania as well?",
-    "Lovely, is the indigo scarf still available?",
-    "STOP",
-    "How long does it take to Utrecht?",
-    "Can I pay by card?",
-];
-const UNREAD_MESSAGES: [&str; 11] = [
-    "YA",
-    "Ya, saya datang berdua boleh?",
-    "YA 🙏",
-    "Maaf tidak jadi, ada acara keluarga",
-    "Parkirnya di mana Kak?",
-    "Ya",
-    "Apakah perlu bawa kain sendiri?",
-    "STOP",
-    "Boleh ajak anak umur 9 tahun?",
-    "Saya datang agak terlambat, bisa?",
-    "ya kak",
-];
