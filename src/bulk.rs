@@ -17,15 +17,17 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::ids::{BulkRunId, CompanyId, ContactId, IncomingId, ListId, UserId};
+use crate::ids::{BulkRunId, CompanyId, ContactId, IncomingId, ListId, MailingId, UserId};
 use crate::schema::{bulk_runs, contacts as people};
 use crate::search::{self, ListQuery, ListSpec};
-use crate::{audit, contacts, incoming, lists};
+use crate::{audit, contacts, incoming, lists, mailings};
 
 /// Records of one transaction: a second at most.
 const CHUNK: i64 = 2_000;
 /// Runs of up to this many are done while one waits.
 pub const AT_ONCE: i64 = 2_000;
+/// The argument of an action that is for one's own records alone.
+pub const OWN: &str = "own";
 /// The most records of one run.
 pub const MOST: i64 = 1_000_000;
 
@@ -40,10 +42,12 @@ pub enum Action {
     Unarchive,
     MarkRead,
     MarkUnread,
+    /// Of mailings; the argument is `own` where only those of who asked are meant.
+    ArchiveMailings,
 }
 
 impl Action {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AddToList,
         Self::RemoveFromList,
         Self::OptOut,
@@ -51,6 +55,7 @@ impl Action {
         Self::Unarchive,
         Self::MarkRead,
         Self::MarkUnread,
+        Self::ArchiveMailings,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -62,6 +67,7 @@ impl Action {
             Self::Unarchive => "unarchive",
             Self::MarkRead => "mark_read",
             Self::MarkUnread => "mark_unread",
+            Self::ArchiveMailings => "archive_mailings",
         }
     }
 
@@ -116,7 +122,7 @@ pub async fn ask(
     company: CompanyId,
     user: UserId,
     wanted: &Wanted<'_>,
-    (spec, query): (&'static ListSpec, &ListQuery),
+    (spec, query, extra): (&'static ListSpec, &ListQuery, search::Extra),
 ) -> Result<Run> {
     let run: BulkRunId = diesel::insert_into(bulk_runs::table)
         .values((
@@ -133,7 +139,7 @@ pub async fn ask(
     let into = format!(
         "INSERT INTO bulk_items (company_id, run_id, position, record_id) SELECT {company}, {run}, row_number() OVER (ORDER BY id), id"
     );
-    let total = search::freeze(conn, spec, query, &into, MOST + 1).await?;
+    let total = search::freeze(conn, spec, query, extra, &into, MOST + 1).await?;
     if total > MOST {
         return Err(Error::conflict(
             "This search finds more than 1,000,000 records. Narrow it with a filter.",
@@ -374,6 +380,52 @@ async fn apply(conn: &mut AsyncPgConnection, run: &Run, ids: &[i64]) -> Result<D
         Action::OptOut | Action::Archive | Action::Unarchive => {
             states(conn, run, action, ids).await
         }
+        Action::ArchiveMailings => archived(conn, run, ids).await,
+    }
+}
+
+/// Archives mailings that may be; the others say why not.
+async fn archived(conn: &mut AsyncPgConnection, run: &Run, ids: &[i64]) -> Result<Done> {
+    let mut done = Done::default();
+    for id in ids {
+        match archive(conn, run, MailingId(*id)).await? {
+            None => done.changed.push(*id),
+            Some(reason) => done.left_out.push((*id, reason)),
+        }
+    }
+    let (company, by) = (run.company_id, Some(run.user_id));
+    audit::note_many(
+        conn,
+        company,
+        "mailings",
+        &done.changed,
+        by,
+        "archive",
+        None,
+    )
+    .await?;
+    Ok(done)
+}
+
+/// Why a mailing was left alone; `None`: it is archived now.
+async fn archive(
+    conn: &mut AsyncPgConnection,
+    run: &Run,
+    id: MailingId,
+) -> Result<Option<&'static str>> {
+    let Some(mailing) = mailings::query::find(conn, id).await.optional()? else {
+        return Ok(Some("gone"));
+    };
+    if run.argument == OWN && mailing.responsible_id != run.user_id {
+        return Ok(Some("not_yours"));
+    }
+    if !mailing.active {
+        return Ok(Some("already"));
+    }
+    match mailings::set_active(conn, id, false).await {
+        Ok(()) => Ok(None),
+        Err(Error::Conflict { .. }) => Ok(Some("needed")),
+        Err(other) => Err(other),
     }
 }
 
@@ -427,6 +479,12 @@ async fn members(
     };
     let changed: Vec<i64> = wanted.iter().map(|id| id.0).collect();
     noted(conn, run, &changed, what, Some(&run.argument_name)).await?;
+    if !changed.is_empty() {
+        let what = if joins { "added" } else { "removed" };
+        let (company, by) = (run.company_id, Some(run.user_id));
+        let people = changed.len().to_string();
+        audit::note(conn, company, "lists", list.0, by, what, Some(&people)).await?;
+    }
     Ok(Done::of(ids, &known, changed, reason))
 }
 

@@ -19,6 +19,8 @@ use crate::{api, web as panel};
 pub struct Server {
     pub address: SocketAddr,
     server: ActixServer,
+    puller: web::Data<Puller>,
+    app: App,
 }
 
 impl Server {
@@ -28,6 +30,8 @@ impl Server {
         let inbox = Inbox::start(app.clone());
         let limits = web::Data::new(Limits::default());
         let puller = web::Data::new(Puller::default());
+        let codes = web::Data::new(panel::waha_session::Codes::default());
+        let (pulls, ours) = (puller.clone(), app.clone());
         let document = web::Data::new(panel::api_docs::Document(api::document::all));
         let server = HttpServer::new(move || {
             ActixApp::new()
@@ -38,7 +42,8 @@ impl Server {
                 .app_data(web::Data::new(inbox.clone()))
                 .app_data(limits.clone())
                 .app_data(document.clone())
-                .app_data(puller.clone())
+                .app_data(pulls.clone())
+                .app_data(codes.clone())
                 .configure(api::routes)
                 .configure(|config| panel::routes(config, &app))
         })
@@ -52,6 +57,8 @@ impl Server {
         Ok(Self {
             address,
             server: server.run(),
+            puller,
+            app: ours,
         })
     }
 
@@ -60,6 +67,15 @@ impl Server {
     }
 
     pub async fn run(self) -> std::io::Result<()> {
-        self.server.await
+        let Self {
+            server,
+            puller,
+            app,
+            ..
+        } = self;
+        tokio::select! {
+            ended = server => ended,
+            () = puller.watch(&app) => Ok(()),
+        }
     }
 }

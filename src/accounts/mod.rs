@@ -21,6 +21,7 @@ pub mod sending;
 pub mod session;
 pub mod sharing;
 pub mod test;
+pub mod told;
 pub mod webhook;
 
 use chrono::{DateTime, Utc};

@@ -207,7 +207,7 @@ pub async fn signed(
     for message in given {
         let about = match message["event"].as_str() {
             Some("message") => About::Incoming,
-            _ => About::Sent,
+            _ => About::Signed,
         };
         let callback = Callback {
             account: Some(account.id),

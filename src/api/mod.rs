@@ -18,7 +18,8 @@ use actix_web::middleware::from_fn;
 use actix_web::web;
 
 use v1::{
-    accounts, contacts, imports, incoming, lists, mailings, media, messages, outgoing, templates,
+    account_changes, accounts, contacts, imports, incoming, lists, mailings, media, messages,
+    outgoing, templates,
 };
 
 /// The site map of the API.
@@ -33,6 +34,19 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route("/accounts", web::post().to(accounts::create))
                 .route("/accounts", web::get().to(accounts::list))
                 .route("/accounts/{id:[0-9]+}", web::get().to(accounts::show))
+                .route(
+                    "/accounts/{id:[0-9]+}",
+                    web::patch().to(account_changes::change),
+                )
+                .route(
+                    "/accounts/{id:[0-9]+}/callback_secret",
+                    web::post().to(account_changes::callback_secret),
+                )
+                .route("/gateway_log", web::get().to(account_changes::gateway_log))
+                .route(
+                    "/gateway_log",
+                    web::patch().to(account_changes::change_gateway_log),
+                )
                 .route("/accounts/{id:[0-9]+}/test", web::post().to(accounts::test))
                 .route(
                     "/accounts/{id:[0-9]+}/pause",

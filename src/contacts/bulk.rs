@@ -95,6 +95,12 @@ pub struct Outcome {
     /// Who stands behind each number that was not rejected.
     #[serde(skip)]
     pub contacts: HashMap<String, ContactId>,
+    /// Those of them that are new.
+    #[serde(skip)]
+    pub made: Vec<ContactId>,
+    /// Those that were known and written to.
+    #[serde(skip)]
+    pub changed: Vec<ContactId>,
 }
 
 #[derive(QueryableByName)]
@@ -169,6 +175,7 @@ pub async fn store(
         .partition(|(number, _)| ids.contains_key(number.as_str()));
     let created = insert(conn, company, manner.import, &fresh).await?;
     outcome.created = created.len();
+    outcome.made = created.values().copied().collect();
     let mut known = known;
     // Somebody else made these meanwhile.
     let late: Vec<_> = fresh
@@ -180,13 +187,14 @@ pub async fn store(
         ids.extend(find_known(conn, company, &numbers).await?);
         known.extend(late);
     }
-    outcome.updated = match manner.on_duplicate {
-        OnDuplicate::Skip => 0,
+    outcome.changed = match manner.on_duplicate {
+        OnDuplicate::Skip => Vec::new(),
         OnDuplicate::FillBlanks => fill(conn, company, &known).await?,
-        OnDuplicate::Update => {
-            write(conn, company, &known).await?;
-            known.len()
-        }
+        OnDuplicate::Update => write(conn, company, &known).await?,
+    };
+    outcome.updated = match manner.on_duplicate {
+        OnDuplicate::Update => known.len(),
+        _ => outcome.changed.len(),
     };
     outcome.skipped = known.len() - outcome.updated;
     ids.extend(created);
@@ -348,7 +356,7 @@ async fn write(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
     rows: &[&Numbered<'_>],
-) -> QueryResult<usize> {
+) -> QueryResult<Vec<ContactId>> {
     let columns = Columns::of(rows);
     let statement = format!(
         "UPDATE contacts c SET name = coalesce(nullif(r.name, ''), c.name), title = coalesce(nullif(r.title, ''), c.title),
@@ -357,9 +365,11 @@ async fn write(
            job_position = coalesce(nullif(r.job_position, ''), c.job_position),
            description = coalesce(nullif(r.description, ''), c.description),
            attributes = c.attributes || r.attributes, updated_at = wablast_now()
-         FROM {UNNEST} WHERE c.company_id = $1 AND c.whatsapp_number = r.number AND c.erased_at IS NULL"
+         FROM {UNNEST} WHERE c.company_id = $1 AND c.whatsapp_number = r.number AND c.erased_at IS NULL
+         RETURNING c.id, c.whatsapp_number AS number"
     );
-    bound!(statement, company, columns).execute(conn).await
+    let changed: Vec<Known> = bound!(statement, company, columns).load(conn).await?;
+    Ok(changed.into_iter().map(|one| one.id).collect())
 }
 
 /// Whether a row has something for a place that is empty.
@@ -368,12 +378,12 @@ const HAS_MORE: &str = "(c.name = '' AND r.name <> '' OR c.title = '' AND r.titl
   OR c.description = '' AND r.description <> '' OR (r.attributes || c.attributes) <> c.attributes)";
 const OF_THESE: &str = "c.company_id = $1 AND c.whatsapp_number = r.number AND c.erased_at IS NULL";
 
-/// Fills what is empty; how many had something to fill.
+/// Fills what is empty; who had something to fill.
 async fn fill(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
     rows: &[&Numbered<'_>],
-) -> QueryResult<usize> {
+) -> QueryResult<Vec<ContactId>> {
     let columns = Columns::of(rows);
     let statement = format!(
         "UPDATE contacts c SET name = coalesce(nullif(c.name, ''), r.name), title = coalesce(nullif(c.title, ''), r.title),
@@ -382,9 +392,10 @@ async fn fill(
            job_position = coalesce(nullif(c.job_position, ''), r.job_position),
            description = coalesce(nullif(c.description, ''), r.description),
            attributes = r.attributes || c.attributes, updated_at = wablast_now()
-         FROM {UNNEST} WHERE {OF_THESE} AND {HAS_MORE}"
+         FROM {UNNEST} WHERE {OF_THESE} AND {HAS_MORE} RETURNING c.id, c.whatsapp_number AS number"
     );
-    bound!(statement, company, columns).execute(conn).await
+    let changed: Vec<Known> = bound!(statement, company, columns).load(conn).await?;
+    Ok(changed.into_iter().map(|one| one.id).collect())
 }
 
 /// How many [`fill`] would change.

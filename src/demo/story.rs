@@ -449,8 +449,10 @@ impl Story {
             let input = ReplyInput {
                 text: text.to_owned(),
                 key: id.to_string(),
+                ..ReplyInput::default()
             };
-            incoming::reply::send(&mut conn, self.company, self.users[2], *id, &input).await?;
+            let (company, user) = (self.company, self.users[2]);
+            incoming::reply::send(&self.app, &mut conn, company, user, *id, &input).await?;
         }
         conn.commit().await?;
         self.read_all().await?;

@@ -8,6 +8,7 @@ use diesel::sql_types::{BigInt, Integer, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::app::App;
+use crate::audit::{Field, Told};
 use crate::error::{FieldErrors, Result};
 use crate::gateways::tap::What;
 use crate::ids::CompanyId;
@@ -17,6 +18,12 @@ pub const DAYS: i32 = 7;
 const MOST_DAYS: i32 = 90;
 /// The words of the choice.
 pub const WHATS: [&str; 3] = ["errors", "everything", "nothing"];
+
+/// What the history tells of a changed choice.
+pub const TOLD: &[Field] = &[
+    ("what", "gateway_log.what", Told::Word("gateway_log.what_")),
+    ("days", "gateway_log.days", Told::Text),
+];
 
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct Settings {

@@ -34,7 +34,7 @@ pub struct TextMessage {
 /// The file of a message; a cheap clone.
 #[derive(Debug, Clone)]
 pub struct Attachment {
-    /// image, video or document.
+    /// image, video, document or voice.
     pub kind: &'static str,
     pub mime: String,
     pub file_name: String,
@@ -89,6 +89,14 @@ pub fn changed_meanwhile() -> SendError {
         after: None,
         code: FailureCode::Unreachable,
         reason: "The account was changed while this message was on its way. Nothing was sent; it is tried again.".to_owned(),
+    }
+}
+
+/// A voice note goes without words or not at all: words nobody reads would be lost without a word.
+pub fn voice_with_words() -> SendError {
+    SendError::Refused {
+        code: FailureCode::MediaRejected,
+        reason: "A voice note carries no text: WhatsApp shows none with it. Take the text out, or send it as a message of its own.".to_owned(),
     }
 }
 

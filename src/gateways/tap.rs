@@ -87,7 +87,7 @@ pub struct Exchange {
     pub address: String,
     pub status: Option<u16>,
     pub outcome: &'static str,
-    /// Why there was no answer.
+    /// Why there was no answer; of an answer that looks like a refusal and is none, what it means.
     pub failure: Option<String>,
     pub request: Sample,
     pub answer: Sample,
@@ -99,8 +99,10 @@ impl Exchange {
         self.took = self.begun.elapsed();
         match result {
             Ok(reply) => {
+                let meaning = MEANING.try_with(|meaning| meaning(reply)).ok().flatten();
+                self.failure = meaning.map(str::to_owned);
                 self.status = Some(reply.status);
-                self.outcome = if reply.status < 400 {
+                self.outcome = if reply.status < 400 || meaning.is_some() {
                     "answered"
                 } else {
                     "failed"
@@ -149,8 +151,17 @@ struct Scope {
     held: RefCell<Vec<(Tap, Exchange)>>,
 }
 
+/// What an answer means that looks like a refusal; nothing: it is one.
+type Meaning = fn(&Reply) -> Option<&'static str>;
+
 tokio::task_local! {
     static MESSAGE: Scope;
+    static MEANING: Meaning;
+}
+
+/// Asks something of which `meaning` knows that a refusal may be the good answer.
+pub(super) async fn asking<T>(meaning: Meaning, question: impl Future<Output = T>) -> T {
+    MEANING.scope(meaning, question).await
 }
 
 /// Sends a message: what passes meanwhile is about it, and is judged by what became of it.

@@ -25,6 +25,7 @@ pub mod undo;
 pub mod work;
 mod workbook;
 
+use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 
@@ -62,6 +63,14 @@ pub struct Options {
     pub mapping: Vec<String>,
     #[serde(default)]
     pub notes: Notes,
+    /// Of a workbook: its sheets, and the one that was read.
+    #[serde(default)]
+    pub sheets: Vec<String>,
+    #[serde(default)]
+    pub sheet: String,
+    /// The columns are filled in as in the import of then.
+    #[serde(default)]
+    pub remembered: Option<DateTime<Utc>>,
 }
 
 /// What is worth knowing about a run beside its counts.

@@ -19,6 +19,9 @@ fn options(file: &str, country: &str) -> (Options, Vec<Field>) {
         columns,
         mapping: fields.iter().map(ToString::to_string).collect(),
         notes: Notes::default(),
+        sheets: Vec::new(),
+        sheet: String::new(),
+        remembered: None,
     };
     (options, fields)
 }

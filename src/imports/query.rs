@@ -145,6 +145,46 @@ pub(super) struct Draft<'a> {
     pub rows: i64,
 }
 
+/// How the columns of an import were filled in, and when.
+pub(super) struct Last {
+    pub mapping: Vec<String>,
+    pub at: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct LastRow {
+    #[diesel(sql_type = Jsonb)]
+    mapping: serde_json::Value,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+}
+
+/// Of the last import that ran with exactly these columns; `None`: there was none lately.
+pub(super) async fn last_mapping(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    headers: &[&str],
+) -> QueryResult<Option<Last>> {
+    let found: Option<LastRow> = sql_query(
+        "SELECT i.options->'mapping' AS mapping, i.created_at
+         FROM (SELECT id, options, created_at FROM imports WHERE company_id = $1 AND state IN ('queued', 'running', 'done', 'failed')
+           AND task = 'import' ORDER BY id DESC LIMIT 200) i
+         WHERE (i.options->'format'->>'has_header')::boolean
+           AND (SELECT jsonb_agg(c.value->'header' ORDER BY c.ordinality) FROM jsonb_array_elements(i.options->'columns') WITH ORDINALITY c) = $2
+         ORDER BY i.id DESC LIMIT 1",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Jsonb, _>(serde_json::json!(headers))
+    .get_result(conn)
+    .await
+    .optional()?;
+    let mapping = |row: &LastRow| serde_json::from_value::<Vec<String>>(row.mapping.clone()).ok();
+    Ok(found
+        .and_then(|row| Some((mapping(&row)?, row.created_at)))
+        .filter(|(mapping, _)| mapping.len() == headers.len())
+        .map(|(mapping, at)| Last { mapping, at }))
+}
+
 pub(super) async fn insert(
     conn: &mut AsyncPgConnection,
     draft: &Draft<'_>,

@@ -39,8 +39,10 @@ pub enum ReadFault {
         "This workbook cannot be read. Save it as an Excel workbook (.xlsx) or as CSV, and upload that."
     )]
     Workbook,
-    #[error("The first sheet of this workbook is empty.")]
+    #[error("This sheet of the workbook is empty. Name another one under Sheet.")]
     EmptySheet,
+    #[error("The workbook has no sheet “{wanted}”. Its sheets: {sheets}.")]
+    NoSheet { wanted: String, sheets: String },
     #[error("This workbook unpacks to more than fits. Save the sheet as CSV and upload that.")]
     Bomb,
     #[error(

@@ -143,6 +143,9 @@ mod tests {
             columns: header.iter().map(column).collect(),
             mapping: vec!["name".to_owned(), "whatsapp_number".to_owned()],
             notes: Notes::default(),
+            sheets: Vec::new(),
+            sheet: String::new(),
+            remembered: None,
         }
     }
 

@@ -9,6 +9,7 @@ use diesel_async::AsyncPgConnection;
 
 use super::read::{self, ColumnSample, Format, ReadFault, Separator};
 use super::spool::Pieces;
+use super::workbook::Sheets;
 use super::{Notes, Options, mapping, query, workbook};
 use crate::contacts::bulk::OnDuplicate;
 use crate::error::{Error, FieldErrors, Result};
@@ -33,6 +34,10 @@ pub struct StageInput {
     pub tags: String,
     /// Whether the first row names the columns: `yes`, `no`, or empty to guess.
     pub header: String,
+    /// Of a workbook: the name of a sheet, or its number; empty: the first.
+    pub sheet: String,
+    /// Whether the columns may be filled in as in the last import of a file with the same ones.
+    pub remembers: bool,
 }
 
 /// What the form says beside the file.
@@ -82,6 +87,7 @@ impl StageInput {
 pub struct Looked {
     file: File,
     content: Content,
+    sheets: Sheets,
 }
 
 struct Content {
@@ -90,27 +96,37 @@ struct Content {
     rows: i64,
 }
 
-/// Reads an uploaded file from end to end; a workbook becomes a table first, in the folder. `header`: see
-/// [`StageInput`].
-pub async fn look_at(folder: &Path, mut file: File, header: &str) -> Result<Looked> {
-    let (header, folder) = (header_row(header), folder.to_owned());
+/// Reads an uploaded file from end to end; a sheet of a workbook becomes a table first, in the folder.
+pub async fn look_at(folder: &Path, mut file: File, input: &StageInput) -> Result<Looked> {
+    let (header, folder) = (header_row(&input.header), folder.to_owned());
+    let wanted = input.sheet.clone();
     let looked = tokio::task::spawn_blocking(move || {
         let is_workbook = workbook::is_one(&mut file)?;
+        let mut sheets = Sheets::default();
         if is_workbook {
-            file = workbook::to_table(file, &folder)?;
+            (file, sheets) = workbook::to_table(file, &folder, &wanted)?;
         }
         let content = look(&mut file, header, is_workbook)?;
-        Ok::<_, ReadFault>(Looked { file, content })
+        Ok::<_, ReadFault>(Looked {
+            file,
+            content,
+            sheets,
+        })
     })
     .await
     .map_err(anyhow::Error::from)?;
-    let Looked { file, content } =
-        looked.map_err(|fault| Error::invalid("file", fault.to_string()))?;
-    if content.rows == 0 {
+    let looked = looked.map_err(|fault| {
+        let field = match fault {
+            ReadFault::NoSheet { .. } => "sheet",
+            _ => "file",
+        };
+        Error::invalid(field, fault.to_string())
+    })?;
+    if looked.content.rows == 0 {
         let empty = "The file names its columns and has no rows under them.";
         return Err(Error::invalid("file", empty));
     }
-    Ok(Looked { file, content })
+    Ok(looked)
 }
 
 fn header_row(text: &str) -> Option<bool> {
@@ -136,8 +152,24 @@ pub async fn stage(
         let gone = "One of the lists does not exist any more. Choose again.";
         return Err(Error::invalid("list_ids", gone));
     }
-    let Looked { file, content } = looked;
+    let Looked {
+        file,
+        content,
+        sheets,
+    } = looked;
     let fields = mapping::guess(&content.columns, choices.country);
+    let mut mapping: Vec<String> = fields.iter().map(ToString::to_string).collect();
+    let mut remembered = None;
+    if input.remembers && content.format.has_header {
+        let headers: Vec<&str> = content
+            .columns
+            .iter()
+            .map(|column| column.header.as_str())
+            .collect();
+        if let Some(last) = query::last_mapping(conn, company, &headers).await? {
+            (mapping, remembered) = (last.mapping, Some(last.at));
+        }
+    }
     let options = Options {
         country: choices.country.to_owned(),
         on_duplicate: choices.on_duplicate,
@@ -145,8 +177,11 @@ pub async fn stage(
         tags: choices.tags,
         format: content.format,
         columns: content.columns.into_iter().map(shortened).collect(),
-        mapping: fields.iter().map(ToString::to_string).collect(),
+        mapping,
         notes: Notes::default(),
+        sheets: sheets.all,
+        sheet: sheets.read,
+        remembered,
     };
     let draft = query::Draft {
         company,

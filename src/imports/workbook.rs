@@ -1,4 +1,4 @@
-//! Excel workbooks: the first sheet as a table of text, row by row.
+//! Excel workbooks: one sheet, the first unless another is named, as a table of text, row by row.
 //!
 //! Invariants: row n of the sheet is record n of the table, blank ones too; numbers are written out whole,
 //! dates as `2026-11-25`; a workbook that unpacks to more than fits is not unpacked into memory.
@@ -27,13 +27,48 @@ pub(super) fn is_one(file: &mut File) -> io::Result<bool> {
     Ok(start == b"PK\x03\x04")
 }
 
-/// The first sheet as a CSV file without a name, in the folder.
-pub(super) fn to_table(mut file: File, folder: &Path) -> Result<File, ReadFault> {
+/// The sheets of a workbook, and which of them was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Sheets {
+    pub all: Vec<String>,
+    pub read: String,
+}
+
+impl Sheets {
+    /// `wanted`: a name, or a number from 1; empty: the first.
+    fn choose(all: Vec<String>, wanted: &str) -> Result<Self, ReadFault> {
+        let wanted = wanted.trim();
+        let same = |sheet: &&String| sheet.trim().to_lowercase() == wanted.to_lowercase();
+        let numbered = wanted.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        let read = match wanted {
+            "" => all.first(),
+            _ => all
+                .iter()
+                .find(same)
+                .or_else(|| numbered.and_then(|n| all.get(n))),
+        };
+        match read.cloned() {
+            Some(read) => Ok(Self { all, read }),
+            None if all.is_empty() => Err(ReadFault::Workbook),
+            None => Err(ReadFault::NoSheet {
+                wanted: wanted.chars().take(60).collect(),
+                sheets: all.join(", ").chars().take(500).collect(),
+            }),
+        }
+    }
+}
+
+/// A sheet as a CSV file without a name, in the folder.
+pub(super) fn to_table(
+    mut file: File,
+    folder: &Path,
+    wanted: &str,
+) -> Result<(File, Sheets), ReadFault> {
     check_size(&mut file)?;
     file.rewind()?;
     let mut workbook = Xlsx::new(BufReader::new(file)).map_err(|_| ReadFault::Workbook)?;
-    let sheet = workbook.sheet_names().first().cloned();
-    let sheet = sheet.ok_or(ReadFault::Workbook)?;
+    let sheets = Sheets::choose(workbook.sheet_names(), wanted)?;
+    let sheet = sheets.read.clone();
     let mut cells = workbook
         .worksheet_cells_reader(&sheet)
         .map_err(|_| ReadFault::Workbook)?;
@@ -46,7 +81,7 @@ pub(super) fn to_table(mut file: File, folder: &Path) -> Result<File, ReadFault>
             table.put(u64::from(row), column as usize, text)?;
         }
     }
-    table.finish()
+    Ok((table.finish()?, sheets))
 }
 
 /// Unpacks everything once, into nothing.
@@ -187,5 +222,30 @@ fn dated(date: &ExcelDateTime) -> String {
         format!("{year:04}-{month:02}-{day:02}")
     } else {
         format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sheet_is_named_or_numbered_and_the_first_one_where_nobody_says() {
+        let all = || {
+            vec![
+                "Catatan".to_owned(),
+                "Pelanggan 2026".to_owned(),
+                "7".to_owned(),
+            ]
+        };
+        let read = |wanted: &str| Sheets::choose(all(), wanted).map(|sheets| sheets.read);
+        assert_eq!(read("").unwrap(), "Catatan");
+        assert_eq!(read(" pelanggan 2026 ").unwrap(), "Pelanggan 2026");
+        assert_eq!(read("2").unwrap(), "Pelanggan 2026");
+        assert_eq!(read("7").unwrap(), "7", "a name before a number");
+        for no in ["0", "4", "Tamu"] {
+            let fault = read(no).unwrap_err().to_string();
+            assert!(fault.contains("Catatan, Pelanggan 2026, 7"), "{fault}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Invariants: keeping and applying are one commit, and what cannot be applied now is kept for the
 //! applier; the same report within a minute is one; credentials that a flow sends back are never
-//! stored; another company's message is not there.
+//! stored; a company's token speaks of that company's messages alone, and what an account's key signed of the
+//! messages of that account, whichever company's that may use it they are.
 
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -27,8 +28,10 @@ use crate::outgoing::reports;
 /// What a callback is about, as the inbox names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
-    /// What became of a message.
+    /// What became of a message, said with a company's token.
     Sent,
+    /// The same, signed with the account's key.
+    Signed,
     /// A message from a person.
     Incoming,
 }
@@ -37,12 +40,13 @@ impl About {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "create_logsent",
+            Self::Signed => "signed_report",
             Self::Incoming => "wa_incoming",
         }
     }
 
     fn named(name: &str) -> Option<Self> {
-        [Self::Sent, Self::Incoming]
+        [Self::Sent, Self::Signed, Self::Incoming]
             .into_iter()
             .find(|about| about.as_str() == name)
     }
@@ -95,7 +99,7 @@ pub async fn take(app: &App, callback: &Callback) -> Result<Option<ContactId>> {
                 .await?;
             }
             match callback.about {
-                About::Sent => Ok(None),
+                About::Sent | About::Signed => Ok(None),
                 About::Incoming => contact_of(conn, callback.company, &account, &body, &kept).await,
             }
         })
@@ -114,7 +118,7 @@ pub async fn take(app: &App, callback: &Callback) -> Result<Option<ContactId>> {
             keep.store(&mut conn, false).await?;
             app.wake.intake.notify_one();
             match callback.about {
-                About::Sent => Ok(None),
+                About::Sent | About::Signed => Ok(None),
                 // Whoever asks wants the contact: it may ask again.
                 About::Incoming => Err(Error::Busy),
             }
@@ -178,7 +182,7 @@ impl Keep {
 /// stays the same when a flow repeats it.
 fn identity(about: About, body: &Value) -> String {
     let said = match about {
-        About::Sent => body.to_string(),
+        About::Sent | About::Signed => body.to_string(),
         About::Incoming => {
             let parts = [
                 "from",
@@ -206,11 +210,15 @@ pub(super) async fn apply(
 ) -> Result<()> {
     let message: Value = serde_json::from_slice(body).map_err(anyhow::Error::new)?;
     match about {
-        About::Sent => {
+        About::Sent | About::Signed => {
             let Some(report) = events::report(&message, &[]) else {
                 return Ok(());
             };
-            let Some(reported) = reports::find(conn, company, report.sent_id).await? else {
+            let found = match about {
+                About::Signed => reports::of_account(conn, account.id, report.sent_id).await?,
+                _ => reports::find(conn, company, report.sent_id).await?,
+            };
+            let Some(reported) = found else {
                 return Ok(());
             };
             reports::apply(conn, reported, &report).await?;

@@ -18,6 +18,9 @@ pub const HEADER_MAX: usize = 60;
 pub const FOOTER_MAX: usize = 150;
 const SUBJECT_MAX: usize = 200;
 
+/// Why nothing is written under a voice note.
+pub const WORDS_WITH_VOICE: &str = "A voice note carries no text: WhatsApp shows none with it. Take the text out, or send it as a message of its own.";
+
 /// The end comes before the beginning.
 pub(super) const ENDS_FIRST: &str =
     "Sending would stop before it starts. Choose a later end, or leave it empty.";
@@ -104,7 +107,7 @@ impl MailingInput {
                 || {
                     errors.add(
                         "header_type",
-                        "Choose None, Text, Image, Video or Document.",
+                        "Choose None, Text, Image, Video, Document or Voice note.",
                     );
                     "none"
                 },
@@ -128,7 +131,14 @@ impl MailingInput {
         let message = plain(&self.message);
         let footer = self.footer.trim().to_owned();
         limit(&header, HEADER_MAX, "header", &mut errors);
-        if has_file && template_id.is_none() {
+        let wordless = Kind::parse(header_type).is_some_and(|kind| !kind.has_caption());
+        if wordless && template_id.is_none() {
+            for (field, text) in [("message", &message), ("footer", &footer)] {
+                if !text.trim().is_empty() {
+                    errors.add(field, WORDS_WITH_VOICE);
+                }
+            }
+        } else if has_file && template_id.is_none() {
             caption_limit(&message, &footer, &mut errors);
         } else {
             limit(&message, MESSAGE_MAX, "message", &mut errors);

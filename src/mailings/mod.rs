@@ -423,30 +423,7 @@ async fn file_goes(
         return Ok(());
     };
     let file = media::for_header(conn, id, &mailing.header_type, &account.provider).await?;
-    // Meta keeps what is uploaded to it.
-    if account.is_meta() {
-        return Ok(());
-    }
-    if account.sends_through_webhook() {
-        // Workers that fetch have an address of ours already.
-        let theirs = &account.webhook_url;
-        return if theirs.is_empty() || accounts::test::finds_us(app, theirs) {
-            Ok(())
-        } else {
-            Err(Error::invalid(
-                "media_id",
-                "The flow fetches files from us, and it cannot reach us: set WABLAST_PUBLIC_URL to an address it can reach, or take the file out.",
-            ))
-        };
-    }
-    let is_large = file.length() > outgoing::files::INSIDE_AT_MOST;
-    if is_large && !accounts::test::finds_us(app, &account.api_url) {
-        return Err(Error::invalid(
-            "media_id",
-            "A file of this size is fetched by WAHA, and WAHA cannot reach us: set WABLAST_PUBLIC_URL to an address it can reach, or take a file of at most 35 MB.",
-        ));
-    }
-    Ok(())
+    outgoing::files::can_go(app, &file, account)
 }
 
 fn illegal(mailing: &Mailing, verb: Verb) -> Error {

@@ -8,10 +8,12 @@ pub enum Kind {
     Image,
     Video,
     Document,
+    /// Sound that is played in the chat; it has no words under it.
+    Voice,
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Image, Self::Video, Self::Document];
+    pub const ALL: [Self; 4] = [Self::Image, Self::Video, Self::Document, Self::Voice];
 
     /// As stored, as the header's type, in the API.
     pub fn as_str(self) -> &'static str {
@@ -19,6 +21,7 @@ impl Kind {
             Self::Image => "image",
             Self::Video => "video",
             Self::Document => "document",
+            Self::Voice => "voice",
         }
     }
 
@@ -31,7 +34,13 @@ impl Kind {
             Self::Image => "an image",
             Self::Video => "a video",
             Self::Document => "a document",
+            Self::Voice => "a voice note",
         }
+    }
+
+    /// Whether words can stand under it.
+    pub fn has_caption(self) -> bool {
+        self != Self::Voice
     }
 }
 
@@ -52,7 +61,7 @@ const fn taken(mime: &'static str, kind: Kind, endings: &'static [&'static str])
     }
 }
 
-pub static TYPES: [Type; 12] = [
+pub static TYPES: [Type; 15] = [
     taken("image/jpeg", Kind::Image, &["jpg", "jpeg", "jfif"]),
     taken("image/png", Kind::Image, &["png"]),
     taken("video/mp4", Kind::Video, &["mp4", "m4v"]),
@@ -77,6 +86,9 @@ pub static TYPES: [Type; 12] = [
         Kind::Document,
         &["pptx"],
     ),
+    taken("audio/ogg", Kind::Voice, &["ogg", "opus", "oga"]),
+    taken("audio/mpeg", Kind::Voice, &["mp3"]),
+    taken("audio/mp4", Kind::Voice, &["m4a"]),
 ];
 
 pub fn of_mime(mime: &str) -> Option<&'static Type> {
@@ -87,7 +99,7 @@ pub fn of_mime(mime: &str) -> Option<&'static Type> {
 pub fn most_mb(provider: &str, kind: Kind) -> u64 {
     match (provider, kind) {
         (_, Kind::Image) => 5,
-        (_, Kind::Video) => 16,
+        (_, Kind::Video | Kind::Voice) => 16,
         (_, Kind::Document) => 100,
     }
 }
@@ -120,5 +132,8 @@ pub(super) fn too_large(kind: Kind, most: u64) -> String {
             "The video is too large: WhatsApp takes at most {most} MB. Shorten it or lower its quality, and upload it again."
         ),
         Kind::Document => format!("The document is too large: WhatsApp takes at most {most} MB."),
+        Kind::Voice => format!(
+            "The voice note is too large: WhatsApp takes at most {most} MB. Shorten it and upload it again."
+        ),
     }
 }

@@ -1,4 +1,4 @@
-//! Media: the image, video or document that a mailing carries.
+//! Media: the image, video, document or voice note that a mailing or a reply carries.
 //!
 //! Invariants: what a file is, its bytes decide, never its name or the browser; the same bytes of a
 //! company lie in the storage once; a file that a mailing or a sent version refers to is never deleted;
@@ -11,6 +11,7 @@ pub mod names;
 pub mod query;
 pub mod receive;
 pub mod sniff;
+mod sound;
 pub mod sweep;
 
 use chrono::{DateTime, Utc};
@@ -45,6 +46,14 @@ impl Media {
     pub fn kind(&self) -> Kind {
         // The column is checked to hold one of these.
         Kind::parse(&self.kind).unwrap_or(Kind::Document)
+    }
+
+    /// Its type as gateways want it named: of Ogg they take Opus alone, and ask to hear so.
+    pub fn full_mime(&self) -> &str {
+        match self.mime.as_str() {
+            "audio/ogg" => "audio/ogg; codecs=opus",
+            other => other,
+        }
     }
 
     pub fn length(&self) -> u64 {
@@ -95,6 +104,10 @@ fn away(error: StorageError) -> Error {
     )
 }
 
+fn fault(sentence: impl Into<String>) -> Error {
+    Error::invalid("media_id", sentence.into())
+}
+
 /// The file, when it may be the header of this kind in a mailing of an account of this provider; else a
 /// sentence at the field.
 pub async fn for_header(
@@ -103,22 +116,36 @@ pub async fn for_header(
     header_type: &str,
     provider: &str,
 ) -> Result<Media> {
-    let fault = |sentence: String| Error::invalid("media_id", sentence);
-    let media = match query::find(conn, id).await {
-        Ok(media) => media,
-        Err(diesel::result::Error::NotFound) => {
-            return Err(fault(
-                "This file is not there any more. Upload it again.".to_owned(),
-            ));
-        }
-        Err(other) => return Err(other.into()),
-    };
+    let media = there(conn, id).await?;
     if media.kind != header_type {
         return Err(fault(format!(
             "The file is {}. Choose this kind as the header, or upload another file.",
             media.kind().with_article()
         )));
     }
+    fits(media, provider)
+}
+
+/// The file, when an account of this provider takes it.
+pub async fn for_account(
+    conn: &mut AsyncPgConnection,
+    id: MediaId,
+    provider: &str,
+) -> Result<Media> {
+    fits(there(conn, id).await?, provider)
+}
+
+async fn there(conn: &mut AsyncPgConnection, id: MediaId) -> Result<Media> {
+    match query::find(conn, id).await {
+        Ok(media) => Ok(media),
+        Err(diesel::result::Error::NotFound) => {
+            Err(fault("This file is not there any more. Upload it again."))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn fits(media: Media, provider: &str) -> Result<Media> {
     match kinds::fault(provider, media.kind(), &media.mime, media.length()) {
         Some(sentence) => Err(fault(sentence)),
         None => Ok(media),

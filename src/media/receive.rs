@@ -134,7 +134,7 @@ impl Receiving {
             }
             Found::Refused | Found::Unknown => {
                 return Err(fault(
-                    "WhatsApp does not take a file of this type here. Images: JPEG, PNG. Videos: MP4, 3GP. Documents: PDF, text, Word, Excel, PowerPoint.",
+                    "WhatsApp does not take a file of this type here. Images: JPEG, PNG. Videos: MP4, 3GP. Documents: PDF, text, Word, Excel, PowerPoint. Voice notes: OGG with Opus, MP3, M4A.",
                 ));
             }
         };

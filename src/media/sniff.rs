@@ -6,6 +6,8 @@
 
 use std::io::{Read, Result as IoResult, Seek, SeekFrom};
 
+use super::sound;
+
 /// What a file turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
@@ -37,6 +39,8 @@ pub fn sniff(file: &mut (impl Read + Seek)) -> IoResult<Found> {
             "image/png",
         ),
         [_, _, _, _, b'f', b't', b'y', b'p', a, b, c, ..] => video(file, size, [*a, *b, *c])?,
+        [b'O', b'g', b'g', b'S', ..] => sound::ogg(file, size)?,
+        [b'I', b'D', b'3', ..] | [0xFF, 0xE0..=0xFF, ..] => sound::mp3(file, size)?,
         [b'P', b'K', 3, 4, ..] => office(file, size, &tail)?,
         [0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1, ..] => old_office(file)?,
         [b'G', b'I', b'F', b'8', ..]
@@ -65,7 +69,7 @@ pub fn sniff(file: &mut (impl Read + Seek)) -> IoResult<Found> {
     })
 }
 
-fn whole(is_whole: bool, mime: &'static str) -> Found {
+pub(super) fn whole(is_whole: bool, mime: &'static str) -> Found {
     if is_whole {
         Found::Mime(mime)
     } else {
@@ -73,14 +77,14 @@ fn whole(is_whole: bool, mime: &'static str) -> Found {
     }
 }
 
-fn stretch(file: &mut (impl Read + Seek), from: u64, most: u64) -> IoResult<Vec<u8>> {
+pub(super) fn stretch(file: &mut (impl Read + Seek), from: u64, most: u64) -> IoResult<Vec<u8>> {
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn at(bytes: &[u8], words: &[u8]) -> Option<usize> {
+pub(super) fn at(bytes: &[u8], words: &[u8]) -> Option<usize> {
     bytes.windows(words.len()).position(|part| part == words)
 }
 
@@ -102,16 +106,17 @@ fn holds(file: &mut (impl Read + Seek), words: &[&[u8]]) -> IoResult<Option<usiz
     }
 }
 
-/// MP4 and 3GP are boxes one after another: each must be whole, and one of them says what plays when.
+/// MP4, 3GP and M4A are boxes one after another: each must be whole, and one of them says what plays when.
 fn video(file: &mut (impl Read + Seek), size: u64, brand: [u8; 3]) -> IoResult<Found> {
     let mime = match &brand {
         b"3gp" | b"3g2" => "video/3gpp",
+        b"M4A" | b"M4B" => "audio/mp4",
         b"iso" | b"mp4" | b"avc" | b"M4V" | b"MSN" | b"das" | b"mmp" | b"f4v" => "video/mp4",
-        // QuickTime, HEIC, AVIF, sound
+        // QuickTime, HEIC, AVIF
         _ => return Ok(Found::Refused),
     };
     let mut from = 0;
-    let mut plays = false;
+    let (mut plays, mut only_heard) = (false, mime == "audio/mp4");
     while from + 8 <= size {
         let head = stretch(file, from, 16)?;
         let (Some(short), Some(name)) = (number(&head, 0, 4), head.get(4..8)) else {
@@ -125,9 +130,14 @@ fn video(file: &mut (impl Read + Seek), size: u64, brand: [u8; 3]) -> IoResult<F
         if length < 8 || from.checked_add(length).is_none_or(|end| end > size) {
             return Ok(Found::CutOff);
         }
-        plays |= name == b"moov";
+        if name == b"moov" {
+            plays = true;
+            // A recorder writes sound alone under the brand of a video, too.
+            only_heard |= mime == "video/mp4" && sound::is_only_heard(file, from, length)?;
+        }
         from += length;
     }
+    let mime = if only_heard { "audio/mp4" } else { mime };
     Ok(whole(plays && from == size, mime))
 }
 

@@ -16,7 +16,9 @@ use diesel_async::AsyncPgConnection;
 
 use super::claim::Claimed;
 use super::uploads;
+use crate::accounts::{self, Account};
 use crate::app::App;
+use crate::error::{Error, Result as Said};
 use crate::gateways::meta::Meta;
 use crate::gateways::{Attachment, SendError, Source};
 use crate::ids::{AccountId, MailingId, MediaId};
@@ -112,10 +114,38 @@ async fn read(
     };
     Ok(Attachment {
         kind: media.kind().as_str(),
-        mime: media.mime,
+        mime: media.full_mime().to_owned(),
         file_name: media.file_name,
         source,
     })
+}
+
+/// Whether the file can go the way the account sends; else why not, at its field.
+pub fn can_go(app: &App, file: &Media, account: &Account) -> Said<()> {
+    // Meta keeps what is uploaded to it.
+    if account.is_meta() {
+        return Ok(());
+    }
+    if account.sends_through_webhook() {
+        // Workers that fetch have an address of ours already.
+        let theirs = &account.webhook_url;
+        return if theirs.is_empty() || accounts::test::finds_us(app, theirs) {
+            Ok(())
+        } else {
+            Err(Error::invalid(
+                "media_id",
+                "The flow fetches files from us, and it cannot reach us: set WABLAST_PUBLIC_URL to an address it can reach, or take the file out.",
+            ))
+        };
+    }
+    let is_large = file.length() > INSIDE_AT_MOST;
+    if is_large && !accounts::test::finds_us(app, &account.api_url) {
+        return Err(Error::invalid(
+            "media_id",
+            "A file of this size is fetched by WAHA, and WAHA cannot reach us: set WABLAST_PUBLIC_URL to an address it can reach, or take a file of at most 35 MB.",
+        ));
+    }
+    Ok(())
 }
 
 /// A file as it was uploaded to us.

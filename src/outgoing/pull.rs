@@ -3,12 +3,14 @@
 //!
 //! Invariants: what is handed over has its attempt on record, committed before the answer, and its tokens are
 //! spent; two who ask never get the same message; whoever says nothing until the end of the lease leaves
-//! *uncertain*, never a second message. Whatever is taken and not handed over goes back. Does not know what
+//! *uncertain*, never a second message; a database that comes back without what was handed over is told, whether
+//! anybody asks again or not. Whatever is taken and not handed over goes back. Does not know what
 //! becomes of a message (`results.rs`).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -41,10 +43,15 @@ pub const TOKEN: &str = "pull-";
 pub const NOT_REPORTED: &str =
     "An outside worker fetched this message and did not report what became of it in time.";
 
+/// How often the database is asked whether it still knows what was handed out.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// What this process handed out; shared by everybody who asks.
 #[derive(Clone, Default)]
 pub struct Puller {
     memory: Memory,
+    /// Something was, so that there is something to forget.
+    handed: Arc<AtomicBool>,
 }
 
 /// How much, and for how long.
@@ -100,6 +107,7 @@ impl Puller {
             }
             pulling::seen(&mut conn, account.id).await?;
         }
+        self.handed.store(true, Ordering::Release);
         let mut asking = Asking {
             app,
             memory: &self.memory,
@@ -114,6 +122,28 @@ impl Puller {
                 Err(error.into())
             }
         }
+    }
+}
+
+impl Puller {
+    /// For as long as it is polled: a database that came back without what was handed out is told soon, also
+    /// where nobody asks again.
+    pub async fn watch(&self, app: &App) {
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            if !self.handed.load(Ordering::Acquire) {
+                continue;
+            }
+            if let Err(error) = self.look(app).await {
+                tracing::debug!("looking for what was handed out: {error:#}");
+            }
+        }
+    }
+
+    async fn look(&self, app: &App) -> anyhow::Result<()> {
+        let mut conn = app.db.system().await?;
+        self.memory.assure(app, &mut conn).await
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn id_of(
     }
     let bytes = bytes_of(app, media).await?;
     let id = meta
-        .upload(&media.mime, &media.file_name, &bytes)
+        .upload(media.full_mime(), &media.file_name, &bytes)
         .await
         .map_err(Missing::There)?;
     let mut conn = app.db.system().await?;

@@ -17,6 +17,7 @@ mod statement;
 
 pub use query::{Cursor, ListQuery};
 pub use rows::{GroupRows, ListPage, Row, Total, freeze, ids, page, some};
+pub use statement::Extra;
 
 /// Rows of one page.
 pub const PAGE_SIZE: i64 = 80;

@@ -200,10 +200,11 @@ pub async fn freeze(
     conn: &mut AsyncPgConnection,
     spec: &'static ListSpec,
     query: &ListQuery,
+    extra: Extra,
     into: &str,
     limit: i64,
 ) -> QueryResult<i64> {
-    let mut statement = Statement::new(spec, query, None);
+    let mut statement = Statement::new(spec, query, extra);
     let (from, conditions) = (statement.from(), all(&statement.conditions()));
     let id = spec.id;
     let sql = format!(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// A file that came with a message.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(super) struct File {
-    /// image, video, file
+    /// image, video, file, voice
     pub kind: &'static str,
     pub name: String,
     pub mime: String,

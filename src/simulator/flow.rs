@@ -219,6 +219,7 @@ async fn file(state: &State, contact: &Value) -> Result<Option<File>, String> {
     let kind = match mime.split('/').next() {
         Some("image") => "image",
         Some("video") => "video",
+        Some("audio") => "voice",
         _ => "file",
     };
     let named = json!({ "mimetype": mime, "url": url });

@@ -1,4 +1,4 @@
-//! `sendImage`, `sendVideo`, `sendFile`: a file in base64 or fetched from a link, with its caption.
+//! `sendImage`, `sendVideo`, `sendFile`, `sendVoice`: a file in base64 or fetched from a link, with its caption.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
@@ -32,6 +32,7 @@ pub(super) async fn send(
     let kind = match request.path() {
         "/api/sendImage" => "image",
         "/api/sendVideo" => "video",
+        "/api/sendVoice" => "voice",
         _ => "file",
     };
     if !waha::has_media(&state) {
@@ -45,7 +46,15 @@ pub(super) async fn send(
         Ok(file) => file,
         Err(fault) => return waha::exception_at(request.path(), &fault, &json!({})),
     };
-    let caption = body["caption"].as_str().unwrap_or_default().to_owned();
+    // What is no Ogg plays on no phone unless it is converted; words with a voice note are shown nowhere.
+    if kind == "voice" && !file.mime.starts_with("audio/ogg") && body["convert"] != true {
+        return waha::exception_at(request.path(), "Invalid voice format", &json!({}));
+    }
+    let caption = match kind {
+        "voice" => "",
+        _ => body["caption"].as_str().unwrap_or_default(),
+    };
+    let caption = caption.to_owned();
     waha::deliver(&state, &body, chat, caption, Some(file)).await
 }
 

@@ -388,7 +388,7 @@ fn said(
     let part = &body[kind];
     match kind {
         "text" => Ok((part["body"].as_str().unwrap_or_default().to_owned(), None)),
-        "image" | "video" | "document" => {
+        "image" | "video" | "document" | "audio" => {
             let file = file_of(&kept, kind, part)?;
             Ok((
                 part["caption"].as_str().unwrap_or_default().to_owned(),
@@ -409,6 +409,7 @@ pub(super) fn file_of(kept: &Kept, kind: &str, part: &Value) -> Result<File, (i6
         kind: match kind {
             "image" => "image",
             "video" => "video",
+            "audio" => "voice",
             _ => "file",
         },
         name: name.clone(),

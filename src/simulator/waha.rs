@@ -27,7 +27,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/api/contacts/check-exists", web::get().to(check_exists))
         .route("/api/sendText", web::post().to(send_text))
         .route(
-            "/api/{call:sendImage|sendVideo|sendFile}",
+            "/api/{call:sendImage|sendVideo|sendFile|sendVoice}",
             web::post().to(media::send),
         )
         .route(

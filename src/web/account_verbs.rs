@@ -15,7 +15,7 @@ use crate::outgoing::open;
 use crate::outgoing::query::{Single, add_single};
 use crate::text::merge::TEXT_MAX;
 use crate::text::phone::PhoneNumber;
-use crate::web::accounts::{noted, render_trying};
+use crate::web::accounts::{Tried, noted, render_trying};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::once;
@@ -100,7 +100,13 @@ pub async fn test_message(
             visit.tell("accounts.test_queued");
             Ok(see_other("/outgoing"))
         }
-        Err(Error::Invalid(errors)) => render_trying(&visit, Some(id), None, errors, message).await,
+        Err(Error::Invalid(errors)) => {
+            let tried = Tried {
+                message,
+                ..Tried::default()
+            };
+            render_trying(&visit, Some(id), None, errors, tried).await
+        }
         Err(other) => Err(other.into()),
     }
 }

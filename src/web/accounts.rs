@@ -12,13 +12,14 @@ use secrecy::ExposeSecret as _;
 
 use crate::accounts::flow::{self, Flow};
 use crate::accounts::list::LIST;
+use crate::accounts::sending::SendingInput;
 use crate::accounts::sharing::{self, Sharing};
+use crate::accounts::told::{self, TOLD, secrets, stored};
 use crate::accounts::{self, Account, AccountInput, pulling, query};
 use crate::auth::{Caller, Role};
 use crate::db::CompanyConn;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{AccountId, UserId};
-use crate::web::account_form::{TOLD, secrets, stored};
 use crate::web::account_meta as meta;
 use crate::web::account_verbs::{self as verbs, TestMessage};
 use crate::web::callbacks;
@@ -229,20 +230,6 @@ struct LinkedPage {
     not_built: Option<&'static str>,
 }
 
-/// The form of a stored account of the person's company.
-async fn form_of(
-    conn: &mut AsyncPgConnection,
-    caller: &Caller,
-    id: AccountId,
-) -> Result<AccountInput> {
-    let account = query::find(conn, id).await?;
-    let allowed = query::allowed_users(conn, id).await?;
-    let sharing = sharing::of(conn, caller.company, caller.user, Some(id)).await?;
-    let flow = flow::of(conn, id).await?;
-    let pulling = pulling::of(conn, &account).await?;
-    Ok(stored(&account, &flow, pulling, &allowed, &sharing.chosen))
-}
-
 /// The names behind the ids of the form.
 async fn names_of(visit: &Visit, id: AccountId) -> Result<HashMap<(&'static str, String), String>> {
     let allowed = {
@@ -269,16 +256,23 @@ pub(super) async fn render(
     input: Option<AccountInput>,
     errors: FieldErrors,
 ) -> WebResult {
-    render_trying(visit, id, input, errors, TestMessage::default()).await
+    render_trying(visit, id, input, errors, Tried::default()).await
 }
 
-/// The same with a test message that had faults.
+/// What was typed in another form of the page, and had faults.
+#[derive(Default)]
+pub(super) struct Tried {
+    pub message: TestMessage,
+    pub sending: Option<SendingInput>,
+}
+
+/// The same with what was typed beside the account's own form.
 pub(super) async fn render_trying(
     visit: &Visit,
     id: Option<AccountId>,
     input: Option<AccountInput>,
     mut errors: FieldErrors,
-    tried: TestMessage,
+    tried: Tried,
 ) -> WebResult {
     visit.require(Role::Administrator)?;
     let session = session_of(visit, id).await?;
@@ -303,9 +297,20 @@ pub(super) async fn render_trying(
         }
         None => None,
     };
+    let sending = match &account {
+        Some(account) => {
+            let typed = tried.sending.clone();
+            SendingBox::load(visit, &mut conn, &shell, account, typed, &mut errors).await?
+        }
+        None => None,
+    };
     if let (Some(id), Some(filled)) = (id, &filled) {
         let record = ("accounts", id.0);
-        stand = Stand::of(visit, &mut conn, &shell, record, filled, &mut errors).await?;
+        stand = if tried.sending.is_some() {
+            Stand::fresh(visit, filled)
+        } else {
+            Stand::of(visit, &mut conn, &shell, record, filled, &mut errors).await?
+        };
         let entries = audit::of(&mut conn, "accounts", id.0).await?;
         events = history::events(&shell, "accounts", entries);
     }
@@ -322,9 +327,12 @@ pub(super) async fn render_trying(
         webhook_auth: flow.auth.clone(),
         ..AccountInput::default()
     });
-    let status = stand.status(&errors);
+    let status = match &sending {
+        Some(sending) if sending.stand.newer.is_some() => sending.stand.status(&errors),
+        _ => stand.status(&errors),
+    };
     let page = AccountPage {
-        tried,
+        tried: tried.message,
         shell,
         stand,
         history: events,
@@ -347,10 +355,7 @@ pub(super) async fn render_trying(
         },
         session,
         flow,
-        sending: match &account {
-            Some(account) => SendingBox::load(&mut conn, account).await?,
-            None => None,
-        },
+        sending,
         meta: match &account {
             Some(account) if account.is_meta() => Some(meta::Side::load(&mut conn, account).await?),
             _ => None,
@@ -553,12 +558,12 @@ async fn update(
                 let (company, user) = (caller.company, caller.user);
                 audit::hold(conn, "accounts", id.0).await?;
                 let owned = query::find(conn, id).await?.company_id == company;
-                let before = form_of(conn, caller, id).await?;
+                let before = told::form_of(conn, company, user, id).await?;
                 if owned {
                     edit::still(posted.as_deref(), &before)?;
                 }
                 accounts::update(conn, crypt, company, user, id, draft).await?;
-                let after = form_of(conn, caller, id).await?;
+                let after = told::form_of(conn, company, user, id).await?;
                 let mut changes = history::diff(&before, &after, TOLD, &names);
                 changes.extend(replaced);
                 audit::note_changes(conn, company, "accounts", id.0, Some(user), &changes).await?;

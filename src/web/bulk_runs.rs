@@ -11,7 +11,7 @@ use crate::auth::Role;
 use crate::bulk::{self, Action, Run, Wanted};
 use crate::error::{Error, Result};
 use crate::ids::BulkRunId;
-use crate::search::{ListQuery, ListSpec};
+use crate::search::{Extra, ListQuery, ListSpec};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::list::Selected;
@@ -46,6 +46,7 @@ struct Progress {
 fn words(shell: &Shell, run: &Run, part: &str) -> String {
     let unit = match Action::parse(&run.action) {
         Some(Action::MarkRead | Action::MarkUnread) => "bulk.messages",
+        Some(Action::ArchiveMailings) => "bulk.mailings",
         _ => "bulk.people",
     };
     let count = shell.tn(unit, run.total);
@@ -109,12 +110,19 @@ impl Progress {
 pub async fn ask(
     visit: &Visit,
     conn: &mut AsyncPgConnection,
-    spec: &'static ListSpec,
+    (spec, extra): (&'static ListSpec, Extra),
     selected: &Selected,
     wanted: Wanted<'_>,
 ) -> Result<BulkRunId> {
     let query = ListQuery::parse(&selected.selection, spec).asked_by(visit.user.0, visit.zone);
-    let run = bulk::ask(conn, visit.company, visit.user, &wanted, (spec, &query)).await?;
+    let run = bulk::ask(
+        conn,
+        visit.company,
+        visit.user,
+        &wanted,
+        (spec, &query, extra),
+    )
+    .await?;
     if run.total == 0 {
         return Err(Error::invalid("ids", visit.t("list.nothing_selected")));
     }

@@ -104,11 +104,15 @@ pub async fn make_secret(
     let id = AccountId(*id);
     let mut conn = visit.conn().await?;
     let account = owned(&mut conn, id, visit.company).await?;
+    if let Some(first) = visit.pressed_before(&mut conn).await? {
+        return Ok(first);
+    }
     if !account.sends_through_webhook() {
         return Err(Error::conflict("This account does not send through a webhook.").into());
     }
     let secret = flow::make_callback_secret(&mut conn, &visit.app.crypt, &account).await?;
     noted(&visit, &mut conn, id, "flow_secret").await?;
+    visit.leads_to(&mut conn, &signed_page(id)).await?;
     conn.commit().await?;
     once::keep(&visit, &signed_page(id), secret.expose_secret())?;
     Ok(see_other(signed_page(id)))
@@ -125,6 +129,10 @@ pub async fn make(visit: &Visit, id: AccountId, at: &str) -> WebResult {
     visit.require(Role::Administrator)?;
     let mut conn = visit.conn().await?;
     owned(&mut conn, id, visit.company).await?;
+    // A second press would end the token that the first one shows.
+    if let Some(first) = visit.pressed_before(&mut conn).await? {
+        return Ok(first);
+    }
     let token = callback_token::make(&mut conn, visit.company, visit.user).await?;
     let (company, by) = (visit.company, Some(visit.user));
     audit::note(
@@ -137,6 +145,7 @@ pub async fn make(visit: &Visit, id: AccountId, at: &str) -> WebResult {
         None,
     )
     .await?;
+    visit.leads_to(&mut conn, at).await?;
     conn.commit().await?;
     once::keep(visit, at, token.expose_secret())?;
     Ok(see_other(at.to_owned()))

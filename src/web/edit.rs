@@ -65,6 +65,14 @@ impl Stand {
         })
     }
 
+    /// Of a form of the page that is not the one that was posted.
+    pub fn fresh(visit: &Visit, stored: &impl Serialize) -> Self {
+        Self {
+            version: version(stored, visit.app.clock.now()),
+            ..Self::default()
+        }
+    }
+
     pub fn status(&self, errors: &FieldErrors) -> StatusCode {
         match (&self.newer, errors.is_empty()) {
             (Some(_), _) => StatusCode::CONFLICT,

@@ -16,7 +16,7 @@ use crate::gateway_log::{TEXT_MAX, dropped_lately};
 use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, see_other};
-use crate::web::history::{self, Field, Told};
+use crate::web::history;
 use crate::web::kept;
 use crate::web::list::{Empty, ListView};
 use crate::web::page::{Action, Menu, Shell, html, html_with};
@@ -33,11 +33,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/gateway-log/settings", web::post().to(save))
         .route("/gateway-log/{id:[0-9]+}", web::get().to(show));
 }
-
-const TOLD: &[Field] = &[
-    ("what", "gateway_log.what", Told::Word("gateway_log.what_")),
-    ("days", "gateway_log.days", Told::Text),
-];
 
 #[derive(Template)]
 #[template(path = "gateway_log/show.html")]
@@ -151,7 +146,7 @@ async fn save(visit: Visit, Posted(input): Posted<SettingsInput>) -> WebResult {
         edit::unchanged(&visit, &before)?;
         settings::save(&mut conn, company, &wanted).await?;
         let after = SettingsInput::of(&wanted);
-        let changes = history::diff(&before, &after, TOLD, &HashMap::new());
+        let changes = history::diff(&before, &after, settings::TOLD, &HashMap::new());
         let by = Some(visit.user);
         audit::note_changes(&mut conn, company, "gateway_log", company.0, by, &changes).await?;
         conn.commit().await?;

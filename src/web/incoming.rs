@@ -26,7 +26,8 @@ use crate::web::bulk_runs;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::list::{Bulk, Empty, ListView, Selected};
-use crate::web::media::{self, Served};
+use crate::web::media::{self, FileField, Served};
+use crate::web::multipart::{self, Filled};
 use crate::web::page::{Action, Menu, Shell, html_with};
 use crate::web::pieces::Badge;
 use crate::web::table::{self, Table};
@@ -122,6 +123,8 @@ struct IncomingPage {
     bubbles: Vec<Bubble>,
     /// Why nobody can answer.
     obstacle: Option<&'static str>,
+    /// What goes with the reply.
+    file: FileField,
     typed: Typed,
     errors: FieldErrors,
 }
@@ -141,6 +144,12 @@ impl IncomingPage {
     fn receiver(&self) -> String {
         let number = self.message.receiver.as_deref().map(phone::display_digits);
         number.unwrap_or_default()
+    }
+
+    /// Something of the file is to be seen.
+    fn has_file(&self) -> bool {
+        let wrong = |name| !self.errors.of(name).is_empty();
+        self.file.file.is_some() || wrong("file") || wrong("media_id")
     }
 
     fn is_opted_out(&self) -> bool {
@@ -206,7 +215,7 @@ async fn mark_many(
             argument_name: "",
             back: &format!("/incoming{back}"),
         };
-        let run = bulk_runs::ask(&visit, &mut conn, &LIST, &chosen, wanted).await?;
+        let run = bulk_runs::ask(&visit, &mut conn, (&LIST, None), &chosen, wanted).await?;
         conn.commit().await?;
         return Ok(see_other(format!("/bulk/{run}")));
     }
@@ -236,7 +245,13 @@ async fn render(visit: &Visit, id: IncomingId, mut typed: Typed, errors: FieldEr
     } else {
         StatusCode::UNPROCESSABLE_ENTITY
     };
+    let chosen = typed.reply.media_id.parse().ok();
     let page = IncomingPage {
+        file: FileField {
+            file: media::named(&mut conn, &shell, chosen).await?,
+            errors: errors.clone(),
+            shell: shell.clone(),
+        },
         bubbles: bubbles(&mut conn, &shell, &message).await?,
         obstacle: reply::obstacle(&mut conn, &message, visit.user).await?,
         shell,
@@ -363,16 +378,31 @@ async fn undo(visit: Visit, id: web::Path<i64>, Posted(given): Posted<Undo>) -> 
 }
 
 /// A reply to the message, over the account it came by.
-async fn answer(visit: Visit, id: web::Path<i64>, Posted(input): Posted<ReplyInput>) -> WebResult {
+async fn answer(visit: Visit, id: web::Path<i64>, payload: web::Payload) -> WebResult {
     let id = IncomingId(*id);
-    let sent: Result<()> = async {
+    let filled = multipart::read(&visit, payload).await?;
+    let (input, read) = with_file(&visit, filled).await?;
+    let sent: Result<bool> = async {
+        // The file was taken off: the page again, with the rest of what was typed.
+        if !read? {
+            return Ok(false);
+        }
         let mut conn = visit.conn().await?;
-        reply::send(&mut conn, visit.company, visit.user, id, &input).await?;
-        conn.commit().await
+        let (company, user) = (visit.company, visit.user);
+        reply::send(&visit.app, &mut conn, company, user, id, &input).await?;
+        conn.commit().await?;
+        Ok(true)
     }
     .await;
     match sent {
-        Ok(()) => {
+        Ok(false) => {
+            let typed = Typed {
+                reply: input,
+                ..Typed::default()
+            };
+            render(&visit, id, typed, FieldErrors::default()).await
+        }
+        Ok(true) => {
             visit.app.wake.deliver.notify_one();
             visit.tell("incoming.replied");
             Ok(see_other(format!("/incoming/{id}")))
@@ -385,6 +415,37 @@ async fn answer(visit: Visit, id: web::Path<i64>, Posted(input): Posted<ReplyInp
             render(&visit, id, typed, errors).await
         }
         Err(other) => Err(other.into()),
+    }
+}
+
+/// What was typed, with the file that came along kept; whether it is to be sent, or what is wrong with the file.
+async fn with_file(visit: &Visit, filled: Filled) -> Result<(ReplyInput, Result<bool>)> {
+    let mut input = ReplyInput::default();
+    let mut sends = true;
+    for (name, value) in filled.pairs {
+        match name.as_str() {
+            "text" => input.text = value,
+            "key" => input.key = value,
+            "media_id" => input.media_id = value,
+            "then" => sends = value != "remove_file",
+            _ => {}
+        }
+    }
+    if !sends {
+        input.media_id.clear();
+    }
+    let kept = match filled.file.filter(|_| sends) {
+        None => return Ok((input, Ok(sends))),
+        Some(Err(error)) => Err(error),
+        Some(Ok(file)) => crate::media::keep(&visit.app, visit.company, visit.user, file).await,
+    };
+    match kept {
+        Ok(kept) => {
+            input.media_id = kept.id.to_string();
+            Ok((input, Ok(true)))
+        }
+        Err(fault @ Error::Invalid(_)) => Ok((input, Err(fault))),
+        Err(other) => Err(other),
     }
 }
 

@@ -8,13 +8,16 @@ use actix_web::{HttpResponse, web};
 use askama::Template;
 use diesel_async::AsyncPgConnection;
 
+use crate::bulk;
 use crate::contacts::{self, query};
 use crate::db::CompanyConn;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{ContactId, ListId, MailingId};
 use crate::lists::list::{LIST, MEMBERS};
 use crate::lists::{self, Figures, List, ListInput};
+use crate::search::ListQuery;
 use crate::text::phone::{self, PhoneNumber};
+use crate::web::bulk_runs;
 use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, see_other};
@@ -326,7 +329,20 @@ async fn add(visit: Visit, id: web::Path<i64>, Posted(chosen): Posted<Selected>)
 async fn remove(visit: Visit, id: web::Path<i64>, Posted(chosen): Posted<Selected>) -> WebResult {
     let id = ListId(*id);
     let mut conn = visit.conn().await?;
-    lists::find(&mut conn, id).await?;
+    let list = lists::find(&mut conn, id).await?;
+    if chosen.all.is_some() {
+        let back = ListQuery::parse(&chosen.selection, &MEMBERS).href();
+        let wanted = bulk::Wanted {
+            action: bulk::Action::RemoveFromList,
+            argument: &id.to_string(),
+            argument_name: &list.name,
+            back: &format!("/lists/{id}{back}#members"),
+        };
+        let found = (&MEMBERS, of_list(id));
+        let run = bulk_runs::ask(&visit, &mut conn, found, &chosen, wanted).await?;
+        conn.commit().await?;
+        return Ok(see_other(format!("/bulk/{run}")));
+    }
     let people = chosen
         .resolve(&mut conn, &MEMBERS, &visit, of_list(id))
         .await?;

@@ -1,6 +1,6 @@
 //! Files: uploaded from a form, shown in a preview, fetched by a gateway.
 //!
-//! Invariants: a file of another company does not exist; nothing but an image or a video is ever shown
+//! Invariants: a file of another company does not exist; nothing but an image, a video or sound is ever shown
 //! inside a page, and no file may run anything; an address for gateways tells nothing but its file.
 
 use actix_web::body::SizedStream;
@@ -75,6 +75,7 @@ impl Named {
         match self.kind {
             "image" => "photo",
             "video" => "video",
+            "voice" => "volume",
             _ => "file-text",
         }
     }
@@ -164,7 +165,7 @@ async fn file(visit: Visit, id: web::Path<i64>) -> WebResult {
     let mut conn = visit.conn().await?;
     let media = query::find(&mut conn, MediaId(*id)).await?;
     drop(conn);
-    let shown = matches!(media.kind(), Kind::Image | Kind::Video);
+    let shown = matches!(media.kind(), Kind::Image | Kind::Video | Kind::Voice);
     Ok(answer(&visit.app, &visit.request, &Served::of(&media), shown).await?)
 }
 

@@ -4,7 +4,6 @@
 //! every successful POST answers 303.
 
 pub mod account_flow;
-mod account_form;
 pub mod account_meta;
 pub mod account_verbs;
 pub mod accounts;

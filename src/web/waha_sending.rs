@@ -1,7 +1,7 @@
 //! How a WAHA account sends, on its page: link preview, typing, number checks, slowing down, and the
 //! ready-made paces.
 //!
-//! Invariant: a ready-made pace fills the fields of the pace and says so in the history; nothing is hidden in it.
+//! Invariant: nobody overwrites what somebody else saved meanwhile (`edit`); a ready-made pace fills the fields of the pace and says so in the history; nothing is hidden in it.
 
 use std::collections::HashMap;
 
@@ -11,13 +11,14 @@ use diesel_async::AsyncPgConnection;
 use crate::accounts::flow::Flow;
 use crate::accounts::pulling::Pulling;
 use crate::accounts::sending::{self, Preset, SendingInput};
+use crate::accounts::told::{self, stored};
 use crate::accounts::{self, Account};
 use crate::audit;
 use crate::auth::Role;
-use crate::error::{Error, Result};
+use crate::error::{Error, FieldErrors, Result};
 use crate::ids::AccountId;
-use crate::web::account_form::{self, stored};
-use crate::web::accounts::render;
+use crate::web::accounts::{Tried, render_trying};
+use crate::web::edit::{self, Stand};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
 use crate::web::history::{self, Field, Told};
@@ -43,7 +44,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 /// What the sheet shows.
 pub struct SendingBox {
+    /// As it is stored, or as it was typed.
     pub input: SendingInput,
+    pub stand: Stand,
     pub(super) id: AccountId,
     chosen: Option<Preset>,
     sending: sending::Sending,
@@ -58,14 +61,38 @@ pub struct Choice {
 }
 
 impl SendingBox {
-    /// `None` where the account does not send through WAHA's API.
-    pub async fn load(conn: &mut AsyncPgConnection, account: &Account) -> Result<Option<Self>> {
+    /// `None` where the account does not send through WAHA's API. `typed`: this form was posted, and had faults.
+    pub async fn load(
+        visit: &Visit,
+        conn: &mut AsyncPgConnection,
+        shell: &Shell,
+        account: &Account,
+        typed: Option<SendingInput>,
+        errors: &mut FieldErrors,
+    ) -> Result<Option<Self>> {
         if !account.has_session() {
             return Ok(None);
         }
         let sending = sending::of(conn, account.id).await?;
+        let stored = SendingInput::of(&sending);
+        let stand = match &typed {
+            Some(_) => Stand {
+                href: format!("/accounts/{}#sending", account.id),
+                ..Stand::of(
+                    visit,
+                    conn,
+                    shell,
+                    ("accounts", account.id.0),
+                    &stored,
+                    errors,
+                )
+                .await?
+            },
+            None => Stand::fresh(visit, &stored),
+        };
         Ok(Some(Self {
-            input: SendingInput::of(&sending),
+            input: typed.unwrap_or(stored),
+            stand,
             id: account.id,
             chosen: Preset::of(account),
             sending,
@@ -146,6 +173,7 @@ async fn save(visit: Visit, id: web::Path<i64>, Posted(input): Posted<SendingInp
         let wanted = input.parse()?;
         audit::hold(&mut conn, "accounts", id.0).await?;
         let before = SendingInput::of(&sending::of(&mut conn, id).await?);
+        edit::unchanged(&visit, &before)?;
         sending::save(&mut conn, &account, &wanted).await?;
         let after = SendingInput::of(&wanted);
         let changes = history::diff(&before, &after, TOLD, &HashMap::new());
@@ -159,7 +187,13 @@ async fn save(visit: Visit, id: web::Path<i64>, Posted(input): Posted<SendingInp
             visit.tell("accounts.saved");
             Ok(see_other(format!("/accounts/{id}#sending")))
         }
-        Err(Error::Invalid(errors)) => render(&visit, Some(id), None, errors).await,
+        Err(Error::Invalid(errors)) => {
+            let tried = Tried {
+                sending: Some(input),
+                ..Tried::default()
+            };
+            render_trying(&visit, Some(id), None, errors, tried).await
+        }
         Err(other) => Err(other.into()),
     }
 }
@@ -180,7 +214,7 @@ async fn fill(
     let flow = Flow::default();
     let of = |account: &Account| stored(account, &flow, Pulling::default(), &[], &[]);
     let (before, after) = (of(&account), of(&filled));
-    let changes = history::diff(&before, &after, account_form::TOLD, &HashMap::new());
+    let changes = history::diff(&before, &after, told::TOLD, &HashMap::new());
     let (company, by) = (visit.company, Some(visit.user));
     audit::note_changes(&mut conn, company, "accounts", id.0, by, &changes).await?;
     let note = visit.t(&format!("sending.{}", preset.as_str()));

@@ -4,12 +4,15 @@
 //! Invariants: what stands here is what WAHA says at this moment; looking changes nothing; stopping and
 //! logging out ask first.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use askama::filters::HtmlSafe;
+use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest as _, Sha256};
 
 use crate::accounts::session::{self, Heard, Live, Silence, Verb};
@@ -33,6 +36,25 @@ use crate::web::visit::Visit;
 const PAGE: Duration = Duration::from_secs(3);
 /// What the part that asks again by itself waits.
 const PART: Duration = Duration::from_secs(10);
+/// How long WhatsApp lets a code stand; the first one of a session up to a minute.
+const CODE: TimeDelta = TimeDelta::seconds(20);
+
+/// Since when this process shows each account's code: WAHA does not say how old it is.
+#[derive(Default)]
+pub struct Codes(Mutex<HashMap<AccountId, (String, DateTime<Utc>)>>);
+
+impl Codes {
+    fn since(&self, account: AccountId, mark: &str, now: DateTime<Utc>) -> DateTime<Utc> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.get(&account) {
+            Some((same, since)) if same == mark => *since,
+            _ => {
+                known.insert(account, (mark.to_owned(), now));
+                now
+            }
+        }
+    }
+}
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -82,6 +104,8 @@ pub struct Standing {
     version: Option<Version>,
     /// Where the code to scan is; another address for every code.
     qr: Option<String>,
+    /// About when the next code takes its place.
+    qr_until: Option<DateTime<Utc>>,
 }
 
 impl HtmlSafe for Standing {}
@@ -109,11 +133,14 @@ impl Standing {
     async fn of(visit: &Visit, account: &Account, live: Live, within: Duration) -> Result<Self> {
         let shell = part_shell(visit)?;
         let (state, word) = state(&live);
-        let mut qr = None;
+        let (mut qr, mut qr_until) = (None, None);
         if state == "scan"
             && let Ok(Some(image)) = account.waha(&visit.app)?.qr(within).await
         {
             let mark = hex::encode(&Sha256::digest(&image)[..8]);
+            let codes = visit.request.app_data::<web::Data<Codes>>();
+            qr_until =
+                codes.map(|codes| codes.since(account.id, &mark, visit.app.clock.now()) + CODE);
             qr = Some(format!(
                 "/accounts/{}/session/qr.png?code={mark}",
                 account.id
@@ -126,7 +153,16 @@ impl Standing {
             session: live.session.ok().flatten(),
             version: live.version.ok(),
             qr,
+            qr_until,
         })
+    }
+
+    /// The same moment for who has no script to count down with.
+    fn until(&self, moment: &DateTime<Utc>) -> String {
+        moment
+            .with_timezone(&self.shell.zone)
+            .format("%H:%M:%S")
+            .to_string()
     }
 
     /// Milliseconds after which the page looks again by itself.

@@ -1,9 +1,10 @@
 //! One action over everything a search found: asked about, frozen, done in chunks, told.
 
 use wablast::bulk;
+use wablast::simulator::Options;
 
-use crate::support::TestApp;
 use crate::support::browser::{Browser, Form, Page};
+use crate::support::{TestApp, simulator};
 
 async fn people(app: &TestApp, from: usize, to: usize) {
     app.execute(&format!(
@@ -170,4 +171,94 @@ async fn another_persons_run_is_not_there() {
     let mut user = Browser::new(&app);
     user.sign_in_as("user@example.com").await;
     assert_eq!(user.get(&asked.path).await.status, 404);
+}
+
+#[tokio::test]
+async fn every_mailing_that_is_found_is_archived_after_a_question() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    let list = app.list_of(1).await;
+    for n in 0..12 {
+        let mailing = app.mailing(account, list, "Halo").await;
+        assert!(mailing > 0, "{n}");
+    }
+    let person = app.person("user@example.com", "user").await;
+    app.execute(&format!(
+        "UPDATE mailings SET responsible_id = {person} WHERE id IN (SELECT id FROM mailings ORDER BY id LIMIT 3);
+         UPDATE mailings SET state = 'submitted', schedule_date = wablast_now() + interval '1 day' WHERE id = (SELECT max(id) FROM mailings)"
+    ))
+    .await;
+    let ask = async |browser: &mut Browser| {
+        let page = browser.get("/mailings?f=active").await;
+        let form = page.form("/mailings/archive").add("all", "true");
+        browser.submit(form).await
+    };
+    // Who is no manager archives their own, whatever the search found.
+    let mut user = Browser::new(&app);
+    user.sign_in_as("user@example.com").await;
+    let asked = ask(&mut user).await;
+    assert!(
+        asked.text().contains("Archive 12 mailings"),
+        "{}",
+        asked.text()
+    );
+    assert_eq!(
+        app.value("SELECT count(*) FROM mailings WHERE NOT active")
+            .await,
+        "0"
+    );
+    let result = user.submit(go(&asked)).await;
+    assert_eq!(result.fact("Changed"), "3");
+    assert_eq!(result.fact("Left alone: somebody else is responsible"), "9");
+    let mut browser = Browser::new(&app);
+    browser.sign_in().await;
+    let asked = ask(&mut browser).await;
+    let result = browser.submit(go(&asked)).await;
+    assert_eq!(result.fact("Changed"), "8");
+    assert_eq!(result.fact("Left alone: submitted or on its way"), "1");
+    assert_eq!(
+        app.value("SELECT count(*) FROM audit WHERE noun = 'mailings' AND action = 'archive'")
+            .await,
+        "11"
+    );
+}
+
+#[tokio::test]
+async fn every_member_that_is_found_leaves_their_list_after_a_question() {
+    let app = TestApp::new().await;
+    people(&app, 1, 120).await;
+    app.execute(
+        "INSERT INTO lists (company_id, name) VALUES (1, 'Member'), (1, 'Other');
+         INSERT INTO list_members (company_id, list_id, contact_id) SELECT 1, l.id, c.id FROM lists l, contacts c;
+         UPDATE contacts SET name = 'Tamu' WHERE id % 3 = 0",
+    )
+    .await;
+    let list = app.value("SELECT min(id) FROM lists").await;
+    let mut browser = Browser::new(&app);
+    browser.sign_in().await;
+    let page = browser.get(&format!("/lists/{list}?q=tamu")).await;
+    let remove = format!("/lists/{list}/remove");
+    let asked = browser.submit(page.form(&remove).add("all", "true")).await;
+    assert!(
+        asked
+            .text()
+            .contains("Remove 40 people from the list Member"),
+        "{}",
+        asked.text()
+    );
+    let members = "SELECT string_agg(n::text, ' ' ORDER BY id) FROM (SELECT list_id AS id, count(*) AS n FROM list_members GROUP BY 1) m";
+    assert_eq!(app.value(members).await, "120 120");
+    let back = browser.submit(go(&asked)).await;
+    assert!(
+        back.path.starts_with(&format!("/lists/{list}")),
+        "{}",
+        back.path
+    );
+    assert_eq!(
+        app.value(members).await,
+        "80 120",
+        "of this list, and only those who were found"
+    );
+    assert!(back.text().contains("40"), "the list's history says so");
 }

@@ -56,6 +56,54 @@ async fn rows(app: &TestApp) -> Vec<Value> {
 }
 
 #[tokio::test]
+async fn a_question_whose_refusal_is_good_news_is_no_failure() {
+    let app = TestApp::new().await;
+    let n8n = MockServer::start().await;
+    let takes_post = json!({ "code": 404, "message": "This webhook is not registered for GET requests. Did you mean to make a POST request?" });
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(404).set_body_json(takes_post))
+        .up_to_n_times(2)
+        .mount(&n8n)
+        .await;
+    let off =
+        json!({ "code": 404, "message": "The requested webhook \"GET x\" is not registered." });
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(404).set_body_json(off))
+        .mount(&n8n)
+        .await;
+    let account = webhook_account(&app, &format!("{}/webhook/x", n8n.uri())).await;
+    let test = format!("/accounts/{account}/test");
+    let tested = app.ok("POST", &test, None).await;
+    assert_eq!(tested["ok"], true, "{tested}");
+    assert_eq!(written(&app).await, 0, "nothing went wrong");
+    let mut browser = signed_in(&app).await;
+    choose(&mut browser, "everything", "7").await;
+    for _ in 0..2 {
+        app.ok("POST", &test, None).await;
+    }
+    assert_eq!(written(&app).await, 2);
+    let rows = rows(&app).await;
+    assert_eq!(
+        (&rows[0]["outcome"], &rows[0]["status"]),
+        (&json!("answered"), &json!(404))
+    );
+    assert_eq!(rows[1]["outcome"], "failed", "that one is switched off");
+    let page = browser
+        .get(&format!("/gateway-log/{}", rows[0]["id"]))
+        .await
+        .text();
+    for said in [
+        "Answered",
+        "What the answer means",
+        "the workflow is active and takes POST",
+    ] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    let errors = browser.get("/gateway-log?f=errors").await;
+    assert_eq!(errors.texts("tbody tr").len(), 1, "{}", errors.text());
+}
+
+#[tokio::test]
 async fn what_goes_wrong_is_written_and_successes_are_not_unless_asked_for() {
     let app = TestApp::new().await;
     let waha = simulator(Options::default()).await;

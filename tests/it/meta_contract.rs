@@ -190,6 +190,26 @@ fn messages() -> Vec<(&'static str, TextMessage)> {
             },
         ),
         (
+            "a voice note",
+            TextMessage {
+                text: String::new(),
+                ..with(Attachment {
+                    mime: "audio/ogg; codecs=opus".to_owned(),
+                    ..file("voice", uploaded())
+                })
+            },
+        ),
+        (
+            "sound by its address",
+            TextMessage {
+                text: String::new(),
+                ..with(file(
+                    "voice",
+                    Source::Link("https://example.com/a.mp3".to_owned()),
+                ))
+            },
+        ),
+        (
             "a template by places",
             TextMessage {
                 template: Some(promo(None)),
@@ -236,6 +256,14 @@ async fn meta_contract_every_message_is_as_meta_describes_it() {
     }
     // What cannot go is refused before anything is asked.
     let (server, meta) = answering(json!({ "messages": [{ "id": "wamid.Y" }] })).await;
+    let told = TextMessage {
+        media: Some(file("voice", Source::Uploaded(FILE.to_owned()))),
+        ..message()
+    };
+    assert!(matches!(
+        meta.send(&told).await,
+        Err(SendError::Refused { .. })
+    ));
     let inside = TextMessage {
         media: Some(file("image", Source::Inside(Bytes::from_static(b"x")))),
         ..message()

@@ -16,8 +16,8 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use secrecy::ExposeSecret as _;
 
-use crate::support::TestApp;
 use crate::support::instance::free_port;
+use crate::support::{TestApp, until};
 
 const JSON: &str = "application/json; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -335,6 +335,49 @@ async fn what_is_no_answer_at_all_has_its_class_too() {
         assert_eq!(became, means, "{name}: {reason}");
     }
     world.app.holds().await;
+}
+
+#[tokio::test]
+async fn a_flow_that_says_nothing_for_thirty_seconds_leaves_uncertain_until_it_reports() {
+    let world = World::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/webhook/x", listener.local_addr().unwrap());
+    // Takes the push whole, and holds the line.
+    let silent = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut seen = vec![0; 64 * 1024];
+            let _ = stream.read(&mut seen).await;
+            held.push(stream);
+        }
+    });
+    let id = world.send_to(&url).await;
+    let began = std::time::Instant::now();
+    world
+        .deliver_while(async || {
+            let ended = "SELECT count(*) FROM attempts WHERE ended_at IS NOT NULL";
+            until("the push was given up", Duration::from_secs(60), || async {
+                world.app.value(ended).await == "1"
+            })
+            .await;
+        })
+        .await;
+    assert!(
+        began.elapsed() >= Duration::from_secs(29),
+        "30 s are its due"
+    );
+    let (became, reason) = world.became(id).await;
+    assert_eq!(
+        became,
+        ["uncertain", "timeout", "uncertain", "running"],
+        "{reason}"
+    );
+    let report = json!({ "id": id.to_string(), "result_from": "waha", "json_message": { "id": "true_1@c.us_LATE" } });
+    assert_eq!(world.call_back(report).await, 200);
+    assert_eq!(world.state(id).await, "sent");
+    assert_eq!(world.app.value("SELECT count(*) FROM attempts").await, "1");
+    world.app.holds().await;
+    silent.abort();
 }
 
 #[tokio::test]

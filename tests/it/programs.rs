@@ -47,6 +47,34 @@ async fn a_program_s_change_of_a_contact_is_told_field_by_field() {
 }
 
 #[tokio::test]
+async fn people_a_program_brings_have_a_history() {
+    let app = TestApp::new().await;
+    let bring = |name: &str, how: &str| json!({ "on_duplicate": how, "contacts": [{ "name": name, "whatsapp_number": "6281200000001", "email": "a@example.com" }] });
+    app.ok("POST", "/contacts/bulk", Some(&bring("Siti", "skip")))
+        .await;
+    let id = app.value("SELECT max(id) FROM contacts").await;
+    let path = format!("/contacts/{id}");
+    let mut browser = Browser::new(&app);
+    browser.sign_in().await;
+    let told = history(&mut browser, &path).await;
+    assert!(
+        told.contains("Created: API") && !told.contains("Changed"),
+        "{told}"
+    );
+    // Nothing to fill, and nothing done: nothing is told.
+    for how in ["skip", "fill_blanks"] {
+        app.ok("POST", "/contacts/bulk", Some(&bring("Budi", how)))
+            .await;
+    }
+    let told = history(&mut browser, &path).await;
+    assert!(!told.contains("Changed"), "{told}");
+    app.ok("POST", "/contacts/bulk", Some(&bring("Budi", "update")))
+        .await;
+    let told = history(&mut browser, &path).await;
+    assert!(told.contains("Changed: API"), "{told}");
+}
+
+#[tokio::test]
 async fn what_a_program_makes_and_moves_has_a_history() {
     let app = TestApp::new().await;
     let waha = simulator(Options::default()).await;

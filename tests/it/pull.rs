@@ -569,6 +569,30 @@ async fn ticking_the_box_takes_the_queue_from_our_deliverer_and_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_forgot_what_was_fetched_is_told_also_where_nobody_asks_again() {
+    let world = World::quick().await;
+    world.send_to(5).await;
+    let earlier = world.app.copied().await;
+    assert_eq!(world.items(3).await.len(), 3);
+    world.app.set_back_to(earlier).await;
+    let state = "SELECT string_agg(state, ' ' ORDER BY state) FROM outgoing";
+    world
+        .app
+        .until("what was fetched rests as uncertain", || async {
+            world.app.value(state).await == "queued queued uncertain uncertain uncertain"
+        })
+        .await;
+    assert_eq!(
+        world
+            .app
+            .value("SELECT locked_at IS NOT NULL FROM installation")
+            .await,
+        "t",
+        "nothing leaves until somebody has looked"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_program_dies_before_it_answers_and_nobody_gets_a_second_message() {
     let app = TestApp::bare().await;
     let shared = Shared::new(app.url());

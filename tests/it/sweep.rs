@@ -195,10 +195,19 @@ async fn no_field_of_a_call_that_changes_something_can_make_the_api_fail() {
     let person = json!({ "name": "Siti", "title": "Ibu", "whatsapp_number": "6281200000001", "country": "ID", "email": "a@example.com",
         "company_name": "Toko", "job_position": "x", "description": "x", "tags": ["VIP"], "list_ids": [], "attributes": { "x": 1 },
         "active": true, "opt_out": false, "reason": "x" });
+    let account = format!("/accounts/{}", world.ids["accounts"]);
+    let settings = json!({ "name": "Toko", "send_through": "webhook", "delivery": "direct", "batch_size": 5, "pull": true,
+        "api_url": "http://127.0.0.1:9", "api_key": "x", "webhook_url": "http://127.0.0.1:9/webhook/x", "webhook_auth": "basic",
+        "webhook_user": "x", "webhook_password": "x", "webhook_token": "x", "webhook_signing_secret": "0123456789abcdef",
+        "callback_minutes": 5, "counts_as_sent": true, "at_once": 2, "pace": { "per_second": 1.0 }, "auto_pause_percent": 5,
+        "resend_proven": true, "welcome_message": "x", "opt_out_confirmation": "x", "allowed_company_ids": [], "allowed_user_ids": [] });
+    let log = json!({ "what": "errors", "days": 3 });
     let caller = app.as_token(&app.token);
     let headers = [("Content-Type", "application/json")];
     for (method, path, template) in [
         ("PATCH", contact.as_str(), &person),
+        ("PATCH", account.as_str(), &settings),
+        ("PATCH", "/gateway_log", &log),
         ("POST", submit.as_str(), &json!({ "schedule_date": "x" })),
     ] {
         for value in hostile() {

@@ -161,6 +161,24 @@ async fn every_call_we_make_is_as_waha_describes_it() {
         waha.send(&file(kind, mime, inside)).await.unwrap();
         waha.send(&file(kind, mime, link)).await.unwrap();
     }
+    for mime in ["audio/ogg; codecs=opus", "audio/mpeg"] {
+        for source in [
+            Source::Inside(Bytes::from_static(b"QUJD")),
+            Source::Link("https://blast.example/m/1".into()),
+        ] {
+            let note = TextMessage {
+                text: String::new(),
+                ..file("voice", mime, source)
+            };
+            waha.send(&note).await.unwrap();
+        }
+    }
+    // Words with a voice note would be lost: nothing is asked for them.
+    let told = file("voice", "audio/ogg", Source::Inside(Bytes::new()));
+    assert!(matches!(
+        waha.send(&told).await,
+        Err(SendError::Refused { .. })
+    ));
     let _ = waha.look_up("6281200000001", "3EB0AA").await;
     let _ = waha
         .own_messages("6281200000001", DateTime::from_timestamp(1_000, 0).unwrap())
@@ -217,6 +235,7 @@ async fn every_call_we_make_is_as_waha_describes_it() {
         "POST /api/sendImage",
         "POST /api/sendText",
         "POST /api/sendVideo",
+        "POST /api/sendVoice",
         "POST /api/sessions",
         "POST /api/sessions/{session}/logout",
         "POST /api/sessions/{session}/restart",

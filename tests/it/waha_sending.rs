@@ -3,8 +3,12 @@
 
 use chrono::TimeDelta;
 use serde_json::json;
+use tokio::sync::watch;
 use wablast::mailings::{proven, release, unheard};
+use wablast::outgoing::deliver;
 use wablast::simulator::{Fault, Options};
+use wiremock::matchers::{any, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::browser::Browser;
 use crate::support::{TestApp, arrived, simulator, tell};
@@ -74,6 +78,38 @@ async fn a_ready_made_pace_fills_the_fields_and_is_told() {
             .await,
         "true 30"
     );
+}
+
+#[tokio::test]
+async fn how_it_sends_is_not_overwritten_unseen() {
+    let app = TestApp::new().await;
+    let waha = simulator(Options::default()).await;
+    let account = app.account(&waha).await;
+    let own = format!("/accounts/{account}");
+    let action = format!("{own}/sending");
+    let mut browser = admin(&app).await;
+    let mine = browser.get(&own).await.form(&action);
+    let theirs = browser.get(&own).await.form(&action);
+    let saved = browser.submit(theirs.set("checks_an_hour", "50")).await;
+    assert_eq!(saved.status, 200, "{}", saved.text());
+    let refused = browser.submit(mine.set("checks_an_hour", "70")).await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    let newer = refused.texts(".newer").concat();
+    assert!(newer.contains("50"), "who changed what: {newer}");
+    assert_eq!(refused.form(&action).get("checks_an_hour"), "70", "kept");
+    let stored = "SELECT checks_an_hour FROM account_sending";
+    assert_eq!(app.value(stored).await, "50");
+    // The account's own form beside it stands on what is stored, and is not in the way.
+    let beside = browser.submit(refused.form(&own)).await;
+    assert_eq!(beside.status, 200, "{}", beside.text());
+    let anyway = browser.submit(refused.form(&action)).await;
+    assert_eq!(anyway.status, 200, "{}", anyway.text());
+    assert_eq!(app.value(stored).await, "70");
+    // A fault keeps what was typed, too.
+    let form = browser.get(&own).await.form(&action);
+    let fault = browser.submit(form.set("checks_an_hour", "0")).await;
+    assert_eq!(fault.status, 422);
+    assert_eq!(fault.form(&action).get("checks_an_hour"), "0");
 }
 
 #[tokio::test]
@@ -266,6 +302,73 @@ async fn trouble_slows_an_account_down_with_its_reason_where_it_asks_for_that() 
         app.value(why).await == "The session dropped."
     })
     .await;
+}
+
+#[tokio::test]
+async fn whom_whatsapp_keeps_from_strangers_goes_slower_then_rests_and_says_why() {
+    let app = TestApp::new().await;
+    let waha = MockServer::start().await;
+    let refusal = json!({ "statusCode": 500, "timestamp": "2026-11-27T03:00:00.000Z",
+        "exception": { "message": "2 UNKNOWN: server returned error 463", "name": "Error", "stack": "at /app/dist/main.js:1" },
+        "request": { "path": "/api/sendText", "method": "POST", "body": { "text": "Rahasia" }, "query": {} },
+        "version": { "version": "2026.7.1", "engine": "GOWS" } });
+    Mock::given(method("POST"))
+        .and(path("/api/sendText"))
+        .respond_with(ResponseTemplate::new(500).set_body_json(refusal))
+        .mount(&waha)
+        .await;
+    Mock::given(any())
+        .respond_with(
+            ResponseTemplate::new(200)
+                .set_body_json(json!({ "version": "2026.2.1", "engine": "NOWEB" })),
+        )
+        .mount(&waha)
+        .await;
+    let account = json!({ "name": "Toko", "provider": "waha", "api_url": waha.uri(), "api_key": "k",
+        "pace": { "per_second": 20, "burst": 1 } });
+    let account = app.ok("POST", "/accounts", Some(&account)).await["id"].clone();
+    app.execute("INSERT INTO account_sending (account_id, company_id, slow_down) SELECT id, company_id, true FROM accounts
+        ON CONFLICT (account_id) DO UPDATE SET slow_down = true").await;
+    let list = app.list_of(30).await;
+    let mailing = app.mailing(account.as_i64().unwrap(), list, "Halo").await;
+    app.ok("POST", &format!("/mailings/{mailing}/send_now"), None)
+        .await;
+    release::advance(&app.app).await.unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let deliverer = tokio::spawn(deliver::run(app.app.clone(), stopped));
+    app.until("the account rests", || async {
+        app.value("SELECT health || ' ' || health_code FROM accounts")
+            .await
+            == "paused auto"
+    })
+    .await;
+    stop.send(true).unwrap();
+    deliverer.await.unwrap();
+    // A 500 proves nothing: what was tried is uncertain, and the rest waits.
+    let counts = app.show(mailing).await["counts"].clone();
+    let tried = counts["uncertain"].as_i64().unwrap();
+    assert!((5..=8).contains(&tried), "{counts}");
+    assert_eq!(counts["queued"], 30 - tried, "{counts}");
+    assert_eq!(
+        app.value("SELECT slow < 1 FROM account_pace").await,
+        "t",
+        "slower before it rests"
+    );
+    let mut browser = admin(&app).await;
+    let page = browser.get(&format!("/accounts/{account}")).await.text();
+    for words in [
+        "WhatsApp refused a message to somebody who does not know this number (error 463).",
+        "Paused by itself: of 5 messages in a row nobody knows whether they arrived.",
+        "server returned error 463",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    for hidden in ["Rahasia", "/app/dist"] {
+        assert!(!page.contains(hidden), "{hidden}");
+    }
+    let page = browser.get(&format!("/mailings/{mailing}")).await.text();
+    assert!(page.contains("Paused by itself"), "{page}");
+    app.holds().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A session looked after from the panel: how it stands, the code to scan, starting and ending it, and
 //! where it posts its events. Only WAHA's status says whether it works.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use wablast::clock::Clock;
 use wablast::gateways::waha::events;
@@ -77,9 +77,37 @@ async fn a_phone_is_linked_from_the_panel_alone() {
         ("3000".to_owned(), String::new())
     );
     let first = before.attributes("img.qr", "src");
+    // How long it stands is said in words, and counts from when it was seen first; without script one looks again.
+    let stands = before.attributes("[data-countdown]", "data-countdown");
+    let until: DateTime<Utc> = stands[0].parse().unwrap();
+    let left = until - app.app.clock.now();
+    assert!(
+        left > TimeDelta::seconds(5) && left <= TimeDelta::seconds(20),
+        "{left}"
+    );
+    let said = before.text();
+    let clock = until.with_timezone(&chrono_tz::Asia::Jakarta);
+    for words in [
+        "Each code stands for about 20 seconds",
+        &clock.format("%H:%M:%S").to_string(),
+        "Look again shows the code of this moment.",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    app.advance(TimeDelta::seconds(12)).await;
+    let still = browser.get(&part).await;
+    assert_eq!(
+        still.attributes("[data-countdown]", "data-countdown"),
+        stands
+    );
     assert!(first.len() == 1 && first[0].starts_with(code.split('?').next().unwrap()));
     waha.passes(TimeDelta::seconds(25));
-    assert_ne!(browser.get(&part).await.attributes("img.qr", "src"), first);
+    let next = browser.get(&part).await;
+    assert_ne!(next.attributes("img.qr", "src"), first);
+    assert_ne!(
+        next.attributes("[data-countdown]", "data-countdown"),
+        stands
+    );
     tell(&waha, "/simulator/scan", &json!({})).await;
     let after = browser.get(&part).await;
     assert_eq!(after.header("x-settled"), "1");
@@ -379,6 +407,63 @@ async fn webhooks_are_set_with_one_button_and_keep_what_else_is_there() {
         !page.html.contains(ours["hmac"]["key"].as_str().unwrap()),
         "{key}: the key is not shown"
     );
+}
+
+#[tokio::test]
+async fn setting_webhooks_loses_nothing_that_the_owner_configured() {
+    let app = TestApp::on_its_port().await;
+    let waha = MockServer::start().await;
+    // Everything a session's configuration can hold, and apps, which WAHA keeps beside it: it deletes those that a
+    // request with apps does not name.
+    let theirs = json!({ "url": "http://crm.example/hook", "events": ["message"], "hmac": { "key": "theirs" },
+        "retries": { "policy": "linear", "delaySeconds": 5, "attempts": 3 }, "customHeaders": [{ "name": "X-A", "value": "1" }] });
+    let config = json!({ "metadata": { "shop": "7" }, "proxy": { "server": "proxy.example:3128", "username": "u", "password": "p" },
+        "debug": true, "ignore": { "status": true, "groups": null, "channels": true }, "client": { "browserName": "IE", "deviceName": "Toko" },
+        "noweb": { "markOnline": false, "store": { "enabled": true, "fullSync": true } }, "gows": { "storage": { "messages": false } },
+        "webjs": { "tagsEventsOn": true }, "somethingNew": { "kept": [1, null] }, "webhooks": [theirs] });
+    let session = json!({ "name": "default", "status": "WORKING", "me": null, "config": config,
+        "apps": [{ "id": "app_1", "session": "default", "app": "chatwoot", "config": { "url": "http://chat.example" } }] });
+    Mock::given(method("GET"))
+        .and(path("/api/sessions/default"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(session))
+        .mount(&waha)
+        .await;
+    Mock::given(method("GET"))
+        .respond_with(
+            ResponseTemplate::new(200)
+                .set_body_json(json!({ "version": "2026.7.1", "engine": "NOWEB" })),
+        )
+        .mount(&waha)
+        .await;
+    for verb in ["PUT", "POST"] {
+        Mock::given(method(verb))
+            .respond_with(ResponseTemplate::new(201).set_body_json(json!({})))
+            .mount(&waha)
+            .await;
+    }
+    let account = account_at(&app, &waha.uri()).await;
+    let mut browser = admin(&app).await;
+    for verb in ["webhooks", "start"] {
+        press(&mut browser, &account, verb).await;
+    }
+    let requests = waha.received_requests().await.unwrap();
+    let written: Vec<Value> = requests
+        .iter()
+        .filter(|request| request.method.as_str() == "PUT")
+        .map(|request| request.body_json().unwrap())
+        .collect();
+    assert_eq!(written.len(), 2);
+    for body in written {
+        let parts: Vec<&String> = body.as_object().unwrap().keys().collect();
+        assert_eq!(parts, ["config"], "apps that are not named stay");
+        for (name, value) in config.as_object().unwrap() {
+            if name != "webhooks" {
+                assert_eq!(&body["config"][name], value, "{name}");
+            }
+        }
+        let hooks = body["config"]["webhooks"].as_array().unwrap();
+        assert_eq!((hooks.len(), &hooks[0]), (2, &theirs));
+    }
 }
 
 #[tokio::test]

@@ -1128,6 +1128,76 @@ async fn signed_reports_tell_delivered_and_read_too() {
 }
 
 #[tokio::test]
+async fn what_an_account_s_key_signs_finds_messages_of_every_company_that_uses_it_and_no_other() {
+    let world = World::with("started", "never", &json!({ "webhook_secret": "hook-key" })).await;
+    let app = &world.app;
+    let other = app.company("Toko Melati").await;
+    let budi = app
+        .person_of(&other, "budi@example.com", "administrator")
+        .await;
+    app.execute(&format!(
+        "INSERT INTO account_companies (company_id, account_id) VALUES ({other}, {})",
+        world.account
+    ))
+    .await;
+    let budi = app.as_token(&app.token_of(&other, &budi).await);
+    // One message of the linked company through the shared account, one through an account of its own.
+    let list = json!({ "name": "Melati" });
+    let list = budi.ok("POST", "/lists", Some(&list)).await["id"].clone();
+    let people = json!({ "list_ids": [list], "contacts": [{ "name": "Siti", "whatsapp_number": "6281200000077" }] });
+    budi.ok("POST", "/contacts/bulk", Some(&people)).await;
+    let own = json!({ "name": "Own", "provider": "waha", "send_through": "webhook", "delivery": "direct", "session": "own",
+        "webhook_url": format!("{}/webhook/own", world.n8n.url()), "webhook_user": USER, "webhook_password": HOOK_PASSWORD,
+        "pace": { "per_second": 5000, "burst": 5000 } });
+    let own = budi.ok("POST", "/accounts", Some(&own)).await["id"].clone();
+    let mut messages = Vec::new();
+    for account in [json!(world.account), own] {
+        let mailing = json!({ "subject": "Promo", "account_id": account, "recipients": { "list_ids": [list] }, "message": "Hi" });
+        let id = budi.ok("POST", "/mailings", Some(&mailing)).await["id"].clone();
+        budi.ok("POST", &format!("/mailings/{id}/send_now"), None)
+            .await;
+        release::advance(&app.app).await.unwrap();
+        world
+            .deliver_until("it is handed over", || async {
+                app.value(&format!(
+                    "SELECT state FROM outgoing WHERE mailing_id = {id}"
+                ))
+                .await
+                    == "uncertain"
+            })
+            .await;
+        let message = format!("SELECT id FROM outgoing WHERE mailing_id = {id}");
+        messages.push(app.value(&message).await);
+    }
+    let key = app
+        .value(&format!(
+            "SELECT account_key FROM accounts WHERE id = {}",
+            world.account
+        ))
+        .await;
+    for (message, expected) in messages.iter().zip(["read", "uncertain"]) {
+        for status in ["sent", "read"] {
+            let body = json!({ "sent_id": message, "status": status, "provider_id": format!("3EB0{message}") });
+            let body = body.to_string().into_bytes();
+            let signature = sign(b"hook-key", &body);
+            let path = format!("/webhooks/n8n/{key}");
+            let headers = [("X-Webhook-Hmac", signature.as_str())];
+            assert_eq!(app.post_raw(&path, &headers, body).await, 200);
+        }
+        let state = format!("SELECT state FROM outgoing WHERE id = {message}");
+        assert_eq!(app.value(&state).await, expected);
+    }
+    // The owner's token still speaks of the owner's messages alone.
+    let report = json!([{ "id": messages[1], "result_from": "waha", "json_message": { "id": "true_1@c.us_X" } }]);
+    world
+        .call_back("create_logsent", &world.token, &report)
+        .await;
+    let state = format!("SELECT state FROM outgoing WHERE id = {}", messages[1]);
+    assert_eq!(app.value(&state).await, "uncertain");
+    app.holds().await;
+}
+
+#[tokio::test]
 async fn the_test_says_in_words_what_is_wrong_and_runs_nothing() {
     let world = World::new("started", "never").await;
     let test = async || {
@@ -1173,6 +1243,26 @@ async fn the_test_says_in_words_what_is_wrong_and_runs_nothing() {
         !passed && checks.contains("Nothing listens at 127.0.0.1 port 1"),
         "{checks}"
     );
+}
+
+#[tokio::test]
+async fn a_secret_s_button_pressed_twice_makes_one_and_shows_it() {
+    let world = World::new("started", "never").await;
+    let mut browser = Browser::new(&world.app);
+    browser.sign_in().await;
+    let own = format!("/accounts/{}", world.account);
+    for (button, shown) in [("callback-token", "cbt_"), ("flow-secret", "fls_")] {
+        let form = browser.get(&own).await.form(&format!("{own}/{button}"));
+        let first = browser.submit_once(form.clone()).await;
+        assert_eq!(first.0, 303);
+        let table = "SELECT coalesce((SELECT token_hash::text FROM callback_tokens), '') || coalesce((SELECT callback_secret::text FROM account_flow WHERE callback_secret IS NOT NULL), '')";
+        let made = world.app.value(table).await;
+        assert_eq!(browser.submit_once(form).await, first, "{button}");
+        assert_eq!(world.app.value(table).await, made, "{button}: made once");
+        let found = regex::Regex::new(&format!("{shown}[A-Za-z0-9]{{40}}")).unwrap();
+        let page = browser.get(&own).await;
+        assert!(found.is_match(&page.html), "{button}: {}", page.text());
+    }
 }
 
 #[tokio::test]

@@ -223,6 +223,12 @@ pub struct Shown {
     #[schema(example = "https://wa.example.com/webhooks/waha/3f9c…")]
     intake_url: String,
     health: Health,
+    /// The secret that signs what the flow posts to `callback_url`: `"set"` once it was made.
+    #[schema(example = "set")]
+    callback_secret: Option<String>,
+    /// Ours: where a flow posts its signed events.
+    #[schema(example = "https://wa.example.com/webhooks/flow/3f9c…")]
+    callback_url: String,
     /// Workers fetch its messages; where the account itself was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = false)]
@@ -344,11 +350,20 @@ fn shown(app: &App, account: &Account, flow: &Flow) -> Shown {
         counts_as_sent: account.counts_as_sent,
         at_once: account.at_once,
         company_id: account.company_id.0,
+        callback_secret: word(flow.callback_made_at.is_some()),
+        callback_url: account.flow_url(app),
         pull: None,
         allowed_company_ids: None,
         account_key: account.account_key.clone(),
         health: shown_health(account),
     }
+}
+
+pub(super) fn pulls_by_webhook() -> Error {
+    Error::invalid(
+        "pull",
+        "Workers fetch messages only of an account that sends through a webhook: send_through is webhook.",
+    )
 }
 
 /// Connect an account
@@ -367,26 +382,32 @@ pub async fn create(
         caller.require(Role::Administrator)?;
         let new: NewAccount = parse(&body)?;
         if new.pull && new.send_through != "webhook" {
-            return Err(Error::invalid(
-                "pull",
-                "Workers fetch messages only of an account that sends through a webhook: send_through is webhook.",
-            )
-            .into());
+            return Err(pulls_by_webhook().into());
         }
         let draft = new.input().parse()?;
         let (company, user) = (caller.company, caller.user);
         let (account, webhook_secret) =
             accounts::create(conn, &app.crypt, company, user, draft).await?;
-        let flow = flow::of(conn, account.id).await?;
         noted(conn, &caller, "accounts", account.id.0, "created").await?;
-        let mut answer = shown(&app, &account, &flow);
-        answer.pull = Some(pulling::of(conn, &account).await?.pulls);
-        answer.allowed_company_ids = Some(allowed(conn, account.id).await?);
+        let mut answer = whole(conn, &app, &account).await?;
         // Shown this once: the gateway signs with it what it posts to intake_url.
         answer.webhook_secret = Some(webhook_secret.expose_secret().to_owned());
         Answer::created(answer)
     })
     .await
+}
+
+/// The account with what is asked for beside it; `conn` sees all companies.
+pub(super) async fn whole(
+    conn: &mut AsyncPgConnection,
+    app: &App,
+    account: &Account,
+) -> Result<Shown> {
+    let flow = flow::of(conn, account.id).await?;
+    let mut answer = shown(app, account, &flow);
+    answer.pull = Some(pulling::of(conn, account).await?.pulls);
+    answer.allowed_company_ids = Some(allowed(conn, account.id).await?);
+    Ok(answer)
 }
 
 async fn allowed(conn: &mut AsyncPgConnection, id: AccountId) -> Result<Vec<i64>> {

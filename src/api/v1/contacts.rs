@@ -80,6 +80,11 @@ pub async fn bulk(
             &list_ids,
         )
         .await?;
+        for (what, people) in [("created", &outcome.made), ("changed", &outcome.changed)] {
+            let ids: Vec<i64> = people.iter().map(|id| id.0).collect();
+            let (company, by, how) = (caller.company, Some(caller.user), Some(audit::BY_API));
+            audit::note_many(conn, company, "contacts", &ids, by, what, how).await?;
+        }
         Answer::ok(outcome)
     })
     .await

@@ -59,6 +59,9 @@ pub struct Options {
     mapping: Option<BTreeMap<String, String>>,
     /// Whether the first row holds names; absent: guessed.
     header: Option<bool>,
+    /// Of a workbook: the name of a sheet, or its number; absent: the first.
+    #[schema(example = "Pelanggan")]
+    sheet: String,
 }
 
 impl Options {
@@ -79,6 +82,8 @@ impl Options {
             list_ids: self.list_ids.clone(),
             tags: self.tags.join(","),
             header: header.to_owned(),
+            sheet: self.sheet.clone(),
+            remembers: false,
         }
     }
 }
@@ -95,7 +100,7 @@ struct Sent {
 #[schema(as = ImportForm)]
 #[expect(dead_code, reason = "describes what receive reads")]
 struct Form {
-    /// The file: CSV in any usual encoding.
+    /// The file: CSV in any usual encoding, or an Excel workbook.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     options: Option<Options>,
@@ -152,7 +157,7 @@ pub async fn create(
         };
         let country = companies::find(conn, caller.company).await?.country;
         let input = options.input(country);
-        let looked = imports::look_at(&app.config.data_dir, sent.file, &input.header).await?;
+        let looked = imports::look_at(&app.config.data_dir, sent.file, &input).await?;
         let (company, user) = (caller.company, caller.user);
         let name = &sent.file_name;
         let id = imports::stage(conn, company, user, name, looked, &input).await?;

@@ -77,7 +77,7 @@ pub struct Recipients {
 #[schema(as = MailingHeader)]
 #[serde(default, deny_unknown_fields)]
 pub struct Header {
-    /// `none`, `text`, `image`, `video` or `document`.
+    /// `none`, `text`, `image`, `video`, `document` or `voice`; with `voice` there is no message and no footer.
     #[schema(example = "text")]
     r#type: String,
     #[schema(example = "Promo Parang")]

@@ -19,7 +19,7 @@ use crate::media::{self, Media, Received, Receiving, query};
 pub struct Shown {
     #[schema(example = 5)]
     id: i64,
-    /// `image`, `video` or `document`.
+    /// `image`, `video`, `document` or `voice`.
     #[schema(example = "image")]
     kind: String,
     #[schema(example = "image/jpeg")]
@@ -55,7 +55,7 @@ fn shown(media: &Media) -> Shown {
     }
 }
 
-/// Upload an image, a video or a document
+/// Upload an image, a video, a document or a voice note
 ///
 /// The same bytes under the same name are the same file, so that repeating a call changes nothing.
 #[utoipa::path(post, path = "/media", tag = "Mailings", operation_id = "uploadMedia", request_body(content = Form, content_type = "multipart/form-data"),

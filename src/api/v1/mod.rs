@@ -1,5 +1,6 @@
 //! Version 1 of the REST API, a file a noun.
 
+pub mod account_changes;
 pub mod accounts;
 pub mod contacts;
 pub mod imports;

@@ -7,7 +7,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::super::{Attachment, SendError, Source, TextMessage, changed_meanwhile};
+use super::super::{
+    Attachment, SendError, Source, TextMessage, changed_meanwhile, voice_with_words,
+};
 
 /// How the address of a person without a known number ends; what stands before is Meta's id of them.
 pub const BSUID: &str = "@bsuid";
@@ -104,11 +106,18 @@ pub(super) fn body(message: &TextMessage) -> Result<Value, SendError> {
         }
         (None, Some(media)) => {
             let mut file = file(media)?;
-            if !message.text.is_empty() {
+            if media.kind == "voice" {
+                if !message.text.is_empty() {
+                    return Err(voice_with_words());
+                }
+                // Ogg with Opus is shown as a voice note, other sound as a file that plays.
+                file["voice"] = json!(media.mime.starts_with("audio/ogg"));
+            } else if !message.text.is_empty() {
                 file["caption"] = json!(message.text);
             }
-            body[media.kind] = file;
-            media.kind
+            let kind = kind_of(media);
+            body[kind] = file;
+            kind
         }
         (None, None) => {
             body["text"] = json!({ "body": message.text, "preview_url": true });
@@ -117,6 +126,14 @@ pub(super) fn body(message: &TextMessage) -> Result<Value, SendError> {
     };
     body["type"] = json!(kind);
     Ok(body)
+}
+
+/// What Meta calls a file of this kind.
+fn kind_of(media: &Attachment) -> &'static str {
+    match media.kind {
+        "voice" => "audio",
+        other => other,
+    }
 }
 
 /// The file of a message, as an id or an address Meta fetches.
@@ -136,8 +153,8 @@ fn file(media: &Attachment) -> Result<Value, SendError> {
 fn template_of(template: &TemplateCall, media: Option<&Attachment>) -> Result<Value, SendError> {
     let mut components = Vec::new();
     if let Some(media) = media {
-        let mut parameter = json!({ "type": media.kind });
-        parameter[media.kind] = file(media)?;
+        let mut parameter = json!({ "type": kind_of(media) });
+        parameter[kind_of(media)] = file(media)?;
         components.push(json!({ "type": "header", "parameters": [parameter] }));
     } else if !template.header.is_empty() {
         components.push(json!({ "type": "header", "parameters": parameters(&template.header) }));

@@ -129,6 +129,8 @@ impl Waha {
         let path = match media.kind {
             "image" => "/api/sendImage",
             "video" => "/api/sendVideo",
+            "voice" if message.text.is_empty() => "/api/sendVoice",
+            "voice" => return Err(super::voice_with_words()),
             _ => "/api/sendFile",
         };
         let mut body = json!({
@@ -146,7 +148,15 @@ impl Waha {
             body["convert"] = json!(false);
             body["asNote"] = json!(false);
         }
-        let mut file = json!({ "mimetype": media.mime, "filename": media.file_name });
+        if media.kind == "voice" {
+            // A phone plays Ogg with Opus as it is; of other sound WAHA makes that.
+            body["convert"] = json!(!media.mime.starts_with("audio/ogg"));
+        }
+        let mut file = json!({ "mimetype": media.mime });
+        // WAHA describes no name for a voice note by its address, and wants one for its bytes.
+        if media.kind != "voice" || matches!(media.source, Source::Inside(_)) {
+            file["filename"] = json!(media.file_name);
+        }
         let pieces = match &media.source {
             Source::Uploaded(_) => return Err(super::changed_meanwhile()),
             Source::Link(url) => {

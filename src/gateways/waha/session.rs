@@ -278,6 +278,8 @@ impl Waha {
         Ok(())
     }
 
+    /// What was read a moment ago is written with our webhook in it. Apps of the session are left out: WAHA keeps
+    /// them then, and deletes those that a request with apps does not name.
     async fn configure(&self, session: &Session, ours: &Hook) -> Said<()> {
         let body = json!({ "config": with_hook(&session.config, ours) });
         let path = format!("/api/sessions/{}", self.address.session);

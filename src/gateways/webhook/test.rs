@@ -5,7 +5,7 @@
 //! what is shown fits comes out with the first message. A flow that also listens to GET would be run by the question.
 
 use super::super::http::{Failure, Kind, Reply};
-use super::super::{Check, shortened};
+use super::super::{Check, shortened, tap};
 use super::{Proof, TEST_ADDRESS, Webhook, classify, is_test_address};
 use std::time::Duration;
 
@@ -37,9 +37,9 @@ impl Webhook {
         let url = self.address.url.clone();
         let proof = &self.address.proof;
         let headers = proof.headers(b"");
-        self.http
-            .get_with(url, &proof.credentials(), &headers, CHECK)
-            .await
+        let credentials = proof.credentials();
+        let question = self.http.get_with(url, &credentials, &headers, CHECK);
+        tap::asking(meaning, question).await
     }
 
     /// *Test*: in plain words what is wrong; stops where the rest is pointless.
@@ -146,6 +146,14 @@ fn check(name: &'static str, ok: bool, message: impl Into<String>) -> Check {
         ok,
         message: message.into(),
     }
+}
+
+/// A refusal of the question itself is the answer that was hoped for.
+fn meaning(reply: &Reply) -> Option<&'static str> {
+    let takes_post = reply.status == 405 || reply.status == 404 && is_other_method(reply);
+    takes_post.then_some(
+        "This was a question by GET, which runs nothing. The answer says that the workflow is active and takes POST: all is well.",
+    )
 }
 
 /// n8n's 404 for a path that has a webhook of another method.

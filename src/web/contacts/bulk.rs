@@ -50,7 +50,7 @@ impl Chosen {
             argument_name,
             back: &back,
         };
-        let run = bulk_runs::ask(visit, &mut conn, &LIST, &self.selected(), wanted).await?;
+        let run = bulk_runs::ask(visit, &mut conn, (&LIST, None), &self.selected(), wanted).await?;
         conn.commit().await?;
         Ok(see_other(format!("/bulk/{run}")))
     }

@@ -75,12 +75,15 @@ async fn list(visit: Visit) -> WebResult {
 struct Target {
     /// The list the people go to.
     list: Option<i64>,
+    /// A sheet of the workbook that is uploaded again.
+    sheet: String,
 }
 
 async fn new(visit: Visit, target: web::Query<Target>) -> WebResult {
     let input = StageInput {
         on_duplicate: "update".to_owned(),
         list_ids: target.list.into_iter().collect(),
+        sheet: target.into_inner().sheet.replace('\0', ""),
         ..StageInput::default()
     };
     upload_page(&visit, input, FieldErrors::default()).await
@@ -114,8 +117,7 @@ async fn upload_page(visit: &Visit, mut input: StageInput, errors: FieldErrors) 
 async fn create(visit: Visit, form: Multipart) -> WebResult {
     let sent = upload::read(&visit, form).await?;
     let staged: Result<HttpResponse> = async {
-        let looked =
-            imports::look_at(&visit.app.config.data_dir, sent.file?, &sent.input.header).await?;
+        let looked = imports::look_at(&visit.app.config.data_dir, sent.file?, &sent.input).await?;
         let mut conn = visit.conn().await?;
         if let Some(first) = visit.pressed_before(&mut conn).await? {
             return Ok(first);
@@ -133,8 +135,23 @@ async fn create(visit: Visit, form: Multipart) -> WebResult {
     }
 }
 
-async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
-    render(&visit, ImportId(*id), None, FieldErrors::default()).await
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Asked {
+    /// The columns as they are guessed, not as they were filled in the last time.
+    guess: Option<String>,
+}
+
+async fn show(visit: Visit, id: web::Path<i64>, asked: web::Query<Asked>) -> WebResult {
+    let id = ImportId(*id);
+    let mut guessed = None;
+    if asked.guess.is_some() {
+        let mut conn = visit.conn().await?;
+        let options = query::find(&mut conn, id).await?.options()?;
+        let fields = mapping::guess(&options.columns, &options.country);
+        guessed = Some(fields.iter().map(ToString::to_string).collect());
+    }
+    render(&visit, id, guessed, FieldErrors::default()).await
 }
 
 /// The import as it stands; `mapping` is what was chosen, when it had faults.

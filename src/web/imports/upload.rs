@@ -38,7 +38,10 @@ pub async fn read(visit: &Visit, mut parts: Multipart) -> Result<Upload> {
     drop(first);
     let mut hash = Sha256::new();
     let mut upload = Upload {
-        input: StageInput::default(),
+        input: StageInput {
+            remembers: true,
+            ..StageInput::default()
+        },
         file_name: String::new(),
         file: Err(Error::invalid("file", visit.t("imports.no_file"))),
     };
@@ -63,6 +66,7 @@ pub async fn read(visit: &Visit, mut parts: Multipart) -> Result<Upload> {
             "on_duplicate" => upload.input.on_duplicate = text(&mut field).await?,
             "tags" => upload.input.tags = text(&mut field).await?,
             "header" => upload.input.header = text(&mut field).await?,
+            "sheet" => upload.input.sheet = text(&mut field).await?.replace('\0', ""),
             "list_ids" => upload
                 .input
                 .list_ids

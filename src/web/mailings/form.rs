@@ -109,13 +109,14 @@ impl FormPage {
         ]
     }
 
-    fn headers(&self) -> [(&'static str, &'static str); 5] {
+    fn headers(&self) -> [(&'static str, &'static str); 6] {
         [
             ("none", "mailings.header_none"),
             ("text", "mailings.header_text"),
             ("image", "media.image"),
             ("video", "media.video"),
             ("document", "media.document"),
+            ("voice", "media.voice"),
         ]
     }
 

@@ -1,9 +1,13 @@
 //! The list of mailings, and what may be done with several of them.
 
+use crate::auth::Role;
+use crate::bulk;
 use crate::error::{Error, Result};
 use crate::ids::MailingId;
 use crate::mailings::list::LIST;
 use crate::mailings::{self, Verb};
+use crate::search::ListQuery;
+use crate::web::bulk_runs;
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, see_other};
 use crate::web::list::{Bulk, Empty, ListView, Selected};
@@ -34,9 +38,26 @@ pub async fn page(visit: Visit) -> WebResult {
         .answer())
 }
 
-/// Archives the chosen ones that may be; the others stay, and the person is told how many.
+/// Archives the chosen ones that may be; the others stay, and the person is told how many. Everything a search
+/// found is asked about first.
 pub async fn archive(visit: Visit, Posted(selected): Posted<Selected>) -> WebResult {
     let mut conn = visit.conn().await?;
+    if selected.all.is_some() {
+        let back = ListQuery::parse(&selected.selection, &LIST).href();
+        let wanted = bulk::Wanted {
+            action: bulk::Action::ArchiveMailings,
+            argument: if visit.role >= Role::Manager {
+                ""
+            } else {
+                bulk::OWN
+            },
+            argument_name: "",
+            back: &format!("/mailings{back}"),
+        };
+        let run = bulk_runs::ask(&visit, &mut conn, (&LIST, None), &selected, wanted).await?;
+        conn.commit().await?;
+        return Ok(see_other(format!("/bulk/{run}")));
+    }
     let ids = selected.resolve(&mut conn, &LIST, &visit, None).await?;
     let (mut done, mut left) = (0, 0);
     for id in ids.into_iter().map(MailingId) {

@@ -1,18 +1,21 @@
-//! What an account's form is filled with, and what the history tells of a changed one.
+//! An account's form as it is stored, and what the history tells of a changed one.
 //!
-//! Invariant: a secret stays out of both: only that it changed is told.
+//! Invariants: a secret stays out of both: only that it changed is told; whoever changes an account, the panel or
+//! a program, the history tells it in the same words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use diesel_async::AsyncPgConnection;
 use serde_json::json;
 
-use crate::accounts::flow::Flow;
-use crate::accounts::pulling::Pulling;
-use crate::accounts::{Account, AccountInput};
-use crate::audit::Change;
-use crate::ids::{CompanyId, UserId};
+use super::flow::{self, Flow};
+use super::pulling::{self, Pulling};
+use super::{Account, AccountInput, query, sharing};
+use crate::audit::{self, Change, Field, Told};
+use crate::error::Result;
+use crate::ids::{AccountId, CompanyId, UserId};
 use crate::text::or_blank;
-use crate::web::history::{Field, Told};
+use crate::{companies, users};
 
 /// What the history tells of a changed form. Secrets are told apart: only that they changed.
 pub const TOLD: &[Field] = &[
@@ -90,6 +93,45 @@ pub fn secrets(input: &AccountInput) -> Vec<Change> {
 /// Each once, whoever asks: the same choice is the same form.
 fn in_order(ids: impl Iterator<Item = i64>) -> Vec<i64> {
     ids.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The form of an account as `user` of its owner sees it; `conn` sees all companies.
+pub async fn form_of(
+    conn: &mut AsyncPgConnection,
+    owner: CompanyId,
+    user: UserId,
+    id: AccountId,
+) -> Result<AccountInput> {
+    let account = query::find(conn, id).await?;
+    let allowed = query::allowed_users(conn, id).await?;
+    let sharing = sharing::of(conn, owner, user, Some(id)).await?;
+    let flow = flow::of(conn, id).await?;
+    let pulling = pulling::of(conn, &account).await?;
+    Ok(stored(&account, &flow, pulling, &allowed, &sharing.chosen))
+}
+
+/// What a program changed, for the history; `conn` sees all companies.
+pub async fn changes(
+    conn: &mut AsyncPgConnection,
+    before: &AccountInput,
+    after: &AccountInput,
+) -> Result<Vec<Change>> {
+    let both = |of: fn(&AccountInput) -> &Vec<i64>| of(before).iter().chain(of(after)).copied();
+    let people: Vec<UserId> = both(|form| &form.allowed_user_ids).map(UserId).collect();
+    let shared: Vec<CompanyId> = both(|form| &form.allowed_company_ids)
+        .map(CompanyId)
+        .collect();
+    let people = users::find_many(conn, &people).await?.into_iter();
+    let shared = companies::find_many(conn, &shared).await?.into_iter();
+    let people = people.map(|user| (("allowed_user_ids", user.id.to_string()), user.name));
+    let shared = shared.map(|company| {
+        (
+            ("allowed_company_ids", company.id.to_string()),
+            company.name,
+        )
+    });
+    let names: HashMap<_, _> = people.chain(shared).collect();
+    Ok(audit::diff(before, after, TOLD, &names))
 }
 
 /// What is stored, as the form shows it. Secrets stay empty.

@@ -1,0 +1,6 @@
+-- Sound as a voice note: a fourth kind of file. It has no words under it.
+ALTER TABLE media DROP CONSTRAINT media_kind_check,
+  ADD CONSTRAINT media_kind_check CHECK (kind IN ('image', 'video', 'document', 'voice'));
+ALTER TABLE mailings DROP CONSTRAINT mailings_header_type_check, DROP CONSTRAINT mailings_media_check,
+  ADD CONSTRAINT mailings_header_type_check CHECK (header_type IN ('none', 'text', 'image', 'video', 'document', 'voice')),
+  ADD CONSTRAINT mailings_media_check CHECK ((header_type IN ('image', 'video', 'document', 'voice')) = (media_id IS NOT NULL));
