@@ -30,7 +30,6 @@ pub mod record;
 mod lately;
 mod own_ids;
 pub mod pace;
-mod places;
 mod posting;
 pub mod pull;
 mod recover;

@@ -12,7 +12,6 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::backoff;
 use super::begin::Begun;
-use super::places::Place;
 use super::record::Outcome;
 use super::way::Way;
 use crate::gateways::meta::message::TemplateCall;
@@ -87,10 +86,8 @@ pub(super) struct Posting {
 }
 
 impl Posting {
-    pub async fn post(mut self, place: &mut Place) -> Outcome {
-        let start_before = self.start_before;
-        let result = place.request(start_before, || self.attempt()).await;
-        let result = result.unwrap_or_else(|| Err(not_ready(HELD_UP)));
+    pub async fn post(mut self) -> Outcome {
+        let result = self.attempt().await;
         let wait = match &result {
             // Meta's advice for one person: 4, 16, 64 seconds ...
             Err(SendError::NotSent { code, .. }) if *code == FailureCode::PairLimited => {

@@ -11,7 +11,6 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::files::Wanted;
-use super::places::Most;
 use crate::accounts::Account;
 use crate::accounts::flow::Flow;
 use crate::accounts::sending::Sending;
@@ -22,16 +21,10 @@ use crate::gateways::webhook::{Push, Webhook};
 use crate::gateways::{Accepted, Attachment, SendError, Source, TextMessage, changed_meanwhile};
 use crate::ids::{ContactId, ListId, LogId, MailingId, OutgoingId};
 
-/// Where it sends by API. A gateway that answers at once is kept busy by few requests, as long as enough is begun.
-const BY_API: Most = Most {
-    requests: 64,
-    begun: 512,
-};
+/// Requests of one account at one time where it sends by API.
+const BY_API: usize = 64;
 /// Meta's answers come from far away: for 1,000 a second more must be under way.
-const BY_META: Most = Most {
-    requests: 256,
-    begun: 512,
-};
+const BY_META: usize = 256;
 
 /// How one account sends.
 #[derive(Clone)]
@@ -130,14 +123,10 @@ pub(super) fn files_go(account: &Account, way: &Way) -> Wanted {
     }
 }
 
-/// How much of this account may be under way at one time.
-pub(super) fn most(account: &Account) -> Most {
+/// How many requests of this account may be under way at one time.
+pub(super) fn places(account: &Account) -> usize {
     if account.sends_through_webhook() {
-        let at_once = usize::try_from(account.at_once).unwrap_or(1).clamp(1, 5);
-        Most {
-            requests: at_once,
-            begun: at_once,
-        }
+        usize::try_from(account.at_once).unwrap_or(1).clamp(1, 5)
     } else if account.is_meta() {
         BY_META
     } else {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use diesel::prelude::*;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use uuid::Uuid;
 
 use super::autopause;
@@ -22,7 +22,6 @@ use super::claim::{Ask, Claimed, Ready, Taken, Trail, take};
 use super::files::{Files, Missing};
 use super::own_ids::OwnIds;
 use super::pace::{self, Gates};
-use super::places::{Most, Place, Places};
 use super::posting::{Posting, Version, not_ready};
 use super::queue::{self, Next};
 use super::reach;
@@ -51,7 +50,7 @@ const NO_ACCOUNT: &str = "the account could not be read";
 const BELIEVE: Duration = Duration::from_secs(300);
 
 /// An outcome on its way to the recorder, with the place it holds until it is written.
-pub(super) type Ended = (Outcome, Place);
+pub(super) type Ended = (Outcome, OwnedSemaphorePermit);
 
 pub(super) struct Worker {
     app: App,
@@ -59,7 +58,9 @@ pub(super) struct Worker {
     owner: Uuid,
     recorder: mpsc::Sender<Ended>,
     stop: watch::Receiver<bool>,
-    places: Places,
+    /// As many as this account may have requests under way.
+    places: Arc<Semaphore>,
+    most: usize,
     versions: HashMap<VersionId, Arc<Version>>,
     gateway: Option<Gateway>,
     trail: Trail,
@@ -106,10 +107,8 @@ impl Worker {
             owner,
             recorder,
             stop,
-            places: Places::new(Most {
-                requests: 1,
-                begun: 1,
-            }),
+            places: Arc::new(Semaphore::new(1)),
+            most: 1,
             versions: HashMap::new(),
             gateway: None,
             trail: Trail::default(),
@@ -139,8 +138,10 @@ impl Worker {
         })
         .await;
         // What is under way keeps its places until it is recorded.
+        let all = u32::try_from(self.most).unwrap_or(u32::MAX);
+        let places = Arc::clone(&self.places);
         let all_recorded = tokio::select! {
-            taken = self.places.all() => taken.is_ok(),
+            taken = places.acquire_many(all) => taken.is_ok(),
             _ = self.stop.changed() => false,
         };
         if all_recorded {
@@ -176,9 +177,9 @@ impl Worker {
             // Whoever changed the account meant what is sent from now on.
             let account = self.read().await?;
             let mut gates = self.gates(&account).await?;
-            self.places.change(way::most(&account)).await?;
-            let places = self.places.free().await?;
-            let under_way = self.places.under_way();
+            self.make_places(way::places(&account)).await?;
+            let places = self.free_places().await?;
+            let under_way = self.most - self.places.available_permits();
             let places = self
                 .reach
                 .narrow(&self.app, &account, &mut gates, places, under_way)
@@ -212,7 +213,7 @@ impl Worker {
         match next {
             // What is under way keeps its places until it is recorded; a worker that went
             // sooner would leave room for twice as many.
-            Next::Idle if self.places.are_free() => return Ok(true),
+            Next::Idle if self.places.available_permits() == self.most => return Ok(true),
             Next::Idle => self.rest(Duration::from_millis(50)).await,
             Next::In(wait) => self.rest(wait).await,
         }
@@ -297,9 +298,32 @@ impl Worker {
         }
     }
 
+    /// How many requests may start now. Waits until it is worth a round trip to the database.
+    async fn free_places(&self) -> anyhow::Result<usize> {
+        drop(self.places.acquire().await?);
+        for _ in 0..4 {
+            if self.places.available_permits() >= self.most.div_ceil(2) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(self.places.available_permits().max(1))
+    }
+
     async fn read(&self) -> anyhow::Result<Account> {
         let mut conn = self.app.db.system().await?;
         Ok(accounts::query::find(&mut conn, self.account).await?)
+    }
+
+    /// Other places than before: what is under way ends first, so that never more than either are used.
+    async fn make_places(&mut self, most: usize) -> anyhow::Result<()> {
+        if most != self.most {
+            let all = u32::try_from(self.most).unwrap_or(u32::MAX);
+            drop(self.places.acquire_many(all).await?);
+            self.places = Arc::new(Semaphore::new(most));
+            self.most = most;
+        }
+        Ok(())
     }
 
     async fn rest(&mut self, wait: Duration) {
@@ -374,7 +398,8 @@ impl Worker {
                 .iter()
                 .find(|one| one.id == message.id)
                 .and_then(|one| self.files.of(one));
-            let mut place = self.places.hold().await?;
+            // Claims never exceed the free places, so this does not wait.
+            let place = Arc::clone(&self.places).acquire_owned().await?;
             let said = message
                 .version_id
                 .and_then(|version| self.versions.get(&version).cloned());
@@ -390,7 +415,7 @@ impl Worker {
             };
             let recorder = self.recorder.clone();
             tokio::spawn(async move {
-                let outcome = posting.post(&mut place).await;
+                let outcome = posting.post().await;
                 // The recorder lives until every place is free again.
                 let _ = recorder.send((outcome, place)).await;
             });

@@ -83,7 +83,7 @@ async fn dead_line(dead: Line) {
     let before = api.get(&path).await["counts"]["uncertain"]
         .as_u64()
         .unwrap();
-    assert!(before <= 128, "{before} uncertain");
+    assert!(before <= 64, "{before} uncertain");
     line.set(Line::default());
     // What it had heard is evidence.
     let phones = arrived(&waha).await;
@@ -128,7 +128,7 @@ async fn a_sender_that_freezes_past_its_leases_sends_nothing_when_it_wakes() {
         before,
         "it sent after its lease"
     );
-    assert!(check(&api, &path, &waha, PEOPLE).await <= 128);
+    assert!(check(&api, &path, &waha, PEOPLE).await <= 64);
     shared.run(&["check"], "");
     frozen.stop();
     other.stop();

@@ -16,8 +16,8 @@ use crate::support::proxy::{Far, Moment, Proxy};
 use crate::support::{TestApp, simulator, tell, until};
 
 const PEOPLE: usize = 300;
-/// Requests of one account at one time, and what it may begin ahead of them at the speed of a test.
-const PLACES: usize = 256;
+/// Requests of one account at one time: as many may have begun.
+const PLACES: usize = 64;
 
 /// Places in the program (`wablast::crash`), and at which pass it dies there first.
 const COMMITS: [(&str, u64); 11] = [

@@ -47,8 +47,7 @@ async fn the_ready_work_of_an_instance_that_dies_goes_on_at_once_on_the_others()
     // What the dead one had begun is uncertain after its lease; what it only held goes out.
     api.until_nothing_is_open(&path, PEOPLE).await;
     let uncertain = check(&api, &path, &waha, PEOPLE).await;
-    // Never more than one account has begun at its fastest (`outgoing/way.rs`).
-    assert!(uncertain <= 512, "{uncertain} uncertain after one kill");
+    assert!(uncertain <= 64, "{uncertain} uncertain after one kill");
     let mut browser = Browser::at(&other.url);
     browser.sign_in().await;
     let page = browser.get("/instances").await.text();

@@ -13,8 +13,8 @@ use crate::support::{TestApp, simulator};
 
 const SMALL: [u64; 3] = [3_000, 1, 8];
 const PROGRAMS: usize = 3;
-/// What one account has begun at its fastest.
-const PLACES: u64 = 512;
+/// Requests of one program at one time.
+const PLACES: u64 = 64;
 /// How long one death takes, about.
 const DEATH: u64 = 1;
 
