@@ -43,6 +43,7 @@ async fn bound(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<Optio
 /// Decides who comes first, and everybody of a small mailing. The caller holds the mailing's row.
 pub(super) async fn head(conn: &mut AsyncPgConnection, id: MailingId) -> QueryResult<()> {
     let bound = bound(conn, id).await?;
+    // PostgreSQL wants every parameter used.
     let stretch = if bound.is_some() {
         "<= $2"
     } else {

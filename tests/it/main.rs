@@ -23,6 +23,7 @@ mod delivery;
 mod demo;
 mod embedded;
 mod enqueue;
+mod freeze;
 mod gateway_faults;
 mod gateways;
 mod imports;
