@@ -20,7 +20,7 @@ const MEMBERS: &str = "\u{feff}Nama Lengkap;No. HP;Email;Kategori;Mailing Lists;
     Rina Baru;0811 2222 333;;;;Tunjungan\r\n\
     ;;;;;\r\n";
 
-async fn ready() -> (TestApp, Browser) {
+pub async fn ready() -> (TestApp, Browser) {
     let app = TestApp::new().await;
     let mut browser = Browser::new(&app);
     browser.sign_in().await;
@@ -28,12 +28,12 @@ async fn ready() -> (TestApp, Browser) {
 }
 
 /// Uploads a file to the form with everything as it is proposed.
-async fn upload(browser: &mut Browser, name: &str, bytes: impl Into<Vec<u8>>) -> Page {
+pub async fn upload(browser: &mut Browser, name: &str, bytes: impl Into<Vec<u8>>) -> Page {
     let form = browser.get("/imports/new").await.form("/imports");
     browser.upload(form, "file", name, bytes).await
 }
 
-fn run_form(page: &Page) -> Form {
+pub fn run_form(page: &Page) -> Form {
     page.form(&format!("{}/run", page.path))
 }
 

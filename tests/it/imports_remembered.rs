@@ -7,24 +7,8 @@ use serde_json::json;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::support::TestApp;
-use crate::support::browser::{Browser, Form, Page};
-
-async fn ready() -> (TestApp, Browser) {
-    let app = TestApp::new().await;
-    let mut browser = Browser::new(&app);
-    browser.sign_in().await;
-    (app, browser)
-}
-
-async fn upload(browser: &mut Browser, name: &str, bytes: impl Into<Vec<u8>>) -> Page {
-    let form = browser.get("/imports/new").await.form("/imports");
-    browser.upload(form, "file", name, bytes).await
-}
-
-fn run_form(page: &Page) -> Form {
-    page.form(&format!("{}/run", page.path))
-}
+use crate::imports::{ready, run_form, upload};
+use crate::support::browser::Browser;
 
 /// A workbook of sheets with rows of text.
 fn workbook(sheets: &[(&str, &[&[&str]])]) -> Vec<u8> {
