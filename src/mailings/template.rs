@@ -15,6 +15,7 @@ use super::{Mailing, MailingDraft};
 use crate::accounts::Account;
 use crate::error::{Error, FieldErrors, Result};
 use crate::gateways::meta::message::TemplateCall;
+use crate::gateways::meta::templates::{Place, Slot};
 use crate::ids::{AccountId, TemplateId, VersionId};
 use crate::rates::Category;
 use crate::templates::call::{self, Values};
@@ -121,10 +122,7 @@ pub(super) async fn ready(
     let shape = template.shape();
     let values = mailing.template_values();
     for slot in call::missing(&shape, &values) {
-        errors.add(
-            "template_id",
-            format!("Say what stands at {} of the template.", slot.key),
-        );
+        errors.add("template_id", unfilled(&slot));
     }
     if !matches!(shape.header_type.as_str(), "none" | "text") && mailing.media_id.is_none() {
         errors.add(
@@ -133,6 +131,20 @@ pub(super) async fn ready(
         );
     }
     Ok(())
+}
+
+/// What to do about a place of the template that is empty.
+fn unfilled(slot: &Slot) -> String {
+    let name = slot.variable.as_deref().unwrap_or_default();
+    match slot.place {
+        Place::Header => {
+            format!("Say what stands at {{{{{name}}}}} in the header of the template.")
+        }
+        Place::Body => format!("Say what stands at {{{{{name}}}}} in the text of the template."),
+        Place::Button(index) => {
+            format!("Say what button {} of the template needs.", index + 1)
+        }
+    }
 }
 
 /// The request's part for a version of the mailing; `None`: it goes as it is. The second: why the template cannot

@@ -249,7 +249,7 @@ async fn show(visit: Visit, id: web::Path<i64>) -> WebResult {
     let account = accounts::query::find(&mut conn, template.account_id).await?;
     let page = ShowPage {
         places: places(&shell, &shape),
-        bubble: bubble(&shape),
+        bubble: bubble(&shape).above(shape.buttons.clone()),
         mailings: query::mailings_of(&mut conn, id).await?,
         prices: prices(&visit, &mut conn, &shell, &template).await?,
         unusable: shape.unusable(),

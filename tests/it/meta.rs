@@ -215,7 +215,7 @@ async fn meta_who_lacks_a_value_is_left_out_and_a_place_without_text_is_asked_fo
     assert_eq!(status, 422, "{refused}");
     assert_eq!(
         refused["error"]["fields"]["template_id"][0],
-        "Say what stands at body.1 of the template."
+        "Say what stands at {{1}} in the text of the template."
     );
 
     let made = app

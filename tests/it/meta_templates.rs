@@ -242,6 +242,8 @@ async fn meta_templates_are_tested_as_templates_with_their_values() {
     browser.sign_in().await;
     let test = format!("/mailings/{mailing}/test");
     let page = browser.get(&test).await;
+    let buttons = page.texts(".bubble-buttons li");
+    assert_eq!(buttons, ["Lihat toko", "Berhenti"], "as WhatsApp shows it");
     assert!(
         page.text().contains("it reaches anybody"),
         "{}",

@@ -5,12 +5,14 @@
 
 use askama::Template;
 use askama::filters::HtmlSafe;
+use diesel::OptionalExtension as _;
 use diesel_async::AsyncPgConnection;
 
 use super::input::lenient;
 use super::may;
 use crate::error::{Error, Result};
-use crate::ids::{ContactId, MailingId};
+use crate::gateways::meta::templates::Button;
+use crate::ids::{ContactId, MailingId, TemplateId};
 use crate::mailings::list::Sample;
 use crate::mailings::preflight::{self, Preflight};
 use crate::mailings::{self, Mailing, MailingInput, State, list};
@@ -19,9 +21,10 @@ use crate::text::markup::{Span, to_spans};
 use crate::text::merge::{self, Parts, Values};
 use crate::web::media::{self, Named};
 use crate::web::page::Shell;
+use crate::web::pieces::Icon;
 use crate::web::rates;
 use crate::web::visit::Visit;
-use crate::{accounts, contacts};
+use crate::{accounts, contacts, templates};
 
 /// Around every value that was filled in; texts never hold these.
 const OPEN: char = '\u{e000}';
@@ -43,6 +46,8 @@ pub struct Bubble {
     /// The file over the text.
     pub file: Option<Named>,
     pub lines: Vec<Vec<Bit>>,
+    /// Under the bubble, where a template brings them.
+    pub buttons: Vec<Button>,
 }
 
 impl HtmlSafe for Bubble {}
@@ -59,12 +64,21 @@ impl Bubble {
                     .collect()
             })
             .collect();
-        Self { file: None, lines }
+        Self {
+            file: None,
+            lines,
+            buttons: Vec::new(),
+        }
     }
 
     /// The same under a file.
     pub fn under(self, file: Option<Named>) -> Self {
         Self { file, ..self }
+    }
+
+    /// The same with buttons.
+    pub fn above(self, buttons: Vec<Button>) -> Self {
+        Self { buttons, ..self }
     }
 
     /// Nothing stands under the file.
@@ -95,6 +109,20 @@ fn bits(span: &Span, filled: &mut bool) -> Vec<Bit> {
         }
     }
     bits
+}
+
+/// The buttons of a template; none without one.
+pub async fn buttons(
+    conn: &mut AsyncPgConnection,
+    template: Option<TemplateId>,
+) -> Result<Vec<Button>> {
+    let Some(id) = template else {
+        return Ok(Vec::new());
+    };
+    let found = templates::query::find(conn, id).await.optional()?;
+    Ok(found
+        .map(|template| template.shape().buttons)
+        .unwrap_or_default())
 }
 
 /// The message with the places of its values marked.
@@ -227,9 +255,11 @@ pub async fn of_form(
 ) -> Result<Aside> {
     let mut conn = visit.conn().await?;
     let file = file_of(&mut conn, shell, input).await?;
+    let template = input.template_id.parse().ok().map(TemplateId);
+    let buttons = buttons(&mut conn, template).await?;
     let draft = match lenient(input).parse(visit.zone) {
         Ok(draft) => draft,
-        Err(error) => return without(shell, error, input, file),
+        Err(error) => return without(shell, error, input, file, buttons),
     };
     let (company, user) = (visit.company, visit.user);
     let stored = match id {
@@ -238,7 +268,7 @@ pub async fn of_form(
     };
     let mailing = match stored {
         Ok(mailing) => mailing,
-        Err(error) => return without(shell, error, input, file),
+        Err(error) => return without(shell, error, input, file, buttons),
     };
     let mut aside = of_stored(visit, &mut conn, shell, &mailing, contact, words).await?;
     aside.starts = mailings::input::instant(&input.schedule_date, visit.zone)
@@ -256,6 +286,7 @@ fn without(
     error: Error,
     input: &MailingInput,
     file: Option<Named>,
+    buttons: Vec<Button>,
 ) -> Result<Aside> {
     let Error::Invalid(faults) = error else {
         return Err(error);
@@ -272,7 +303,7 @@ fn without(
     };
     Ok(Aside {
         obstacles: faults.0.into_values().flatten().collect(),
-        bubble: written(&parts).under(file),
+        bubble: written(&parts).under(file).above(buttons),
         ..Aside::empty(shell)
     })
 }
@@ -297,12 +328,13 @@ pub async fn of_stored(
     words: &str,
 ) -> Result<Aside> {
     let file = media::named(conn, shell, mailing.media_id).await?;
+    let buttons = buttons(conn, mailing.template_id).await?;
     let account = match accounts::query::find(conn, mailing.account_id).await {
         Ok(account) => account,
         Err(diesel::result::Error::NotFound) => {
             return Ok(Aside {
                 obstacles: vec![shell.t("mailings.account_gone")],
-                bubble: written(&parts(mailing)).under(file),
+                bubble: written(&parts(mailing)).under(file).above(buttons),
                 ..Aside::empty(shell)
             });
         }
@@ -355,7 +387,7 @@ pub async fn of_stored(
             .unwrap_or_default(),
         account: account.name,
         chosen: sample.map(|sample| sample.contact_id),
-        bubble: marked(&parts(mailing), &values).under(file),
+        bubble: marked(&parts(mailing), &values).under(file).above(buttons),
         preflight: Some(preflight),
         obstacles: obstacle.into_iter().collect(),
         words: words.to_owned(),

@@ -169,6 +169,7 @@ async fn record(visit: &Visit, id: MailingId, shown: Shown, date: Option<String>
     };
     let may = may(visit, &mailing);
     let file = media::named(&mut conn, &shell, mailing.media_id).await?;
+    let template_buttons = preview::buttons(&mut conn, mailing.template_id).await?;
     let stored = mailing.schedule_date.map(|date| shell.local(&date));
     let page = ShowPage {
         buttons: if may {
@@ -178,7 +179,9 @@ async fn record(visit: &Visit, id: MailingId, shown: Shown, date: Option<String>
         },
         may,
         schedule_date: date.or(stored).unwrap_or_default(),
-        bubble: preview::written(&preview::parts(&mailing)).under(file.clone()),
+        bubble: preview::written(&preview::parts(&mailing))
+            .under(file.clone())
+            .above(template_buttons),
         file,
         events: told(&mut conn, &shell, &mailing).await?,
         errors: shown.errors,

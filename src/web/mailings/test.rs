@@ -103,13 +103,16 @@ async fn render(
     let obstacle = accounts::obstacle(&mut conn, mailing.account_id, visit.user).await?;
     let shell = visit.shell(Menu::Broadcasts, &mut conn).await?;
     let file = media::named(&mut conn, &shell, mailing.media_id).await?;
+    let buttons = preview::buttons(&mut conn, mailing.template_id).await?;
     let is_meta = account.as_ref().is_ok_and(accounts::Account::is_meta);
     let page = TestPage {
         at_meta: is_meta.then_some(match mailing.template_id {
             Some(_) => "mailings.test_template",
             None => "mailings.test_free_text",
         }),
-        bubble: preview::marked(&preview::parts(&mailing), &values).under(file),
+        bubble: preview::marked(&preview::parts(&mailing), &values)
+            .under(file)
+            .above(buttons),
         account: account.map(|account| account.name).unwrap_or_default(),
         obstacle: obstacle.filter(|_| errors.is_empty()),
         shell,
