@@ -14,6 +14,8 @@ use crate::support::{TestApp, arrived, until};
 
 const PEOPLE: usize = 3_000;
 const FEW: usize = 500;
+/// They last for half a minute.
+const MANY: usize = 12_000;
 const SOON: Duration = Duration::from_secs(30);
 /// Longer than a request may start after its message was begun, and takes.
 const STARTED: Duration = Duration::from_millis(1_500);
@@ -138,8 +140,9 @@ async fn a_sender_that_freezes_past_its_leases_sends_nothing_when_it_wakes() {
 async fn connections_that_are_ended_five_times_a_second_cost_nobody_their_message() {
     let (app, waha, shared, token) = shared().await;
     let mut instance = shared.start("serve").await;
-    let (api, path) = begin_at(&instance.url, token, &waha, PEOPLE, pace()).await;
-    for _ in 0..20 {
+    let pace = json!({ "per_second": 400, "burst": 64 });
+    let (api, path) = begin_at(&instance.url, token, &waha, MANY, pace).await;
+    for _ in 0..150 {
         app.execute(
             "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity
                WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1) one",
@@ -148,9 +151,9 @@ async fn connections_that_are_ended_five_times_a_second_cost_nobody_their_messag
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert!(instance.is_alive());
     }
-    api.until_nothing_is_open(&path, PEOPLE).await;
+    api.until_nothing_is_open(&path, MANY).await;
     // This process knows of each message what became of it.
-    assert_eq!(check(&api, &path, &waha, PEOPLE).await, 0, "uncertain");
+    assert_eq!(check(&api, &path, &waha, MANY).await, 0, "uncertain");
     shared.run(&["check"], "");
     instance.stop();
 }

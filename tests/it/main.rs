@@ -29,6 +29,7 @@ mod gateways;
 mod imports;
 mod instances;
 mod bulk;
+mod exhausted;
 mod export;
 mod favourites;
 mod flow_page;
