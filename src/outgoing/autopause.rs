@@ -23,6 +23,7 @@ use crate::accounts::health;
 use crate::app::App;
 use crate::gateways::{FailureCode, SendError};
 use crate::ids::AccountId;
+use crate::prepared::prepared;
 
 const FAILURES: usize = 10;
 const UNCERTAIN: usize = 5;
@@ -277,7 +278,7 @@ async fn remember(
              ON CONFLICT (account_id) DO UPDATE SET recent = right(r.recent || EXCLUDED.recent, {WINDOW}) RETURNING {KNOWN}"
         )
     };
-    sql_query(statement)
+    prepared(&statement)
         .bind::<Array<BigInt>, _>(ids)
         .bind::<Array<Text>, _>(marks)
         .load(conn)

@@ -96,26 +96,50 @@ async fn record_all(app: App, mut receiver: mpsc::Receiver<Ended>) {
             }
         }
         let (outcomes, places): (Vec<Outcome>, Vec<_>) = ended.into_iter().unzip();
-        // The database may be away: outcomes are kept until it takes them.
-        let mut wait = Duration::from_millis(50);
-        while let Err(error) = record_batch(&app, &outcomes).await {
-            tracing::error!(
-                "recording {} outcomes, trying again: {error:#}",
-                outcomes.len()
-            );
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(5));
-        }
+        until_taken(&app, &outcomes, Step::Record).await;
+        // What went well changes nothing for those that come next.
+        let well = outcomes.iter().all(|one| one.result.is_ok());
+        let places = (!well).then_some(places);
+        until_taken(&app, &outcomes, Step::Follow).await;
         drop(places);
         app.wake.settle.notify_one();
     }
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Record,
+    Follow,
+}
+
+/// The database may be away: outcomes are kept until it takes them.
+async fn until_taken(app: &App, outcomes: &[Outcome], step: Step) {
+    let mut wait = Duration::from_millis(50);
+    loop {
+        let done = match step {
+            Step::Record => record_batch(app, outcomes).await,
+            Step::Follow => follow_batch(app, outcomes).await,
+        };
+        let Err(error) = done else { return };
+        tracing::error!(
+            "recording {} outcomes, trying again: {error:#}",
+            outcomes.len()
+        );
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(5));
+    }
+}
+
+async fn follow_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
+    let mut conn = app.db.system().await?;
+    follow(&mut conn, outcomes).await
 }
 
 async fn record_batch(app: &App, outcomes: &[Outcome]) -> anyhow::Result<()> {
     let mut conn = app.db.system().await?;
     record::record(&mut conn, outcomes).await?;
     crash::here("record.done");
-    follow(&mut conn, outcomes).await
+    Ok(())
 }
 
 /// What recorded outcomes mean for their accounts, logs and mailings.

@@ -43,6 +43,8 @@ use crate::logs;
 /// Counted from before the statement that began it, so that no request starts later than a second after
 /// a pause, a cancel or an opt-out that the statement did not see yet.
 pub(super) const START_WITHIN: Duration = Duration::from_millis(900);
+/// How long it is waited for half of the places before fewer are used.
+const GATHER: Duration = Duration::from_millis(4);
 /// Why messages with a file wait.
 const NO_FILE: &str = "The file of a mailing could not be read from the storage. Nothing was sent; it is tried again.";
 const NO_ACCOUNT: &str = "the account could not be read";
@@ -300,12 +302,10 @@ impl Worker {
 
     /// How many requests may start now. Waits until it is worth a round trip to the database.
     async fn free_places(&self) -> anyhow::Result<usize> {
-        drop(self.places.acquire().await?);
-        for _ in 0..4 {
-            if self.places.available_permits() >= self.most.div_ceil(2) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        let half = u32::try_from(self.most.div_ceil(2)).unwrap_or(u32::MAX);
+        let enough = self.places.acquire_many(half);
+        if tokio::time::timeout(GATHER, enough).await.is_err() {
+            drop(self.places.acquire().await?);
         }
         Ok(self.places.available_permits().max(1))
     }
