@@ -77,6 +77,7 @@ mod waha_contract;
 mod waha_sending;
 mod waha_session;
 mod replies;
+mod webhook_at_once;
 mod webhook_sending;
 mod flow_auth;
 mod flow_events;

@@ -35,7 +35,7 @@ struct World {
     token: String,
 }
 
-async fn account_at(app: &TestApp, webhook_url: &str, more: &Value) -> i64 {
+pub async fn account_at(app: &TestApp, webhook_url: &str, more: &Value) -> i64 {
     let mut account = json!({ "name": "Toko", "provider": "waha", "send_through": "webhook", "delivery": "direct",
         "webhook_url": webhook_url, "webhook_user": USER, "webhook_password": HOOK_PASSWORD,
         "pace": { "per_second": 5000, "burst": 5000 } });
@@ -808,7 +808,7 @@ async fn a_wrong_token_learns_nothing_and_no_address_hands_one_out() {
 
 #[tokio::test]
 async fn what_was_begun_when_the_process_ended_is_settled_by_its_report() {
-    let world = World::new("started", "never").await;
+    let world = World::with("started", "never", &json!({ "at_once": 2 })).await;
     let mailing = world.send_to(2).await;
     let account = AccountId(world.account);
     let mut conn = world.app.app.db.system().await.unwrap();

@@ -68,7 +68,7 @@ pub struct Patch {
     /// The flow does not call back: a 2xx answer counts as sent.
     #[schema(example = false)]
     counts_as_sent: Option<bool>,
-    /// How many requests may be under way at once, 1 to 5.
+    /// How many requests may be under way at once, 1 to 5, over all instances together.
     #[schema(example = 2)]
     at_once: Option<u32>,
     /// Replaces the whole pace; what it leaves out has its default.

@@ -78,7 +78,7 @@ pub struct NewAccount {
     callback_minutes: Option<u32>,
     /// The flow does not call back: a 2xx answer counts as sent.
     counts_as_sent: bool,
-    /// How many requests may be under way at once.
+    /// How many requests may be under way at once, 1 to 5, over all instances together; 1 where it is absent.
     at_once: Option<u32>,
     /// Workers of your own fetch the messages with `POST /outgoing/pull`, and we post none; for accounts that send through a
     /// webhook, whose `webhook_url` may be absent then.
