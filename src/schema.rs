@@ -406,6 +406,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    import_changes (import_id, contact_id) {
+        company_id -> BigInt,
+        import_id -> BigInt,
+        contact_id -> BigInt,
+        fields -> Jsonb,
+        written_at -> Timestamptz,
+        tags -> Jsonb,
+        lists -> Jsonb,
+    }
+}
+
+diesel::table! {
     import_chunks (import_id, number) {
         company_id -> BigInt,
         import_id -> BigInt,
@@ -450,6 +462,7 @@ diesel::table! {
         tries -> Integer,
         undone -> BigInt,
         undone_at -> Nullable<Timestamptz>,
+        restored -> BigInt,
     }
 }
 

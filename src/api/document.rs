@@ -12,8 +12,8 @@ use utoipa::OpenApi;
 
 use super::error::Envelope;
 use super::v1::{
-    account_changes, accounts, contacts, imports, incoming, lists, mailings, media, messages,
-    outgoing, templates,
+    account_changes, accounts, contacts, import_undo, imports, incoming, lists, mailings, media,
+    messages, outgoing, templates,
 };
 use crate::app::App;
 use crate::gateways::webhook::news::{FlowEvent, FlowEvents};
@@ -39,7 +39,7 @@ use crate::limits::{CALLS_AT_ONCE, CALLS_PER_SECOND};
         contacts::bulk, contacts::list, contacts::show, contacts::update,
         mailings::create, mailings::list, mailings::show, mailings::preflight, mailings::submit, mailings::send_now,
         mailings::pause, mailings::resume, mailings::cancel, mailings::draft, mailings::duplicate,
-        imports::create, imports::show, imports::rejected, media::create, media::show, mailings::retry_failed,
+        imports::create, imports::show, imports::rejected, import_undo::foresee, import_undo::run, media::create, media::show, mailings::retry_failed,
         messages::list, outgoing::pull, outgoing::results, incoming::list,
         openapi,
     ),

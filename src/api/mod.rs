@@ -18,8 +18,8 @@ use actix_web::middleware::from_fn;
 use actix_web::web;
 
 use v1::{
-    account_changes, accounts, contacts, imports, incoming, lists, mailings, media, messages,
-    outgoing, templates,
+    account_changes, accounts, contacts, import_undo, imports, incoming, lists, mailings, media,
+    messages, outgoing, templates,
 };
 
 /// The site map of the API.
@@ -70,6 +70,14 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route("/contacts/{id:[0-9]+}", web::patch().to(contacts::update))
                 .route("/imports", web::post().to(imports::create))
                 .route("/imports/{id:[0-9]+}", web::get().to(imports::show))
+                .route(
+                    "/imports/{id:[0-9]+}/undo",
+                    web::get().to(import_undo::foresee),
+                )
+                .route(
+                    "/imports/{id:[0-9]+}/undo",
+                    web::post().to(import_undo::run),
+                )
                 .route(
                     "/imports/{id:[0-9]+}/rejected.csv",
                     web::get().to(imports::rejected),

@@ -121,6 +121,35 @@ pub async fn note_many(
     .await
 }
 
+/// Notes an action that changed many records of a noun, each in its own way, in one statement.
+pub async fn note_changes_of_many(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    noun: &str,
+    user: Option<UserId>,
+    action: &str,
+    records: &[(i64, Vec<Change>)],
+    note: &str,
+) -> QueryResult<usize> {
+    let (ids, changes): (Vec<i64>, Vec<serde_json::Value>) = records
+        .iter()
+        .map(|(id, changes)| (*id, serde_json::json!(changes)))
+        .unzip();
+    sql_query(
+        "INSERT INTO audit (company_id, noun, record_id, user_id, action, changes, note)
+         SELECT $1, $2, r.id, $4, $5, r.changes, $7 FROM unnest($3::bigint[], $6::jsonb[]) AS r(id, changes)",
+    )
+    .bind::<BigInt, _>(company)
+    .bind::<Text, _>(noun)
+    .bind::<Array<BigInt>, _>(ids)
+    .bind::<Nullable<BigInt>, _>(user)
+    .bind::<Text, _>(action)
+    .bind::<Array<Jsonb>, _>(changes)
+    .bind::<Text, _>(note)
+    .execute(conn)
+    .await
+}
+
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Entry {
     #[diesel(sql_type = Timestamptz)]

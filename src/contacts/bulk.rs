@@ -3,13 +3,15 @@
 //! Invariants: every row ends as created, updated, skipped or rejected with its reason, and the four add
 //! up; two rows with one number in one call are one person; an opt-out is never lifted.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use super::given::{Given, Wrote, gathered};
+use super::joined::{give_tags, join_lists};
 use crate::ids::{CompanyId, ContactId, ImportId, ListId};
 use crate::text::country;
 use crate::text::phone::PhoneNumber;
@@ -101,6 +103,9 @@ pub struct Outcome {
     /// Those that were known and written to.
     #[serde(skip)]
     pub changed: Vec<ContactId>,
+    /// What those got who were known; of an import alone.
+    #[serde(skip)]
+    pub given: Vec<Given>,
 }
 
 #[derive(QueryableByName)]
@@ -187,19 +192,26 @@ pub async fn store(
         ids.extend(find_known(conn, company, &numbers).await?);
         known.extend(late);
     }
-    outcome.changed = match manner.on_duplicate {
+    let is_import = manner.import.is_some();
+    let wrote = match manner.on_duplicate {
         OnDuplicate::Skip => Vec::new(),
-        OnDuplicate::FillBlanks => fill(conn, company, &known).await?,
-        OnDuplicate::Update => write(conn, company, &known).await?,
+        OnDuplicate::FillBlanks => fill(conn, company, &known, is_import).await?,
+        OnDuplicate::Update => write(conn, company, &known, is_import).await?,
     };
+    outcome.changed = wrote.iter().map(|one| one.id).collect();
     outcome.updated = match manner.on_duplicate {
         OnDuplicate::Update => known.len(),
         _ => outcome.changed.len(),
     };
     outcome.skipped = known.len() - outcome.updated;
+    let told: Vec<ContactId> = match manner.import {
+        Some(_) => ids.values().copied().collect(),
+        None => Vec::new(),
+    };
     ids.extend(created);
-    join_lists(conn, company, &ids, everybody(), manner.list_ids).await?;
-    give_tags(conn, company, &ids, everybody()).await?;
+    let lists = join_lists(conn, company, &ids, everybody(), manner.list_ids, &told).await?;
+    let tags = give_tags(conn, company, &ids, everybody(), &told).await?;
+    outcome.given = gathered(wrote, tags, lists);
     outcome.contacts = ids;
     Ok(outcome)
 }
@@ -352,24 +364,34 @@ async fn insert(
     Ok(made.into_iter().map(|one| (one.number, one.id)).collect())
 }
 
+/// What stood in the rows of those who are known, for whoever wants it; they are held from here on.
+const BEFORE: &str = "WITH before AS MATERIALIZED (
+  SELECT k.whatsapp_number AS number, k AS person FROM contacts k
+  WHERE $11 AND k.company_id = $1 AND k.whatsapp_number = ANY ($2) AND k.erased_at IS NULL ORDER BY k.id FOR UPDATE)";
+const WROTE: &str = "c.id, CASE WHEN $11 THEN wablast_replaced(b.person, c) END AS replaced";
+
+/// Filled cells replace what is stored. `keeps`: the answer has what was replaced.
 async fn write(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
     rows: &[&Numbered<'_>],
-) -> QueryResult<Vec<ContactId>> {
+    keeps: bool,
+) -> QueryResult<Vec<Wrote>> {
     let columns = Columns::of(rows);
     let statement = format!(
-        "UPDATE contacts c SET name = coalesce(nullif(r.name, ''), c.name), title = coalesce(nullif(r.title, ''), c.title),
+        "{BEFORE}
+         UPDATE contacts c SET name = coalesce(nullif(r.name, ''), c.name), title = coalesce(nullif(r.title, ''), c.title),
            country = coalesce(r.country, c.country), email = coalesce(nullif(r.email, ''), c.email),
            company_name = coalesce(nullif(r.company_name, ''), c.company_name),
            job_position = coalesce(nullif(r.job_position, ''), c.job_position),
            description = coalesce(nullif(r.description, ''), c.description),
            attributes = c.attributes || r.attributes, updated_at = wablast_now()
-         FROM {UNNEST} WHERE c.company_id = $1 AND c.whatsapp_number = r.number AND c.erased_at IS NULL
-         RETURNING c.id, c.whatsapp_number AS number"
+         FROM {UNNEST} LEFT JOIN before b ON b.number = r.number WHERE {OF_THESE} RETURNING {WROTE}"
     );
-    let changed: Vec<Known> = bound!(statement, company, columns).load(conn).await?;
-    Ok(changed.into_iter().map(|one| one.id).collect())
+    bound!(statement, company, columns)
+        .bind::<Bool, _>(keeps)
+        .load(conn)
+        .await
 }
 
 /// Whether a row has something for a place that is empty.
@@ -383,19 +405,23 @@ async fn fill(
     conn: &mut AsyncPgConnection,
     company: CompanyId,
     rows: &[&Numbered<'_>],
-) -> QueryResult<Vec<ContactId>> {
+    keeps: bool,
+) -> QueryResult<Vec<Wrote>> {
     let columns = Columns::of(rows);
     let statement = format!(
-        "UPDATE contacts c SET name = coalesce(nullif(c.name, ''), r.name), title = coalesce(nullif(c.title, ''), r.title),
+        "{BEFORE}
+         UPDATE contacts c SET name = coalesce(nullif(c.name, ''), r.name), title = coalesce(nullif(c.title, ''), r.title),
            country = coalesce(c.country, r.country), email = coalesce(nullif(c.email, ''), r.email),
            company_name = coalesce(nullif(c.company_name, ''), r.company_name),
            job_position = coalesce(nullif(c.job_position, ''), r.job_position),
            description = coalesce(nullif(c.description, ''), r.description),
            attributes = r.attributes || c.attributes, updated_at = wablast_now()
-         FROM {UNNEST} WHERE {OF_THESE} AND {HAS_MORE} RETURNING c.id, c.whatsapp_number AS number"
+         FROM {UNNEST} LEFT JOIN before b ON b.number = r.number WHERE {OF_THESE} AND {HAS_MORE} RETURNING {WROTE}"
     );
-    let changed: Vec<Known> = bound!(statement, company, columns).load(conn).await?;
-    Ok(changed.into_iter().map(|one| one.id).collect())
+    bound!(statement, company, columns)
+        .bind::<Bool, _>(keeps)
+        .load(conn)
+        .await
 }
 
 /// How many [`fill`] would change.
@@ -414,118 +440,4 @@ async fn fillable(
         format!("SELECT count(*) FROM contacts c, {UNNEST} WHERE {OF_THESE} AND {HAS_MORE}");
     let figure: Figure = bound!(statement, company, columns).get_result(conn).await?;
     Ok(usize::try_from(figure.count).unwrap_or_default())
-}
-
-/// People and a name each, side by side, and the names once.
-struct Pairs {
-    contacts: Vec<ContactId>,
-    names: Vec<String>,
-    each: Vec<String>,
-}
-
-fn pairs<'a>(
-    ids: &HashMap<String, ContactId>,
-    rows: impl Iterator<Item = &'a Numbered<'a>>,
-    of: fn(&Row) -> &Vec<String>,
-) -> Pairs {
-    let mut wanted: BTreeSet<(&str, ContactId)> = BTreeSet::new();
-    for (number, row) in rows {
-        let Some(id) = ids.get(number.as_str()) else {
-            continue;
-        };
-        let names = of(row).iter().map(|name| name.trim());
-        wanted.extend(
-            names
-                .filter(|name| !name.is_empty())
-                .map(|name| (name, *id)),
-        );
-    }
-    let each: BTreeSet<&str> = wanted.iter().map(|(name, _)| *name).collect();
-    Pairs {
-        contacts: wanted.iter().map(|(_, id)| *id).collect(),
-        names: wanted.iter().map(|(name, _)| (*name).to_owned()).collect(),
-        each: each.into_iter().map(str::to_owned).collect(),
-    }
-}
-
-/// Everybody into `list_ids`, and each into the lists their row names; lists that are not there are made.
-async fn join_lists<'a>(
-    conn: &mut AsyncPgConnection,
-    company: CompanyId,
-    ids: &HashMap<String, ContactId>,
-    rows: impl Iterator<Item = &'a Numbered<'a>>,
-    list_ids: &[ListId],
-) -> QueryResult<()> {
-    let everybody: Vec<ContactId> = ids.values().copied().collect();
-    add_members(conn, company, list_ids, &everybody).await?;
-    let pairs = pairs(ids, rows, |row| &row.lists);
-    if pairs.each.is_empty() {
-        return Ok(());
-    }
-    sql_query(
-        "INSERT INTO lists (company_id, name) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING",
-    )
-    .bind::<BigInt, _>(company)
-    .bind::<Array<Text>, _>(&pairs.each)
-    .execute(conn)
-    .await?;
-    sql_query(
-        "INSERT INTO list_members (company_id, list_id, contact_id)
-         SELECT $1, l.id, p.contact FROM unnest($2::bigint[], $3::text[]) AS p(contact, name)
-           JOIN lists l ON l.company_id = $1 AND l.name = p.name ON CONFLICT DO NOTHING",
-    )
-    .bind::<BigInt, _>(company)
-    .bind::<Array<BigInt>, _>(&pairs.contacts)
-    .bind::<Array<Text>, _>(&pairs.names)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Puts people into lists; who is in one already stays as they are there.
-pub async fn add_members(
-    conn: &mut AsyncPgConnection,
-    company: CompanyId,
-    lists: &[ListId],
-    contacts: &[ContactId],
-) -> QueryResult<usize> {
-    sql_query(
-        "INSERT INTO list_members (company_id, list_id, contact_id)
-         SELECT $1, l.id, c.id FROM unnest($2::bigint[]) AS l(id), unnest($3::bigint[]) AS c(id) ON CONFLICT DO NOTHING",
-    )
-    .bind::<BigInt, _>(company)
-    .bind::<Array<BigInt>, _>(lists)
-    .bind::<Array<BigInt>, _>(contacts)
-    .execute(conn)
-    .await
-}
-
-async fn give_tags<'a>(
-    conn: &mut AsyncPgConnection,
-    company: CompanyId,
-    ids: &HashMap<String, ContactId>,
-    rows: impl Iterator<Item = &'a Numbered<'a>>,
-) -> QueryResult<()> {
-    let pairs = pairs(ids, rows, |row| &row.tags);
-    if pairs.each.is_empty() {
-        return Ok(());
-    }
-    sql_query(
-        "INSERT INTO tags (company_id, name) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING",
-    )
-    .bind::<BigInt, _>(company)
-    .bind::<Array<Text>, _>(&pairs.each)
-    .execute(conn)
-    .await?;
-    sql_query(
-        "INSERT INTO contact_tags (company_id, contact_id, tag_id)
-         SELECT $1, p.contact, t.id FROM unnest($2::bigint[], $3::text[]) AS p(contact, name)
-           JOIN tags t ON t.company_id = $1 AND t.name = p.name ON CONFLICT DO NOTHING",
-    )
-    .bind::<BigInt, _>(company)
-    .bind::<Array<BigInt>, _>(&pairs.contacts)
-    .bind::<Array<Text>, _>(&pairs.names)
-    .execute(conn)
-    .await?;
-    Ok(())
 }

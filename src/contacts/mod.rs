@@ -6,7 +6,9 @@
 
 pub mod bulk;
 pub mod change;
+pub mod given;
 pub mod input;
+pub mod joined;
 pub mod list;
 pub mod query;
 pub mod told;

@@ -6,9 +6,10 @@
 //!
 //! Invariants: rows that are done = created + updated + skipped + rejected, where blank lines are no rows;
 //! every number goes through `text::phone`; an import opts people out and never in; the file is dropped
-//! when the import is over. Owns `imports`, `import_chunks` and `import_rejected`; contacts are written by
-//! `contacts::bulk`.
+//! when the import is over; what it replaced is kept for as long as it can be taken back. Owns `imports`,
+//! `import_chunks`, `import_rejected` and `import_changes`; contacts are written by `contacts::bulk`.
 
+mod changes;
 mod decode;
 pub mod download;
 mod headers;
@@ -21,6 +22,7 @@ pub mod read;
 pub mod rejected;
 pub mod spool;
 mod stage;
+mod stored;
 pub mod undo;
 pub mod work;
 mod workbook;
@@ -35,6 +37,7 @@ use crate::contacts::bulk::OnDuplicate;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{ImportId, ListId};
 
+pub use changes::Figures;
 pub use query::{Import, Task};
 pub use stage::{Looked, StageInput, look_at, stage};
 

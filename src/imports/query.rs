@@ -1,4 +1,4 @@
-//! SQL of `imports`, `import_chunks` and `import_rejected`. Row-level security keeps to one company;
+//! SQL of `imports` and `import_rejected`. Row-level security keeps to one company;
 //! `claim` and `sweep` see all.
 //!
 //! Invariants: every transition is one guarded UPDATE; who works on an import names its lease, and an
@@ -8,16 +8,16 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{
-    Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::rejected::Refused;
-use super::{Counts, Options, Tested};
+use super::{Counts, Options, Tested, changes, stored};
 use crate::error::Result;
 use crate::ids::{CompanyId, ImportId, UserId};
-use crate::schema::{import_chunks, imports};
+use crate::schema::imports;
 
 /// What is queued or running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,9 @@ pub struct Import {
     /// People of it that were taken back out.
     #[diesel(sql_type = BigInt)]
     pub undone: i64,
+    /// People who have back what it had replaced.
+    #[diesel(sql_type = BigInt)]
+    pub restored: i64,
     /// The file is still here.
     #[diesel(sql_type = Bool)]
     pub has_file: bool,
@@ -127,7 +130,7 @@ impl Import {
 pub async fn find(conn: &mut AsyncPgConnection, id: ImportId) -> QueryResult<Import> {
     sql_query(
         "SELECT i.id, i.user_id, u.name AS user_name, i.file_name, i.options, i.state, i.task, i.rows, i.position, i.created, i.updated,
-           i.skipped, i.rejected, i.message, i.tested, i.created_at, i.finished_at, i.undone,
+           i.skipped, i.rejected, i.message, i.tested, i.created_at, i.finished_at, i.undone, i.restored,
            EXISTS (SELECT FROM import_chunks c WHERE c.import_id = i.id) AS has_file
          FROM imports i JOIN users u ON u.id = i.user_id WHERE i.id = $1",
     )
@@ -202,43 +205,6 @@ pub(super) async fn insert(
         .await
 }
 
-pub(super) async fn add_piece(
-    conn: &mut AsyncPgConnection,
-    company: CompanyId,
-    id: ImportId,
-    number: i32,
-    bytes: &[u8],
-) -> QueryResult<usize> {
-    sql_query(
-        "INSERT INTO import_chunks (company_id, import_id, number, bytes) VALUES ($1, $2, $3, $4)",
-    )
-    .bind::<BigInt, _>(company)
-    .bind::<BigInt, _>(id)
-    .bind::<Integer, _>(number)
-    .bind::<Binary, _>(bytes)
-    .execute(conn)
-    .await
-}
-
-pub(super) async fn piece(
-    conn: &mut AsyncPgConnection,
-    id: ImportId,
-    number: i32,
-) -> QueryResult<Option<Vec<u8>>> {
-    import_chunks::table
-        .find((id, number))
-        .select(import_chunks::bytes)
-        .first(conn)
-        .await
-        .optional()
-}
-
-async fn drop_file(conn: &mut AsyncPgConnection, id: ImportId) -> QueryResult<usize> {
-    diesel::delete(import_chunks::table.filter(import_chunks::import_id.eq(id)))
-        .execute(conn)
-        .await
-}
-
 /// A draft waits for whoever works on imports.
 pub(super) async fn queue(
     conn: &mut AsyncPgConnection,
@@ -283,7 +249,7 @@ pub(super) async fn cancel(conn: &mut AsyncPgConnection, id: ImportId) -> QueryR
 
 async fn drop_file_if(conn: &mut AsyncPgConnection, id: ImportId, ends: bool) -> QueryResult<bool> {
     if ends {
-        drop_file(conn, id).await?;
+        stored::drop_all(conn, id).await?;
     }
     Ok(ends)
 }
@@ -547,8 +513,8 @@ pub async fn old_rejected_file(
         .await
 }
 
-/// Drafts nobody came back to, files of imports that failed, and rejected rows nobody corrected: gone
-/// after a while, for they are people's numbers.
+/// Drafts nobody came back to, files of imports that failed, rejected rows nobody corrected, and what could have been
+/// taken back: gone after a while, for they are people's numbers.
 pub async fn sweep(conn: &mut AsyncPgConnection) -> QueryResult<()> {
     sql_query(
         "UPDATE imports SET state = 'canceled', message = NULL, finished_at = wablast_now()
@@ -568,5 +534,6 @@ pub async fn sweep(conn: &mut AsyncPgConnection) -> QueryResult<()> {
     )
     .execute(conn)
     .await?;
+    changes::sweep(conn).await?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use diesel_async::AsyncPgConnection;
 use super::read::{self, ColumnSample, Format, ReadFault, Separator};
 use super::spool::Pieces;
 use super::workbook::Sheets;
-use super::{Notes, Options, mapping, query, workbook};
+use super::{Notes, Options, mapping, query, stored, workbook};
 use crate::contacts::bulk::OnDuplicate;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{CompanyId, ImportId, ListId, UserId};
@@ -194,7 +194,7 @@ pub async fn stage(
     let mut pieces = Pieces::of(file).await.map_err(anyhow::Error::from)?;
     let mut number = 0;
     while let Some(piece) = pieces.next().await.map_err(anyhow::Error::from)? {
-        query::add_piece(conn, company, id, number, &piece).await?;
+        stored::add_piece(conn, company, id, number, &piece).await?;
         number += 1;
     }
     audit::note(conn, company, "imports", id.0, Some(user), "uploaded", None).await?;

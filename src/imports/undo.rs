@@ -1,20 +1,26 @@
-//! Taking an import back, within a week: the people it made, as long as nobody has used them since.
+//! Taking an import back, within thirty days: the people it made go, as long as nobody has used them since, and
+//! people who were there before it get back what it replaced ([`changes`]).
 //!
 //! Invariants: only people of this import go; who has messages, said stop, was chosen for a mailing or was
 //! changed since stays, counted under the first such reason; while a mailing is being prepared nobody goes,
-//! for it may be about to write to them.
+//! for it may be about to write to them. A value, a tag or a place in a list is taken back only where nobody changed
+//! it since; an opt-out never. Broken off in the middle, what was done stays done, and it can be pressed again.
 
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::query;
+use super::changes::{self, Figures};
+use super::query::{self, Import};
 use crate::audit;
+use crate::contacts::given::{self, Given};
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::ids::{CompanyId, ImportId, UserId};
+use crate::ids::{CompanyId, ContactId, ImportId, UserId};
 
+/// For so long after its end an import can be taken back.
+pub const DAYS: u8 = 30;
 /// People of a transaction.
 const BATCH: i64 = 2_000;
 
@@ -33,6 +39,24 @@ pub struct Fate {
     pub goes: i64,
     /// Reasons: `messages`, `opted_out`, `chosen`, `changed`.
     pub stays: Vec<(String, i64)>,
+    /// Of people who were there before it.
+    pub given: Figures,
+}
+
+impl Fate {
+    /// Nothing would happen.
+    pub fn is_empty(&self) -> bool {
+        self.goes == 0 && self.given.back == 0
+    }
+}
+
+/// What undoing did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// People who went.
+    pub gone: i64,
+    /// People who have back what it replaced.
+    pub restored: i64,
 }
 
 #[derive(QueryableByName)]
@@ -49,13 +73,14 @@ struct Is {
     is: bool,
 }
 
-/// Whether an import can still be taken back: it made people, ended, and a week is not over.
+/// Whether an import can still be taken back: it made or changed people, ended, and thirty days are not over.
 pub async fn is_open(conn: &mut AsyncPgConnection, id: ImportId) -> QueryResult<bool> {
-    let open: Is = sql_query(
+    let open: Is = sql_query(format!(
         "SELECT EXISTS (SELECT FROM imports i WHERE i.id = $1 AND i.state IN ('done', 'canceled', 'failed')
-           AND i.finished_at > wablast_now() - interval '7 days'
-           AND EXISTS (SELECT FROM contacts c WHERE c.import_id = i.id)) AS is",
-    )
+           AND i.finished_at > wablast_now() - interval '{DAYS} days'
+           AND (EXISTS (SELECT FROM contacts c WHERE c.import_id = i.id)
+             OR EXISTS (SELECT FROM import_changes h WHERE h.import_id = i.id))) AS is"
+    ))
     .bind::<BigInt, _>(id)
     .get_result(conn)
     .await?;
@@ -70,7 +95,10 @@ pub async fn fate(conn: &mut AsyncPgConnection, id: ImportId) -> QueryResult<Fat
     .bind::<BigInt, _>(id)
     .load(conn)
     .await?;
-    let mut fate = Fate::default();
+    let mut fate = Fate {
+        given: changes::figures(conn, id).await?,
+        ..Fate::default()
+    };
     for Count { reason, count } in counts {
         match reason {
             Some(reason) => fate.stays.push((reason, count)),
@@ -80,34 +108,76 @@ pub async fn fate(conn: &mut AsyncPgConnection, id: ImportId) -> QueryResult<Fat
     Ok(fate)
 }
 
-/// Takes an import back; how many people went. Broken off in the middle, it can be pressed again.
-pub async fn undo(db: &Db, company: CompanyId, user: UserId, id: ImportId) -> Result<i64> {
-    let (mut all, mut after) = (0, 0);
-    loop {
+/// Takes an import back. Broken off in the middle, it can be pressed again.
+pub async fn undo(db: &Db, company: CompanyId, user: UserId, id: ImportId) -> Result<Undone> {
+    {
         let mut conn = db.company(company).await?;
         query::find(&mut conn, id).await?;
-        if after == 0 && !is_open(&mut conn, id).await? {
+        if !is_open(&mut conn, id).await? {
             return Err(Error::conflict("This import can no longer be undone."));
         }
+    }
+    let mut undone = Undone::default();
+    let mut after = 0;
+    loop {
+        let mut conn = db.company(company).await?;
+        hold_ended(&mut conn, id).await?;
         let batch = batch(&mut conn, id, after).await?;
-        all += batch.gone;
-        let Some(last) = batch.last else {
-            audit::note(
-                &mut conn,
-                company,
-                "imports",
-                id.0,
-                Some(user),
-                "undone",
-                None,
-            )
-            .await?;
-            conn.commit().await?;
-            return Ok(all);
-        };
         conn.commit().await?;
+        undone.gone += batch.gone;
+        let Some(last) = batch.last else { break };
         after = last;
     }
+    let mut after = ContactId(0);
+    loop {
+        let mut conn = db.company(company).await?;
+        let import = hold_ended(&mut conn, id).await?;
+        let next = changes::next(&mut conn, id, after, BATCH).await?;
+        let Some(last) = next.last() else {
+            let by = Some(user);
+            audit::note(&mut conn, company, "imports", id.0, by, "undone", None).await?;
+            conn.commit().await?;
+            return Ok(undone);
+        };
+        after = last.contact;
+        let back: Vec<Given> = next.into_iter().filter(|one| !one.is_empty()).collect();
+        given::take_back(&mut conn, company, user, &back, &import.file_name).await?;
+        let people: Vec<ContactId> = back.iter().map(|one| one.contact).collect();
+        let restored = i64::try_from(changes::forget(&mut conn, id, &people).await?);
+        let restored = restored.unwrap_or_default();
+        note_restored(&mut conn, id, restored).await?;
+        conn.commit().await?;
+        undone.restored += restored;
+    }
+}
+
+/// The import, which nobody resumes until the transaction ends.
+async fn hold_ended(conn: &mut AsyncPgConnection, id: ImportId) -> Result<Import> {
+    sql_query("SELECT FROM imports WHERE id = $1 FOR UPDATE")
+        .bind::<BigInt, _>(id)
+        .execute(conn)
+        .await?;
+    let import = query::find(conn, id).await?;
+    if import.is_draft() || import.is_under_way() {
+        return Err(Error::conflict(
+            "This import goes on just now. Stop it before you undo it.",
+        ));
+    }
+    Ok(import)
+}
+
+async fn note_restored(
+    conn: &mut AsyncPgConnection,
+    id: ImportId,
+    people: i64,
+) -> QueryResult<usize> {
+    sql_query(
+        "UPDATE imports SET restored = restored + $2, undone_at = wablast_now() WHERE id = $1",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<BigInt, _>(people)
+    .execute(conn)
+    .await
 }
 
 #[derive(QueryableByName)]
@@ -142,6 +212,7 @@ async fn batch(conn: &mut AsyncPgConnection, id: ImportId, after: i64) -> Result
            WHERE ({STAYS}) IS NULL FOR UPDATE OF c),
          their_tags AS (DELETE FROM contact_tags t USING gone WHERE t.contact_id = gone.id),
          their_lists AS (DELETE FROM list_members m USING gone WHERE m.contact_id = gone.id),
+         their_changes AS (DELETE FROM import_changes h USING gone WHERE h.contact_id = gone.id),
          themselves AS (DELETE FROM contacts c USING gone WHERE c.id = gone.id),
          counted AS (UPDATE imports SET undone = undone + (SELECT count(*) FROM gone), undone_at = wablast_now() WHERE id = $1)
          SELECT (SELECT max(id) FROM looked) AS last, (SELECT count(*) FROM gone) AS gone"

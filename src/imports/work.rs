@@ -18,7 +18,7 @@ use super::people::{self, Chunk, People, Person};
 use super::query::{self, Claimed, Import, Task};
 use super::read::ReadFault;
 use super::spool::Spool;
-use super::{Counts, Names, Notes, Options, SHOWN, Tested, fields};
+use super::{Counts, Names, Notes, Options, SHOWN, Tested, changes, fields, stored};
 use crate::app::App;
 use crate::contacts::bulk::{self, Manner, Numbered};
 use crate::contacts::{self, query as contact_query};
@@ -151,7 +151,7 @@ impl Work<'_> {
         let mut spool = Spool::open(&self.app.config.data_dir)?;
         for number in 0.. {
             let mut conn = self.conn().await?;
-            let Some(bytes) = query::piece(&mut conn, self.claimed.id, number).await? else {
+            let Some(bytes) = stored::piece(&mut conn, self.claimed.id, number).await? else {
                 break;
             };
             conn.commit().await?;
@@ -225,6 +225,8 @@ impl Work<'_> {
         let (accepted, again) = (numbered(&chunk.accepted), numbered(&chunk.again));
         let manner = self.manner(&report.options);
         let outcome = bulk::store(&mut conn, manner, &accepted, &again).await?;
+        let (company, id) = (self.claimed.company_id, self.claimed.id);
+        changes::keep(&mut conn, company, id, &outcome.given).await?;
         let ids = |people: &[Person], wanted: fn(&Person) -> bool| -> Vec<ContactId> {
             people
                 .iter()

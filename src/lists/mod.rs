@@ -157,7 +157,7 @@ pub async fn add_members(
     id: ListId,
     contacts: &[ContactId],
 ) -> QueryResult<usize> {
-    crate::contacts::bulk::add_members(conn, company, &[id], contacts).await
+    crate::contacts::joined::add_members(conn, company, &[id], contacts).await
 }
 
 pub async fn remove_members(

@@ -12,7 +12,7 @@ use crate::support::TestApp;
 use crate::support::browser::Browser;
 
 /// A file of people P0, P1 … with numbers from 628120000000 on; every tenth row is wrong.
-fn file(rows: usize) -> String {
+pub fn file(rows: usize) -> String {
     let mut file = "Nama,HP,Kota\n".to_owned();
     for row in 0..rows {
         let number = if row % 10 == 9 {
@@ -25,13 +25,13 @@ fn file(rows: usize) -> String {
     file
 }
 
-async fn upload(app: &TestApp, file: impl Into<Vec<u8>>, options: Value) -> i64 {
+pub async fn upload(app: &TestApp, file: impl Into<Vec<u8>>, options: Value) -> i64 {
     let (status, answer) = app.import("people.csv", file, Some(&options)).await;
     assert_eq!(status, 202, "{answer}");
     answer["id"].as_i64().unwrap()
 }
 
-async fn work_on(app: &App) {
+pub async fn work_on(app: &App) {
     let (_open, stop) = watch::channel(false);
     work::all(app, &stop).await.unwrap();
 }
@@ -41,7 +41,7 @@ async fn shown(app: &TestApp, id: i64) -> Value {
 }
 
 /// state, then the figures; they always add up.
-async fn figures(app: &TestApp, id: i64) -> String {
+pub async fn figures(app: &TestApp, id: i64) -> String {
     let shown = shown(app, id).await;
     let figure = |name: &str| shown[name].as_i64().unwrap();
     assert_eq!(
@@ -509,69 +509,4 @@ async fn files_nobody_needs_any_more_are_swept() {
     sweep().await;
     assert_eq!(app.value(kept).await, "0 0");
     assert_eq!(shown(&app, id).await["rejected_file"], Value::Null);
-}
-
-#[tokio::test]
-async fn an_import_is_taken_back_but_for_those_somebody_uses() {
-    let app = TestApp::new().await;
-    let mut browser = Browser::new(&app);
-    browser.sign_in().await;
-    app.ok(
-        "POST",
-        "/contacts/bulk",
-        Some(&json!({ "contacts": [{ "name": "Lama", "whatsapp_number": "081200000000" }] })),
-    )
-    .await;
-    let list = app
-        .ok("POST", "/lists", Some(&json!({ "name": "Member" })))
-        .await["id"]
-        .clone();
-    let options = json!({ "mode": "update", "list_ids": [list], "tags": ["Baru"] });
-    let id = upload(&app, file(10), options).await;
-    work_on(&app.app).await;
-    assert_eq!(figures(&app, id).await, "done 10 8 1 0 1");
-    app.execute(
-        "UPDATE contacts SET opt_out = true, opt_out_at = wablast_now() WHERE name = 'P1';
-         UPDATE contacts SET name = 'Diubah', updated_at = wablast_now() + interval '1 hour' WHERE name = 'P2';
-         INSERT INTO lists (company_id, name) VALUES (1, 'Lain');
-         INSERT INTO list_members (company_id, list_id, contact_id, added_at)
-           SELECT 1, l.id, c.id, wablast_now() FROM lists l, contacts c WHERE l.name = 'Lain' AND c.name = 'P3'",
-    )
-    .await;
-    let page = browser.get(&format!("/imports/{id}/undo")).await;
-    let text = page.text();
-    for sentence in [
-        "Take 5 people back out?",
-        "Opted out",
-        "Changed, or put into a list",
-    ] {
-        assert!(text.contains(sentence), "{sentence}: {text}");
-    }
-    let form = page.form(&format!("/imports/{id}/undo"));
-    let page = browser.submit(form.clone()).await;
-    assert!(
-        page.text()
-            .contains("5 people of this import were taken back out."),
-        "{}",
-        page.text()
-    );
-    let stays = "SELECT string_agg(name, ' ' ORDER BY id) FROM contacts";
-    assert_eq!(app.value(stays).await, "P0 P1 Diubah P3");
-    assert_eq!(app.value("SELECT count(*) FROM list_members").await, "5");
-    // Again changes nothing; it is not for everybody, and after a week too late.
-    browser.submit(form.clone()).await;
-    assert_eq!(app.value(stays).await, "P0 P1 Diubah P3");
-    app.execute("UPDATE user_companies SET role = 'user'").await;
-    assert_eq!(
-        browser.get(&format!("/imports/{id}/undo")).await.status,
-        403
-    );
-    assert_eq!(browser.submit(form).await.status, 403, "not for everybody");
-    app.execute("UPDATE user_companies SET role = 'manager'")
-        .await;
-    app.advance(TimeDelta::days(8)).await;
-    browser.sign_in().await;
-    let late = browser.get(&format!("/imports/{id}/undo")).await;
-    assert_eq!(late.path, format!("/imports/{id}"));
-    assert!(!late.html.contains("/undo"), "{}", late.text());
 }

@@ -36,6 +36,7 @@ mod flow_page;
 mod imports_background;
 mod imports_exports;
 mod imports_remembered;
+mod imports_undo;
 mod friction;
 mod history;
 mod jobs;

@@ -136,6 +136,12 @@ pub struct Shown {
     #[schema(example = "/api/v1/imports/3/rejected.csv")]
     rejected_file: Option<String>,
     message: Option<String>,
+    /// People whom it made and who were taken back out.
+    #[schema(example = 0)]
+    undone: i64,
+    /// People who have back what it had replaced.
+    #[schema(example = 0)]
+    restored: i64,
 }
 
 /// Import contacts from a file
@@ -276,6 +282,8 @@ pub async fn show(caller: ApiCaller, id: web::Path<i64>, app: web::Data<App>) ->
         rejected: counts.rejected,
         rejected_file: file,
         message: import.message.clone(),
+        undone: import.undone,
+        restored: import.restored,
     }))
 }
 

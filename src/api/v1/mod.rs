@@ -3,6 +3,7 @@
 pub mod account_changes;
 pub mod accounts;
 pub mod contacts;
+pub mod import_undo;
 pub mod imports;
 pub mod incoming;
 pub mod lists;

@@ -1,4 +1,4 @@
-//! The question before an import is taken back: who goes, who stays and why.
+//! The question before an import is taken back: who goes, who gets something back, who stays and why.
 //!
 //! Invariant: for managers, because people go.
 
@@ -12,7 +12,7 @@ use super::pages::short;
 use crate::auth::Role;
 use crate::error::Result;
 use crate::ids::ImportId;
-use crate::imports::undo::{self, Fate};
+use crate::imports::undo::{self, Fate, Undone};
 use crate::imports::{Import, query};
 use crate::web::error::WebResult;
 use crate::web::form::{Posted, Pressed, see_other};
@@ -76,10 +76,22 @@ pub async fn run(visit: Visit, id: web::Path<i64>, Posted(_): Posted<Pressed>) -
     let undoing = tokio::spawn(async move { undo::undo(&db, company, user, id).await });
     match tokio::time::timeout(PATIENCE, undoing).await {
         Ok(undone) => {
-            let gone = undone.map_err(anyhow::Error::from)??;
-            visit.tell(&visit.tn("imports.undone", gone));
+            let undone = undone.map_err(anyhow::Error::from)??;
+            visit.tell(&said(&visit, undone));
         }
         Err(_) => visit.tell("imports.undoing"),
     }
     Ok(see_other(format!("/imports/{id}")))
+}
+
+/// What was done, without what was not.
+fn said(visit: &Visit, Undone { gone, restored }: Undone) -> String {
+    let mut said = Vec::new();
+    if gone > 0 || restored == 0 {
+        said.push(visit.tn("imports.undone", gone));
+    }
+    if restored > 0 {
+        said.push(visit.tn("imports.restored", restored));
+    }
+    said.join(" ")
 }
