@@ -418,11 +418,12 @@ diesel::table! {
 }
 
 diesel::table! {
-    import_chunks (import_id, number) {
+    import_chunks (import_id, workbook, number) {
         company_id -> BigInt,
         import_id -> BigInt,
         number -> Integer,
         bytes -> Bytea,
+        workbook -> Bool,
     }
 }
 

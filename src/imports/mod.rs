@@ -21,6 +21,7 @@ mod quotes;
 pub mod read;
 pub mod rejected;
 pub mod spool;
+mod sheet;
 mod stage;
 mod stored;
 pub mod undo;
@@ -39,6 +40,7 @@ use crate::ids::{ImportId, ListId};
 
 pub use changes::Figures;
 pub use query::{Import, Task};
+pub use sheet::read_sheet;
 pub use stage::{Looked, StageInput, look_at, stage};
 
 use mapping::Field;
@@ -71,6 +73,9 @@ pub struct Options {
     pub sheets: Vec<String>,
     #[serde(default)]
     pub sheet: String,
+    /// Whether the first row names the columns, where somebody said so.
+    #[serde(default)]
+    pub header: Option<bool>,
     /// The columns are filled in as in the import of then.
     #[serde(default)]
     pub remembered: Option<DateTime<Utc>>,

@@ -21,6 +21,7 @@ fn options(file: &str, country: &str) -> (Options, Vec<Field>) {
         notes: Notes::default(),
         sheets: Vec::new(),
         sheet: String::new(),
+        header: None,
         remembered: None,
     };
     (options, fields)

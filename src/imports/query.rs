@@ -131,7 +131,7 @@ pub async fn find(conn: &mut AsyncPgConnection, id: ImportId) -> QueryResult<Imp
     sql_query(
         "SELECT i.id, i.user_id, u.name AS user_name, i.file_name, i.options, i.state, i.task, i.rows, i.position, i.created, i.updated,
            i.skipped, i.rejected, i.message, i.tested, i.created_at, i.finished_at, i.undone, i.restored,
-           EXISTS (SELECT FROM import_chunks c WHERE c.import_id = i.id) AS has_file
+           EXISTS (SELECT FROM import_chunks c WHERE c.import_id = i.id AND NOT c.workbook) AS has_file
          FROM imports i JOIN users u ON u.id = i.user_id WHERE i.id = $1",
     )
     .bind::<BigInt, _>(id)
@@ -223,6 +223,24 @@ pub(super) async fn queue(
     .execute(conn)
     .await?;
     Ok(queued == 1)
+}
+
+/// Another table for a draft, with its columns; what was tested was the one before. `false`: it is no draft any more.
+pub(super) async fn replace(
+    conn: &mut AsyncPgConnection,
+    id: ImportId,
+    options: &Options,
+    rows: i64,
+) -> QueryResult<bool> {
+    let replaced = sql_query(
+        "UPDATE imports SET options = $2, rows = $3, tested = NULL, message = NULL WHERE id = $1 AND state = 'draft'",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<Jsonb, _>(serde_json::json!(options))
+    .bind::<BigInt, _>(rows)
+    .execute(conn)
+    .await?;
+    Ok(replaced == 1)
 }
 
 pub(super) async fn resume(conn: &mut AsyncPgConnection, id: ImportId) -> QueryResult<bool> {

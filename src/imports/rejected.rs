@@ -145,6 +145,7 @@ mod tests {
             notes: Notes::default(),
             sheets: Vec::new(),
             sheet: String::new(),
+            header: None,
             remembered: None,
         }
     }

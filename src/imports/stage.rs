@@ -8,9 +8,9 @@ use std::path::Path;
 use diesel_async::AsyncPgConnection;
 
 use super::read::{self, ColumnSample, Format, ReadFault, Separator};
-use super::spool::Pieces;
+use super::stored::{self, Kept};
 use super::workbook::Sheets;
-use super::{Notes, Options, mapping, query, stored, workbook};
+use super::{Notes, Options, mapping, query, workbook};
 use crate::contacts::bulk::OnDuplicate;
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::{CompanyId, ImportId, ListId, UserId};
@@ -85,15 +85,17 @@ impl StageInput {
 
 /// A file that was read through.
 pub struct Looked {
-    file: File,
-    content: Content,
-    sheets: Sheets,
+    pub(super) file: File,
+    pub(super) content: Content,
+    pub(super) sheets: Sheets,
+    /// Where it has more sheets than the one that was read.
+    workbook: Option<File>,
 }
 
-struct Content {
-    format: Format,
-    columns: Vec<ColumnSample>,
-    rows: i64,
+pub(super) struct Content {
+    pub(super) format: Format,
+    pub(super) columns: Vec<ColumnSample>,
+    pub(super) rows: i64,
 }
 
 /// Reads an uploaded file from end to end; a sheet of a workbook becomes a table first, in the folder.
@@ -103,14 +105,18 @@ pub async fn look_at(folder: &Path, mut file: File, input: &StageInput) -> Resul
     let looked = tokio::task::spawn_blocking(move || {
         let is_workbook = workbook::is_one(&mut file)?;
         let mut sheets = Sheets::default();
+        let mut workbook = None;
         if is_workbook {
+            let whole = file.try_clone()?;
             (file, sheets) = workbook::to_table(file, &folder, &wanted)?;
+            workbook = Some(whole).filter(|_| sheets.all.len() > 1);
         }
         let content = look(&mut file, header, is_workbook)?;
         Ok::<_, ReadFault>(Looked {
             file,
             content,
             sheets,
+            workbook,
         })
     })
     .await
@@ -137,6 +143,15 @@ fn header_row(text: &str) -> Option<bool> {
     }
 }
 
+/// The word for what [`header_row`] reads.
+pub(super) fn header_word(header: Option<bool>) -> &'static str {
+    match header {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "",
+    }
+}
+
 /// Keeps a file as a draft.
 pub async fn stage(
     conn: &mut AsyncPgConnection,
@@ -156,49 +171,61 @@ pub async fn stage(
         file,
         content,
         sheets,
+        workbook,
     } = looked;
-    let fields = mapping::guess(&content.columns, choices.country);
-    let mut mapping: Vec<String> = fields.iter().map(ToString::to_string).collect();
-    let mut remembered = None;
-    if input.remembers && content.format.has_header {
-        let headers: Vec<&str> = content
-            .columns
-            .iter()
-            .map(|column| column.header.as_str())
-            .collect();
-        if let Some(last) = query::last_mapping(conn, company, &headers).await? {
-            (mapping, remembered) = (last.mapping, Some(last.at));
-        }
-    }
-    let options = Options {
+    let rows = content.rows;
+    let mut options = Options {
         country: choices.country.to_owned(),
         on_duplicate: choices.on_duplicate,
         list_ids: choices.list_ids,
         tags: choices.tags,
         format: content.format,
-        columns: content.columns.into_iter().map(shortened).collect(),
-        mapping,
+        columns: Vec::new(),
+        mapping: Vec::new(),
         notes: Notes::default(),
         sheets: sheets.all,
         sheet: sheets.read,
-        remembered,
+        header: header_row(&input.header),
+        remembered: None,
     };
+    fill_in(conn, company, &mut options, content, input.remembers).await?;
     let draft = query::Draft {
         company,
         user,
         file_name: &own_name(file_name),
         options: &options,
-        rows: content.rows,
+        rows,
     };
     let id = query::insert(conn, &draft).await?;
-    let mut pieces = Pieces::of(file).await.map_err(anyhow::Error::from)?;
-    let mut number = 0;
-    while let Some(piece) = pieces.next().await.map_err(anyhow::Error::from)? {
-        stored::add_piece(conn, company, id, number, &piece).await?;
-        number += 1;
+    stored::put(conn, company, id, Kept::Table, file).await?;
+    if let Some(workbook) = workbook {
+        stored::put(conn, company, id, Kept::Workbook, workbook).await?;
     }
     audit::note(conn, company, "imports", id.0, Some(user), "uploaded", None).await?;
     Ok(id)
+}
+
+/// The columns of what was read, with a field each: as the last time where that is wanted, else guessed.
+pub(super) async fn fill_in(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    options: &mut Options,
+    content: Content,
+    remembers: bool,
+) -> Result<()> {
+    let fields = mapping::guess(&content.columns, &options.country);
+    options.mapping = fields.iter().map(ToString::to_string).collect();
+    options.remembered = None;
+    if remembers && content.format.has_header {
+        let headers = content.columns.iter().map(|column| column.header.as_str());
+        let headers: Vec<&str> = headers.collect();
+        if let Some(last) = query::last_mapping(conn, company, &headers).await? {
+            (options.mapping, options.remembered) = (last.mapping, Some(last.at));
+        }
+    }
+    options.format = content.format;
+    options.columns = content.columns.into_iter().map(shortened).collect();
+    Ok(())
 }
 
 /// Reads a whole file. Columns without a name beyond the header are columns only where most rows have

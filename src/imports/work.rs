@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::people::{self, Chunk, People, Person};
 use super::query::{self, Claimed, Import, Task};
 use super::read::ReadFault;
-use super::spool::Spool;
+use super::stored::Kept;
 use super::{Counts, Names, Notes, Options, SHOWN, Tested, changes, fields, stored};
 use crate::app::App;
 use crate::contacts::bulk::{self, Manner, Numbered};
@@ -148,16 +148,10 @@ impl Work<'_> {
 
     /// The file, put together from its pieces.
     async fn fetch(&self) -> Result<File, Halt> {
-        let mut spool = Spool::open(&self.app.config.data_dir)?;
-        for number in 0.. {
-            let mut conn = self.conn().await?;
-            let Some(bytes) = stored::piece(&mut conn, self.claimed.id, number).await? else {
-                break;
-            };
-            conn.commit().await?;
-            spool.write(&bytes).await?;
-        }
-        Ok(spool.finish().await?)
+        let (db, folder) = (&self.app.db, &self.app.config.data_dir);
+        let (company, id) = (self.claimed.company_id, self.claimed.id);
+        let file = stored::fetch(db, folder, company, id, Kept::Table).await?;
+        Ok(file.ok_or_else(|| anyhow::anyhow!("import {id} has no file"))?)
     }
 
     /// Refuses a file whose columns would flood the tags or the lists, before anything is written.

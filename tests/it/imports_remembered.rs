@@ -144,9 +144,9 @@ async fn one_chooses_the_sheet_of_a_workbook() {
         (
             "Pelanggan",
             &[
-                &["Nama", "No HP"],
-                &["Siti", "081200000011"],
-                &["Budi", "081200000012"],
+                &["Nama", "No HP", "Kota"],
+                &["Siti", "081200000011", "Bandung"],
+                &["Budi", "081200000012", "Solo"],
             ],
         ),
         ("Kosong", &[]),
@@ -161,14 +161,53 @@ async fn one_chooses_the_sheet_of_a_workbook() {
     ] {
         assert!(text.contains(said), "{said}: {text}");
     }
-    // The other sheets are one click and one upload away.
-    let link = page.attributes("a[href*=\"sheet=\"]", "href").remove(0);
-    let form = browser.get(&link).await.form("/imports");
-    assert_eq!(form.get("sheet"), "Pelanggan");
-    let page = browser
-        .upload(form, "file", "buku.xlsx", book.clone())
-        .await;
-    assert!(page.text().contains("Import 2 rows"), "{}", page.text());
+    // Another sheet is read without another upload; one that cannot be changes nothing.
+    let sheets = format!("{}/sheet", page.path);
+    let form = page.form(&sheets);
+    assert_eq!(form.get("sheet"), "Catatan");
+    for (sheet, words) in [
+        ("Kosong", "This sheet of the workbook is empty."),
+        ("Tamu", "The workbook has no sheet of this name."),
+    ] {
+        let refused = browser.submit(form.clone().set("sheet", sheet)).await;
+        let text = refused.text();
+        assert!(
+            refused.status == 422 && text.contains(words),
+            "{sheet}: {text}"
+        );
+        assert!(text.contains("Import 1 row"), "{text}");
+    }
+    let test = run_form(&page).to(&format!("{}/test", page.path));
+    assert!(
+        browser
+            .submit(test)
+            .await
+            .text()
+            .contains("What the test found")
+    );
+    let page = browser.submit(form.clone().set("sheet", "Pelanggan")).await;
+    let text = page.text();
+    for said in ["Import 2 rows", "The sheet Pelanggan was read."] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(
+        !text.contains("What the test found"),
+        "of another sheet: {text}"
+    );
+    assert_eq!(
+        run_form(&page).all("mapping"),
+        ["name", "whatsapp_number", "attributes.kota"]
+    );
+    // Back and forth, and twice the same: nothing more is stored for it.
+    for sheet in ["Catatan", "Pelanggan", "Pelanggan"] {
+        let page = browser.submit(form.clone().set("sheet", sheet)).await;
+        assert_eq!(page.status, 200, "{sheet}");
+    }
+    assert_eq!(
+        app.value("SELECT string_agg(workbook::text, ' ' ORDER BY workbook) FROM import_chunks")
+            .await,
+        "false true"
+    );
     let done = browser.submit(run_form(&page)).await;
     assert_eq!(done.status, 200, "{}", done.text());
     assert_eq!(
@@ -176,6 +215,9 @@ async fn one_chooses_the_sheet_of_a_workbook() {
             .await,
         "Budi,Siti"
     );
+    assert_eq!(app.value("SELECT count(*) FROM import_chunks").await, "0");
+    let late = browser.submit(form.set("sheet", "Catatan")).await;
+    assert_eq!(late.status, 409, "{}", late.text());
     for (sheet, words) in [
         ("Tamu", "Its sheets: Catatan, Pelanggan, Kosong."),
         ("3", "This sheet of the workbook is empty."),

@@ -44,6 +44,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         )
         .route("/imports/{id:[0-9]+}/run", web::post().to(run))
         .route("/imports/{id:[0-9]+}/test", web::post().to(test))
+        .route("/imports/{id:[0-9]+}/sheet", web::post().to(sheet))
         .route("/imports/{id:[0-9]+}/resume", web::post().to(resume))
         .route("/imports/{id:[0-9]+}/cancel", web::post().to(cancel))
         .route("/imports/{id:[0-9]+}/undo", web::get().to(undo::question))
@@ -75,15 +76,12 @@ async fn list(visit: Visit) -> WebResult {
 struct Target {
     /// The list the people go to.
     list: Option<i64>,
-    /// A sheet of the workbook that is uploaded again.
-    sheet: String,
 }
 
 async fn new(visit: Visit, target: web::Query<Target>) -> WebResult {
     let input = StageInput {
         on_duplicate: "update".to_owned(),
         list_ids: target.list.into_iter().collect(),
-        sheet: target.into_inner().sheet.replace('\0', ""),
         ..StageInput::default()
     };
     upload_page(&visit, input, FieldErrors::default()).await
@@ -238,6 +236,22 @@ impl ColumnsInput {
             }
         };
         self.mapping.into_iter().map(field).collect()
+    }
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct SheetInput {
+    sheet: String,
+}
+
+/// Another sheet of the workbook in the place of the one that was read.
+async fn sheet(visit: Visit, id: web::Path<i64>, Posted(input): Posted<SheetInput>) -> WebResult {
+    let id = ImportId(*id);
+    match imports::read_sheet(&visit.app, &visit, id, &input.sheet).await {
+        Ok(()) => Ok(see_other(format!("/imports/{id}"))),
+        Err(Error::Invalid(errors)) => render(&visit, id, None, errors).await,
+        Err(other) => Err(other.into()),
     }
 }
 

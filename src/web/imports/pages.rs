@@ -205,17 +205,8 @@ impl ColumnsPage {
         self.tested.is_some() && self.figures().is_none()
     }
 
-    /// The other sheets of the workbook, each with where it is uploaded.
-    fn other_sheets(&self) -> Vec<(String, String)> {
-        let others = self.options.sheets.iter();
-        others
-            .filter(|sheet| **sheet != self.options.sheet)
-            .map(|sheet| {
-                let mut query = url::form_urlencoded::Serializer::new(String::new());
-                query.append_pair("sheet", sheet);
-                (format!("/imports/new?{}", query.finish()), sheet.clone())
-            })
-            .collect()
+    fn sheet_href(&self) -> String {
+        format!("/imports/{}/sheet", self.import.id)
     }
 
     fn cancel_href(&self) -> String {
