@@ -1,7 +1,8 @@
 //! The token that a company's flows show when they call back.
 //!
 //! Invariants: made at random, one a company, shown once and kept only as a hash; making a new one
-//! ends the old one; comparing tells nothing by its time. Owns `callback_tokens`.
+//! ends the old one, which the company's history tells; comparing tells nothing by its time. Owns
+//! `callback_tokens`.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -12,6 +13,7 @@ use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::audit;
 use crate::ids::{CompanyId, UserId};
 
 const PREFIX: &str = "cbt_";
@@ -39,6 +41,28 @@ pub async fn make(
     .execute(conn)
     .await?;
     Ok(SecretString::from(token))
+}
+
+/// The same, told in the company's history; `how` where it was no form.
+pub async fn renew(
+    conn: &mut AsyncPgConnection,
+    company: CompanyId,
+    user: UserId,
+    how: Option<&str>,
+) -> QueryResult<SecretString> {
+    let token = make(conn, company, user).await?;
+    let (record, by) = (company.0, Some(user));
+    audit::note(
+        conn,
+        company,
+        "companies",
+        record,
+        by,
+        "callback_token",
+        how,
+    )
+    .await?;
+    Ok(token)
 }
 
 #[derive(QueryableByName)]

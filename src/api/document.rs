@@ -12,8 +12,8 @@ use utoipa::OpenApi;
 
 use super::error::Envelope;
 use super::v1::{
-    account_changes, accounts, contacts, import_undo, imports, incoming, lists, mailings, media,
-    messages, outgoing, templates,
+    account_changes, accounts, callback_token, contacts, import_undo, imports, incoming, lists,
+    mailings, media, messages, outgoing, templates,
 };
 use crate::app::App;
 use crate::gateways::webhook::news::{FlowEvent, FlowEvents};
@@ -35,6 +35,7 @@ use crate::limits::{CALLS_AT_ONCE, CALLS_PER_SECOND};
     paths(
         accounts::create, accounts::list, accounts::show, accounts::test, accounts::pause, accounts::resume,
         account_changes::change, account_changes::callback_secret, account_changes::gateway_log, account_changes::change_gateway_log,
+        callback_token::show, callback_token::make,
         lists::create, lists::list, lists::show, templates::list, templates::copy,
         contacts::bulk, contacts::list, contacts::show, contacts::update,
         mailings::create, mailings::list, mailings::show, mailings::preflight, mailings::submit, mailings::send_now,

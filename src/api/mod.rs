@@ -18,8 +18,8 @@ use actix_web::middleware::from_fn;
 use actix_web::web;
 
 use v1::{
-    account_changes, accounts, contacts, import_undo, imports, incoming, lists, mailings, media,
-    messages, outgoing, templates,
+    account_changes, accounts, callback_token, contacts, import_undo, imports, incoming, lists,
+    mailings, media, messages, outgoing, templates,
 };
 
 /// The site map of the API.
@@ -42,6 +42,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
                     "/accounts/{id:[0-9]+}/callback_secret",
                     web::post().to(account_changes::callback_secret),
                 )
+                .route("/callback_token", web::get().to(callback_token::show))
+                .route("/callback_token", web::post().to(callback_token::make))
                 .route("/gateway_log", web::get().to(account_changes::gateway_log))
                 .route(
                     "/gateway_log",

@@ -12,7 +12,6 @@ use secrecy::ExposeSecret as _;
 use crate::accounts::callback_token::{self, State};
 use crate::accounts::flow::{self, Flow};
 use crate::accounts::{Account, owned};
-use crate::audit;
 use crate::auth::Role;
 use crate::error::{Error, Result};
 use crate::ids::AccountId;
@@ -133,18 +132,8 @@ pub async fn make(visit: &Visit, id: AccountId, at: &str) -> WebResult {
     if let Some(first) = visit.pressed_before(&mut conn).await? {
         return Ok(first);
     }
-    let token = callback_token::make(&mut conn, visit.company, visit.user).await?;
-    let (company, by) = (visit.company, Some(visit.user));
-    audit::note(
-        &mut conn,
-        company,
-        "accounts",
-        id.0,
-        by,
-        "new callback token",
-        None,
-    )
-    .await?;
+    let token = callback_token::renew(&mut conn, visit.company, visit.user, None).await?;
+    noted(visit, &mut conn, id, "callback_token").await?;
     visit.leads_to(&mut conn, at).await?;
     conn.commit().await?;
     once::keep(visit, at, token.expose_secret())?;

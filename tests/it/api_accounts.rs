@@ -225,3 +225,90 @@ async fn what_the_gateway_log_writes_is_chosen_by_a_program_too() {
     );
     assert!(page.text().contains("API"), "{}", page.text());
 }
+
+#[tokio::test]
+async fn the_company_s_callback_token_is_made_and_answered_once() {
+    let app = TestApp::new().await;
+    let path = "/callback_token";
+    assert_eq!(
+        app.ok("GET", path, None).await,
+        json!({ "exists": false, "made_by": null, "made_at": null, "last_used_at": null })
+    );
+    let made = app.ok("POST", path, None).await;
+    let first = made["callback_token"].as_str().unwrap().to_owned();
+    assert!(first.starts_with("cbt_") && first.len() == 44, "{first}");
+    let shown = app.ok("GET", path, None).await;
+    assert_eq!(
+        (&shown["exists"], &shown["last_used_at"]),
+        (&json!(true), &Value::Null)
+    );
+    assert!(shown["made_at"].is_string() && shown["made_by"].is_string());
+    assert!(!shown.to_string().contains(&first));
+    let calls = async |token: &str| {
+        let body = json!({ "messages": [], "token": token }).to_string();
+        let json = [("Content-Type", "application/json")];
+        app.post_raw("/isi/create_logsent", &json, body.into_bytes())
+            .await
+    };
+    assert_eq!(calls(&first).await, 200);
+    assert!(app.ok("GET", path, None).await["last_used_at"].is_string());
+    // With its key a repeated call makes no other, and another one ends the first.
+    let headers = [("Idempotency-Key", "make-1")];
+    let caller = app.as_token(&app.token);
+    let (status, _, second) = caller.raw("POST", path, &headers, "").await;
+    let (_, _, again) = caller.raw("POST", path, &headers, "").await;
+    assert_eq!((status, &second), (201, &again));
+    let second = second["callback_token"].as_str().unwrap();
+    assert_eq!(calls(&first).await, 401);
+    assert_eq!(calls(second).await, 200);
+    // The company's history tells it, and no token; the panel makes one that is told there too.
+    let account = account(&app).await;
+    let mut browser = Browser::new(&app);
+    browser.sign_in().await;
+    let page = browser.get(&format!("/accounts/{account}")).await;
+    let form = page.form(&format!("/accounts/{account}/callback-token"));
+    assert!(browser.submit(form).await.text().contains("cbt_"));
+    assert_eq!(calls(second).await, 401);
+    let told = browser.get("/companies/1").await;
+    let count = told.text().matches("New callback token").count();
+    assert_eq!(count, 3, "{}", told.text());
+    assert_eq!(told.text().matches("New callback token: API").count(), 2);
+    assert!(!told.html.contains("cbt_"), "{}", told.html);
+    let told = browser.get(&format!("/accounts/{account}")).await;
+    assert!(
+        told.text().contains("New callback token"),
+        "{}",
+        told.text()
+    );
+}
+
+#[tokio::test]
+async fn only_administrators_make_a_callback_token_and_each_company_has_its_own() {
+    let app = TestApp::new().await;
+    let path = "/callback_token";
+    let ours = app.ok("POST", path, None).await["callback_token"].clone();
+    for role in ["manager", "user"] {
+        let person = app.person(&format!("{role}@example.com"), role).await;
+        let person = app.as_token(&app.token_of("1", &person).await);
+        for method in ["GET", "POST"] {
+            assert_eq!(person.call(method, path, None).await.0, 403, "{role}");
+        }
+    }
+    let other = app.company("Toko Melati").await;
+    let stranger = app
+        .person_of(&other, "budi@example.com", "administrator")
+        .await;
+    let stranger = app.as_token(&app.token_of(&other, &stranger).await);
+    let (_, shown) = stranger.call("GET", path, None).await;
+    assert_eq!(shown["exists"], false);
+    let (status, theirs) = stranger.call("POST", path, None).await;
+    assert_eq!(status, 201);
+    for token in [&ours, &theirs["callback_token"]] {
+        let body = json!({ "messages": [], "token": token }).to_string();
+        let json = [("Content-Type", "application/json")];
+        let status = app
+            .post_raw("/isi/create_logsent", &json, body.into_bytes())
+            .await;
+        assert_eq!(status, 200, "both hold");
+    }
+}

@@ -2,6 +2,7 @@
 
 pub mod account_changes;
 pub mod accounts;
+pub mod callback_token;
 pub mod contacts;
 pub mod import_undo;
 pub mod imports;
