@@ -3,15 +3,14 @@
 //! Invariant: an [`AccountDraft`] is complete for its provider; every fault is a sentence at its field.
 
 use secrecy::SecretString;
-use url::Url;
 
 use super::Secret;
 use super::flow;
 use super::pace::{self, Rules};
+use super::typed::{ADDRESS_MAX, address, number, one_of, text, typed, whole};
 use crate::error::{FieldErrors, Result};
 use crate::gateways::webhook;
 use crate::ids::{CompanyId, UserId};
-use crate::text::merge;
 
 /// What an account opens at a time when nothing else was chosen.
 pub const BATCH_SIZE: i32 = 100;
@@ -144,7 +143,6 @@ impl AccountDraft {
 
 /// Names and ids as gateways give them are far shorter.
 const NAME_MAX: usize = 100;
-const ADDRESS_MAX: usize = 1000;
 /// Meta's tokens have some 250 letters.
 const SECRET_MAX: usize = 2000;
 
@@ -394,100 +392,6 @@ impl AccountInput {
             errors,
         )
     }
-}
-
-fn one_of(
-    value: &str,
-    allowed: &'static [&'static str],
-    default: &'static str,
-    field: &str,
-    message: &str,
-    errors: &mut FieldErrors,
-) -> &'static str {
-    if value.trim().is_empty() {
-        return default;
-    }
-    match allowed.iter().find(|one| **one == value) {
-        Some(one) => one,
-        None => {
-            errors.add(field, message);
-            default
-        }
-    }
-}
-
-fn typed(secret: &str) -> Option<SecretString> {
-    (!secret.trim().is_empty()).then(|| SecretString::from(secret.trim().to_owned()))
-}
-
-/// A message people get; its lines end as WhatsApp's do.
-fn text(text: &str, field: &str, errors: &mut FieldErrors) -> String {
-    let text = text.trim().replace("\r\n", "\n").replace('\0', "");
-    let length = merge::length(&text);
-    if length > merge::TEXT_MAX {
-        errors.add(
-            field,
-            format!(
-                "This is {length} characters long. WhatsApp takes {}.",
-                merge::TEXT_MAX
-            ),
-        );
-    }
-    text
-}
-
-/// An address without a slash at its end; empty when nothing was typed.
-fn address(text: &str, field: &str, errors: &mut FieldErrors) -> String {
-    let text = text.trim();
-    if text.is_empty() {
-        return String::new();
-    }
-    match Url::parse(text) {
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            errors.add(field, "The address must begin with http:// or https://.");
-        }
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            errors.add(
-                field,
-                "Leave user and password out of the address; they have fields of their own.",
-            );
-        }
-        // Letters outside ASCII grow threefold when they are written as an address.
-        Ok(url) if url.as_str().len() > ADDRESS_MAX => {
-            errors.add(
-                field,
-                "This address is too long. Enter the short one of the gateway.",
-            );
-        }
-        Ok(url) => return url.as_str().trim_end_matches('/').to_owned(),
-        Err(_) => errors.add(
-            field,
-            "This is not an address. It looks like http://127.0.0.1:3000.",
-        ),
-    }
-    String::new()
-}
-
-/// `None`: not a whole number from 1 to `most`. Nothing typed is the default.
-fn whole(text: &str, default: i32, most: i32) -> Option<i32> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Some(default);
-    }
-    text.parse()
-        .ok()
-        .filter(|number| (1..=most).contains(number))
-}
-
-fn number(text: &str, default: f64, field: &str, errors: &mut FieldErrors) -> f64 {
-    let text = text.trim().replace(',', ".");
-    if text.is_empty() {
-        return default;
-    }
-    text.parse().unwrap_or_else(|_| {
-        errors.add(field, "Enter a number.");
-        default
-    })
 }
 
 #[cfg(test)]

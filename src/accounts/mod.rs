@@ -22,6 +22,7 @@ pub mod session;
 pub mod sharing;
 pub mod test;
 pub mod told;
+mod typed;
 pub mod webhook;
 
 use chrono::{DateTime, Utc};

@@ -6,7 +6,10 @@
 
 pub mod bulk;
 pub mod change;
+pub mod consent;
+pub mod filter;
 pub mod given;
+pub mod identity;
 pub mod input;
 pub mod joined;
 pub mod list;
@@ -163,7 +166,7 @@ pub async fn opt_out(
     ids: &[ContactId],
     reason: &str,
 ) -> Result<usize> {
-    let changed = query::store_opt_out(conn, ids, reason).await?;
+    let changed = consent::store_opt_out(conn, ids, reason).await?;
     outgoing::query::skip_waiting(conn, ids, "opted_out").await?;
     Ok(changed)
 }
@@ -180,7 +183,7 @@ pub async fn opt_in(
             "Say why this person may be written to again.",
         ));
     }
-    Ok(query::store_opt_in(conn, ids).await?)
+    Ok(consent::store_opt_in(conn, ids).await?)
 }
 
 pub async fn set_active(

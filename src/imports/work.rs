@@ -21,7 +21,7 @@ use super::stored::Kept;
 use super::{Counts, Names, Notes, Options, SHOWN, Tested, changes, fields, stored};
 use crate::app::App;
 use crate::contacts::bulk::{self, Manner, Numbered};
-use crate::contacts::{self, query as contact_query};
+use crate::contacts::{self, consent, query as contact_query};
 use crate::db::CompanyConn;
 use crate::error::Error;
 use crate::ids::{ContactId, ImportId};
@@ -232,7 +232,7 @@ impl Work<'_> {
         next.add(chunk, &outcome);
         let everybody = ids(&chunk.accepted, |_| true);
         next.notes().stay_opted_out +=
-            whole(contact_query::count_opted_out(&mut conn, &everybody).await?);
+            whole(consent::count_opted_out(&mut conn, &everybody).await?);
         let mut stops = ids(&chunk.accepted, |person| person.opt_out);
         stops.extend(ids(&chunk.again, |person| person.opt_out));
         if !stops.is_empty() {
@@ -263,8 +263,7 @@ impl Work<'_> {
         let outcome = bulk::foresee(&mut conn, manner, &accepted).await?;
         report.add(chunk, &outcome);
         let known: Vec<ContactId> = outcome.contacts.values().copied().collect();
-        report.notes().stay_opted_out +=
-            whole(contact_query::count_opted_out(&mut conn, &known).await?);
+        report.notes().stay_opted_out += whole(consent::count_opted_out(&mut conn, &known).await?);
         let stops = chunk.accepted.iter().chain(&chunk.again);
         report.notes().opted_out += stops.filter(|person| person.opt_out).count();
         query::step(&mut conn, &self.claimed, report.position).await?;

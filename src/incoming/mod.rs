@@ -126,12 +126,12 @@ async fn contact_of(
     message: &IncomingMessage,
 ) -> Result<ContactId> {
     let digits = number.map(PhoneNumber::as_str);
-    let known = match contacts::query::by_identity(conn, company, digits, lid).await? {
+    let known = match contacts::identity::by_identity(conn, company, digits, lid).await? {
         None => {
             // Two messages of somebody new may be read at the same time.
-            contacts::query::lock_identity(conn, company, lid.or(digits).unwrap_or_default())
+            contacts::identity::lock_identity(conn, company, lid.or(digits).unwrap_or_default())
                 .await?;
-            contacts::query::by_identity(conn, company, digits, lid).await?
+            contacts::identity::by_identity(conn, company, digits, lid).await?
         }
         known => known,
     };
@@ -145,11 +145,12 @@ async fn contact_of(
                 .or(lid)
                 .unwrap_or_default();
             let country = number.and_then(PhoneNumber::country);
-            contacts::query::from_incoming(conn, company, digits, country.as_deref(), name).await?
+            contacts::identity::from_incoming(conn, company, digits, country.as_deref(), name)
+                .await?
         }
     };
     if let Some(lid) = lid {
-        contacts::query::learn_lid(conn, company, contact, lid).await?;
+        contacts::identity::learn_lid(conn, company, contact, lid).await?;
     }
     Ok(contact)
 }

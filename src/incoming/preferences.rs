@@ -41,13 +41,13 @@ pub(super) async fn stop_in_companies(
     reason: &str,
 ) -> Result<()> {
     for company in accounts::query::companies(conn, account.id).await? {
-        match contacts::query::by_identity(conn, company, digits, lid).await? {
+        match contacts::identity::by_identity(conn, company, digits, lid).await? {
             Some(contact) => {
                 contacts::opt_out(conn, &[contact], reason).await?;
             }
             None => {
                 if let Some(digits) = digits {
-                    contacts::query::suppress(conn, company, digits, reason).await?;
+                    contacts::consent::suppress(conn, company, digits, reason).await?;
                 }
             }
         }
@@ -70,8 +70,8 @@ pub async fn prefers(
         return stop_in_companies(conn, account, digits, lid, STOPPED_THERE).await;
     }
     for company in accounts::query::companies(conn, account.id).await? {
-        let contact = contacts::query::by_identity(conn, company, digits, lid).await?;
-        contacts::query::opt_in_again(conn, company, contact, digits, STOPPED_THERE).await?;
+        let contact = contacts::identity::by_identity(conn, company, digits, lid).await?;
+        contacts::consent::opt_in_again(conn, company, contact, digits, STOPPED_THERE).await?;
     }
     Ok(())
 }
@@ -123,16 +123,16 @@ pub async fn moved(
     };
     let old = old.as_ref().map(PhoneNumber::as_str);
     for company in accounts::query::companies(conn, account.id).await? {
-        let known = contacts::query::by_identity(conn, company, old, old_id).await?;
+        let known = contacts::identity::by_identity(conn, company, old, old_id).await?;
         let Some(contact) = known else { continue };
         if let Some(id) = new_id {
-            contacts::query::learn_lid(conn, company, contact, id).await?;
+            contacts::identity::learn_lid(conn, company, contact, id).await?;
         }
         if let Some(new) = &new {
             let country = new.country();
             let (number, country) = (new.as_str(), country.as_deref());
             let changed =
-                contacts::query::renumber(conn, company, contact, number, country).await?;
+                contacts::identity::renumber(conn, company, contact, number, country).await?;
             if changed == 1 {
                 let (table, what) = ("contacts", "renumbered");
                 audit::note(conn, company, table, contact.0, None, what, Some(number)).await?;

@@ -266,7 +266,7 @@ async fn apply(conn: &mut AsyncPgConnection, stored: &[Stored]) -> Result<(), Er
     let touched = receipts::apply(conn, &news).await?;
     settle::of_messages(conn, &touched).await?;
     charges::note(conn, &charged).await?;
-    contacts::query::learn_lids(conn, &lids).await?;
+    contacts::identity::learn_lids(conn, &lids).await?;
     for (account, what) in troubles {
         governor::trouble(conn, account, what).await?;
     }

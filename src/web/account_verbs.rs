@@ -65,7 +65,7 @@ pub async fn test_message(
             return Err(Error::conflict(reason));
         }
         // What is queued as a test is not judged again before it leaves.
-        if contacts::query::wants_nothing(&mut conn, number.as_str()).await? {
+        if contacts::consent::wants_nothing(&mut conn, number.as_str()).await? {
             return Err(Error::invalid(
                 "number",
                 "This person opted out or is blacklisted, and gets no tests either. Choose another number.",

@@ -18,7 +18,8 @@ use crate::auth::Role;
 use crate::companies;
 use crate::contacts::bulk::{OnDuplicate, Outcome, Row, upsert};
 use crate::contacts::change::{self, Change};
-use crate::contacts::query::{self, ContactFilter};
+use crate::contacts::filter::{self, ContactFilter};
+use crate::contacts::query;
 use crate::contacts::{self, Contact, told};
 use crate::error::{Error, Result};
 use crate::ids::{ContactId, ListId};
@@ -216,10 +217,10 @@ pub async fn list(request: HttpRequest, caller: ApiCaller, app: web::Data<App>) 
     };
     let mut conn = app.db.company(caller.company).await?;
     let total = match wanted.after {
-        0 => query::count_filtered(&mut conn, &wanted).await?,
+        0 => filter::count_filtered(&mut conn, &wanted).await?,
         _ => None,
     };
-    let found = query::filtered(&mut conn, &wanted).await?;
+    let found = filter::filtered(&mut conn, &wanted).await?;
     let last = found.last().map(|contact| contact.id.0);
     let items: Vec<Plain> = found.iter().map(Plain::from).collect();
     Ok(HttpResponse::Ok().json(Page::new(items, limit, last, total)))

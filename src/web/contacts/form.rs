@@ -7,7 +7,7 @@ use diesel_async::AsyncPgConnection;
 
 use crate::contacts::query::Counters;
 use crate::contacts::told;
-use crate::contacts::{self, Contact, ContactInput, query};
+use crate::contacts::{self, Contact, ContactInput, identity, query};
 use crate::error::{Error, FieldErrors, Result};
 use crate::ids::ContactId;
 use crate::text::country;
@@ -136,7 +136,7 @@ async fn around(
         None => false,
     };
     let said = match &contact.whatsapp_number {
-        Some(number) => query::number_said(conn, contact.company_id, number).await?,
+        Some(number) => identity::number_said(conn, contact.company_id, number).await?,
         None => None,
     };
     let is_incoming = !visit.request.query_string().contains("tab=outgoing");

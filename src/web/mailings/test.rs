@@ -281,7 +281,7 @@ async fn addressee(
         ("number", None, number.into_string())
     };
     // What is queued as a test is not judged again before it leaves.
-    if contacts::query::wants_nothing(conn, &number).await? {
+    if contacts::consent::wants_nothing(conn, &number).await? {
         return Err(Error::invalid(field, visit.t("mailings.test_unwanted")));
     }
     Ok((contact, number))
