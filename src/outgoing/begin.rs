@@ -73,6 +73,7 @@ WITH wanted AS (
       WHEN c.opt_out THEN 'opted_out'
       WHEN (SELECT true FROM blacklist b WHERE b.company_id = o.company_id AND b.number = o.number) THEN 'blacklisted'
       WHEN NOT c.active THEN 'inactive'
+      WHEN o.kind = 'mailing' AND wablast_twin(o.company_id, o.mailing_id, o.id, o.number) THEN 'duplicate'
       WHEN o.kind = 'mailing' AND o.attempts = 0 AND co.frequency_mailings IS NOT NULL AND wablast_mailed(o.contact_id, o.mailing_id, co.frequency_days)
         + (SELECT count(*) FROM outgoing x WHERE x.id = ANY ($1) AND x.contact_id = o.contact_id AND x.mailing_id < o.mailing_id) >= co.frequency_mailings THEN 'frequency_cap'
       ELSE 'go'

@@ -5,7 +5,7 @@
 //! account, an equal share each. Where delivery is batched a mailing's messages go only when they were
 //! opened (`open.rs`); what the account's delivery is now decides. A first try of a mailing's plain text
 //! becomes *sending* here, together with its attempt: one write of its row less. Whoever may not get it is
-//! left *claimed*, and `begin` says why. Whose quiet hours or whose gap after the last message are not over
+//! left *claimed*, and `begin` says why; so is whose number is known to lead to a chat that another number leads to. Whose quiet hours or whose gap after the last message are not over
 //! costs no token: the message is put off to its moment. What outside workers fetch (`pull.rs`) nobody else takes.
 
 use std::collections::HashMap;
@@ -184,6 +184,9 @@ WITH locked AS (
     AND (SELECT v.media_id IS NULL FROM mailing_versions v WHERE v.id = q.version_id)
     AND (SELECT c.active AND NOT c.opt_out AND c.erased_at IS NULL FROM contacts c WHERE c.id = q.contact_id)
     AND (SELECT true FROM blacklist b WHERE b.company_id = q.company_id AND b.number = q.number) IS NULL
+    AND CASE WHEN (SELECT EXISTS (SELECT FROM number_checks WHERE chat_id IS NOT NULL)) THEN
+      (SELECT true FROM number_checks n WHERE n.company_id = q.company_id AND n.number = q.number AND n.chat_id IS NOT NULL) IS NULL
+      AND (SELECT true FROM number_checks n WHERE n.company_id = q.company_id AND n.chat_id = q.number || '@c.us' LIMIT 1) IS NULL ELSE true END
     AND (q.most IS NULL OR wablast_mailed(q.contact_id, q.mailing_id, q.days)
       + (SELECT count(*) FROM chosen x WHERE x.contact_id = q.contact_id AND x.mailing_id < q.mailing_id) < q.most), false) AS ready
   FROM chosen q WHERE q.id <> ALL (ARRAY(SELECT id FROM held))

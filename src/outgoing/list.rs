@@ -49,7 +49,6 @@ pub static LIST: ListSpec = ListSpec {
         Filter::new("replied", "state.message.replied", "t.replied_at IS NOT NULL", "replied"),
         Filter::new("opted_out", "skip.opted_out", "t.code IN ('opted_out', 'list_opted_out')", "reason"),
         Filter::new("invalid", "skip.invalid_number", "t.code IN ('invalid_number', 'no_number')", "reason"),
-        // Of old runs alone: a number belongs to one person of a company, and to one message of a mailing.
         Filter::new("duplicate", "skip.duplicate", "t.code = 'duplicate'", "reason"),
         Filter::new("blacklisted", "skip.blacklisted", "t.code = 'blacklisted'", "reason"),
         Filter::new("today", "outgoing.today", "t.created_at >= date_trunc('day', wablast_now(), {zone})", "date"),

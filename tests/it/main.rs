@@ -60,6 +60,7 @@ mod pace;
 mod kept_for;
 mod console;
 mod twice;
+mod twins;
 mod narrow;
 mod screens;
 mod sweep;
