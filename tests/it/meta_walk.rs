@@ -49,15 +49,15 @@ async fn connect(browser: &Chromium, app: &TestApp, meta: &Running) {
         url: format!("{}/webhooks/meta/{key}", app.address),
         hmac_key: SECRET.to_owned(),
     });
-    browser.press_named("Test connection").await;
+    browser.press_through("Test connection").await;
     browser.reads("Press Subscribe app").await;
     browser.reads("The last test found something to mend").await;
     assert!(!browser.text().await.contains("Untested since"));
-    browser.press_named("Subscribe app").await;
+    browser.press_through("Subscribe app").await;
     browser
         .reads("Meta posts this account's events from now on")
         .await;
-    browser.press_named("Test connection").await;
+    browser.press_through("Test connection").await;
     browser.reads("An app receives the events").await;
     browser.reads("100,000 people in 24 hours").await;
     let shown = browser.text().await;
@@ -65,7 +65,7 @@ async fn connect(browser: &Chromium, app: &TestApp, meta: &Running) {
         !shown.contains("something to mend") && shown.contains("Simulated Shop"),
         "{shown}"
     );
-    browser.press_named("Sync templates").await;
+    browser.press_through("Sync templates").await;
     browser.reads("5 new, 0 known").await;
 }
 

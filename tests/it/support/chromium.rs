@@ -154,6 +154,19 @@ impl Chromium {
         self.press_at(Locator::XPath(&path)).await;
     }
 
+    /// The same, and waits for the next page: a press may return before it, and what it will say may stand on this
+    /// one already.
+    pub async fn press_through(&self, words: &str) {
+        self.script("window.before = true").await;
+        self.press_named(words).await;
+        let deadline = Instant::now() + Duration::from_secs(15);
+        let there = "return document.readyState === 'complete' && !window.before";
+        while self.client.execute(there, vec![]).await.ok() != Some(Value::Bool(true)) {
+            assert!(Instant::now() < deadline, "{words:?} leads to no page");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn press_at(&self, place: Locator<'_>) {
         let element = match self.client.find(place).await {
             Ok(element) => element,
