@@ -1,5 +1,5 @@
 //! Taking an import back, within thirty days: the people it made go, as long as nobody has used them since, and
-//! people who were there before it get back what it replaced ([`changes`]).
+//! people who were there before it get back what it replaced (`changes`).
 //!
 //! Invariants: only people of this import go; who has messages, said stop, was chosen for a mailing or was
 //! changed since stays, counted under the first such reason; while a mailing is being prepared nobody goes,

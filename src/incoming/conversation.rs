@@ -11,6 +11,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::query::Incoming;
 use crate::ids::{ContactId, MailingId};
+use crate::text::markup::{self, Line};
 use crate::text::merge::{self, Parts, Values};
 
 /// One message of a conversation.
@@ -75,9 +76,13 @@ impl Said {
         }
     }
 
-    /// What was written, a line each.
-    pub fn lines(&self) -> Vec<String> {
-        self.text().lines().map(str::to_owned).collect()
+    /// What was written, as WhatsApp shows it; nothing where a file came alone.
+    pub fn lines(&self) -> Vec<Line> {
+        let text = self.text();
+        if text.is_empty() {
+            return Vec::new();
+        }
+        markup::to_spans(&text)
     }
 
     fn text(&self) -> String {

@@ -20,6 +20,7 @@ use crate::incoming::list::LIST;
 use crate::incoming::query::{self, Incoming};
 use crate::incoming::reply::{self, ReplyInput};
 use crate::search::ListQuery;
+use crate::text::markup::Line;
 use crate::text::phone;
 use crate::web::badges;
 use crate::web::bulk_runs;
@@ -62,7 +63,7 @@ struct Bubble {
     day: String,
     /// 09:41.
     time: String,
-    lines: Vec<String>,
+    lines: Vec<Line>,
     mime: Option<String>,
     /// The file they sent.
     file: Option<Attached>,

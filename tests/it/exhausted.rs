@@ -94,6 +94,7 @@ async fn meanwhile(app: &TestApp, url: &str, api: &Api, account: &Value) -> (Vec
 }
 
 /// A signed event; the status it is answered with.
+#[expect(clippy::disallowed_methods, reason = "the test's own client")]
 async fn post(url: &str, account: &Value, n: usize) -> u16 {
     let body =
         json!({ "id": format!("evt_{n}"), "event": "session.status", "session": account["session"],
