@@ -5,8 +5,9 @@
 //! account, an equal share each. Where delivery is batched a mailing's messages go only when they were
 //! opened (`open.rs`); what the account's delivery is now decides. A first try of a mailing's plain text
 //! becomes *sending* here, together with its attempt: one write of its row less. Whoever may not get it is
-//! left *claimed*, and `begin` says why; so is whose number is known to lead to a chat that another number leads to. Whose quiet hours or whose gap after the last message are not over
-//! costs no token: the message is put off to its moment. What outside workers fetch (`pull.rs`) nobody else takes.
+//! left *claimed*, and `begin` says why; so is a message whose number is known to share its chat with another number.
+//! Whose quiet hours or whose gap after the last message are not over costs no token: the message is put off to its
+//! moment. What outside workers fetch (`pull.rs`) nobody else takes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

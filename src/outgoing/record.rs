@@ -61,6 +61,7 @@ impl Outcome {
 
 /// Messages are locked before their attempts, in the order of their ids, as `receipts` does: two that
 /// write the same rows never wait for each other. `o.state || ''`: they are found by their ids, never by an index of states.
+/// `$9`: also the attempts of messages that do not move, whose end is evidence; only in a transaction that weighs it.
 const RECORD: &str = "
 WITH r AS (
   SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::float8[], $8::bigint[])
